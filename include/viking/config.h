@@ -1,5 +1,5 @@
 /*
- * Configuration: built-in defaults < /etc/viking/auto.conf < viking.conf < conf.d/*.yml (sorted) <
+ * Configuration: built-in defaults < /etc/viking/auto.conf < viking.conf < the .yml files of conf.d (sorted) <
  * environment VIKING_* < command line --root. YAML maps; every setting is one row of one table in
  * base/config.c (name, type, offset, default, range, one line of help), from which `viking config
  * --explain`, the man page and the environment names come: `ssh.port` is VIKING_SSH_PORT. An unknown
