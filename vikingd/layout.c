@@ -1,0 +1,162 @@
+#include "layout.h"
+
+#include <crypt.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <viking/fs.h>
+#include <viking/id.h>
+#include <viking/str.h>
+
+static const char *const users[] = {
+	"viking", "viking-build", "viking-agent", "viking-sched", "viking-route", "viking-web", NULL,
+};
+
+struct directory {
+	bool run; /* below RUN, else below STATE */
+	const char *name;
+	const char *user, *group;
+	mode_t mode;
+};
+
+static const struct directory directories[] = {
+	{false, "", "root", "root", 0755},
+	{false, "sched", "viking-sched", "viking-sched", 0700},
+	{false, "sched/builds", "viking-sched", "viking-sched", 0700},
+	{false, "ssh", "viking", "viking", 0700},
+	{false, "repos", "viking", "viking", 0700},
+	{false, "static", "viking", "viking-web", 02750},
+	{false, "log", "viking-agent", "viking-agent", 0700},
+	{false, "agent", "viking-agent", "viking-agent", 0700},
+	{false, "route", "viking-route", "viking-route", 0700},
+	{false, "registry", "viking-build", "docker", 0750},
+	{false, "registry/data", "viking-build", "viking-build", 0700},
+	/* Every role binds its own socket here; sticky, so none can remove another's. */
+	{true, "", "root", "viking-run", 01771},
+	{true, "route", "viking-route", "viking-route", 0700},
+	{true, "web", "viking-web", "viking-route", 0750},
+	{true, "helpers", "root", "root", 0700},
+};
+
+int layout_users(const struct vk_config *c, struct vk_err *err)
+{
+	if (c->single_uid)
+		return 0;
+	for (size_t i = 0; users[i] != NULL; i++) {
+		if (getpwnam(users[i]) != NULL)
+			continue;
+		vk_err_set(err, VK_NOTFOUND, "the system user %s does not exist", users[i]);
+		return vk_err_hint(err, "sudo dpkg-reconfigure viking (or run with --root DIR)");
+	}
+	if (getgrnam("viking-run") == NULL) {
+		vk_err_set(err, VK_NOTFOUND, "the group viking-run does not exist");
+		return vk_err_hint(err, "sudo dpkg-reconfigure viking (or run with --root DIR)");
+	}
+	return 0;
+}
+
+static int own(const char *path, const char *user, const char *group, struct vk_err *err)
+{
+	const struct passwd *pw = getpwnam(user);
+	uid_t uid = pw ? pw->pw_uid : 0;
+	const struct group *gr = getgrnam(group);
+	gid_t gid = gr ? gr->gr_gid : pw ? pw->pw_gid : 0;
+	if (lchown(path, uid, gid) < 0)
+		return vk_err_errno(err, errno, "%s: cannot give it to %s:%s", path, user, group);
+	return 0;
+}
+
+static int make_directory(const struct vk_config *c, const struct directory *d, struct vk_err *err)
+{
+	vk_autofree char *path =
+		d->run ? vk_run_path(c, "%s", d->name) : vk_state_path(c, "%s", d->name);
+	int r = vk_fs_mkdir_p(path, 0755, err);
+	if (r < 0)
+		return r;
+	if (c->single_uid) {
+		if (chmod(path, d->name[0] == '\0' ? 0755 : 0700) < 0)
+			return vk_err_errno(err, errno, "%s: chmod", path);
+		return 0;
+	}
+	r = own(path, d->user, d->group, err);
+	if (r < 0)
+		return r;
+	if (chmod(path, d->mode) < 0) /* after chown, which clears set-id bits */
+		return vk_err_errno(err, errno, "%s: chmod", path);
+	return 0;
+}
+
+int layout_directories(const struct vk_config *c, struct vk_err *err)
+{
+	for (size_t i = 0; i < VK_COUNT(directories); i++) {
+		int r = make_directory(c, &directories[i], err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int write_owned(const struct vk_config *c, const char *path, const char *text, mode_t mode,
+	const char *user, const char *group, struct vk_err *err)
+{
+	int r = vk_fs_write_atomic(path, text, strlen(text), mode, err);
+	if (r == 0 && !c->single_uid)
+		r = own(path, user, group, err);
+	return r;
+}
+
+/* A random password needs no slow hash: the lowest bcrypt cost keeps the registry, which checks it on every
+ * request, fast. */
+static int registry_password(const struct vk_config *c, struct vk_err *err)
+{
+	vk_autofree char *file = vk_state_path(c, "registry/password");
+	vk_autofree char *htpasswd = vk_state_path(c, "registry/htpasswd");
+	if (vk_fs_exists(file) && vk_fs_exists(htpasswd))
+		return 0;
+	char password[49];
+	vk_random_hex(24, password);
+	char salt[CRYPT_GENSALT_OUTPUT_SIZE];
+	if (crypt_gensalt_rn("$2y$", 4, NULL, 0, salt, sizeof(salt)) == NULL)
+		return vk_err_errno(err, errno, "no bcrypt salt");
+	struct crypt_data *data = vk_alloc(sizeof(*data));
+	const char *hash = crypt_r(password, salt, data);
+	vk_autofree char *line = hash && hash[0] != '*' ? vk_asprintf("viking:%s\n", hash) : NULL;
+	free(data);
+	if (line == NULL)
+		return vk_err_set(err, VK_INTERNAL, "crypt(3) cannot make a bcrypt hash");
+	int r = write_owned(c, htpasswd, line, 0600, "viking-build", "viking-build", err);
+	if (r == 0)
+		r = write_owned(c, file, password, 0640, "viking-build", "docker", err);
+	return r;
+}
+
+int layout_registry(const struct vk_config *c, struct vk_err *err)
+{
+	int r = registry_password(c, err);
+	if (r < 0)
+		return r;
+	vk_autofree char *secret_file = vk_state_path(c, "registry/http-secret");
+	vk_autobuf secret = VK_BUF_INIT(256);
+	if (!vk_fs_exists(secret_file)) {
+		char hex[65];
+		vk_random_hex(32, hex);
+		r = write_owned(c, secret_file, hex, 0600, "viking-build", "viking-build", err);
+	}
+	if (r == 0)
+		r = vk_fs_read(secret_file, &secret, err);
+	if (r < 0)
+		return r;
+	vk_autofree char *data = vk_state_path(c, "registry/data");
+	vk_autofree char *htpasswd = vk_state_path(c, "registry/htpasswd");
+	vk_autofree char *file = vk_state_path(c, "registry/config.yml");
+	/* No blobdescriptor cache: with it, garbage collection under a running registry corrupts. */
+	vk_autofree char *text = vk_asprintf("version: 0.1\n"
+		"log: {level: warn, accesslog: {disabled: true}}\n"
+		"storage:\n  filesystem: {rootdirectory: \"%s\"}\n  delete: {enabled: true}\n"
+		"http: {addr: \"%s:%llu\", secret: \"%s\"}\n"
+		"auth:\n  htpasswd: {realm: viking, path: \"%s\"}\n",
+		data, c->registry_address, (unsigned long long)c->registry_port, vk_buf_str(&secret),
+		htpasswd);
+	return write_owned(c, file, text, 0600, "viking-build", "viking-build", err);
+}

@@ -1,0 +1,18 @@
+/*
+ * What must exist before the processes start: directories with their owners, the registry's
+ * configuration and password. All of it is idempotent; nothing that exists is made more open.
+ */
+#ifndef VIKINGD_LAYOUT_H
+#define VIKINGD_LAYOUT_H
+
+#include <viking/config.h>
+#include <viking/err.h>
+
+/* Checks that the users of all processes exist (not with single_uid). Missing: VK_NOTFOUND with the
+ * line that makes them. */
+int layout_users(const struct vk_config *c, struct vk_err *err);
+int layout_directories(const struct vk_config *c, struct vk_err *err);
+/* STATE/registry: password (made once), htpasswd (bcrypt of it) and config.yml (always rendered). */
+int layout_registry(const struct vk_config *c, struct vk_err *err);
+
+#endif

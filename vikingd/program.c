@@ -1,0 +1,82 @@
+#include "program.h"
+
+#include <viking/str.h>
+
+const struct program_row program_rows[] = {
+	{"scheduler", PROGRAM_ROLE, "viking-scheduler", "viking-sched", NULL},
+	{"agent", PROGRAM_ROLE, "viking-agent", "viking-agent", "scheduler"},
+	{"builder", PROGRAM_ROLE, "viking-builder", "viking-build", "scheduler"},
+	{"router", PROGRAM_ROLE, "viking-router", "viking-route", "scheduler"},
+	{"web", PROGRAM_ROLE, "viking-web", "viking-web", "scheduler"},
+	{"receiver", PROGRAM_ROLE, "viking-receiver", "viking", "scheduler"},
+	{"registry", PROGRAM_HELPER, NULL, "viking-build", NULL},
+	{"haproxy", PROGRAM_HELPER, NULL, "viking-route", "router"},
+};
+const size_t program_rows_n = VK_COUNT(program_rows);
+
+#define LIFE_FORGIVES_MS 30000
+
+int64_t program_backoff_ms(unsigned failures)
+{
+	if (failures == 0)
+		return 0;
+	if (failures > 5)
+		return 2000;
+	int64_t ms = 100LL << (failures - 1);
+	return ms > 2000 ? 2000 : ms;
+}
+
+unsigned program_failures(unsigned failures, int64_t lived_ms)
+{
+	return lived_ms >= LIFE_FORGIVES_MS ? 0 : failures + 1;
+}
+
+static void helper_argv(const struct program_row *row, const struct vk_config *c,
+	struct vk_strv *ret)
+{
+	if (vk_streq(row->name, "registry")) {
+		vk_strv_add(ret, c->registry_path);
+		vk_strv_add(ret, "serve");
+		vk_strv_take(ret, vk_state_path(c, "registry/config.yml"));
+		return;
+	}
+	vk_strv_add(ret, c->haproxy_path);
+	vk_strv_add(ret, "-W");
+	vk_strv_add(ret, "-S");
+	vk_autofree char *master = vk_run_path(c, "route/master.sock");
+	vk_strv_addf(ret, "%s,mode,600", master);
+	vk_strv_add(ret, "-f");
+	vk_strv_take(ret, vk_state_path(c, "route/haproxy.cfg"));
+}
+
+void program_argv(const struct program_row *row, const struct vk_config *c, const char *config_file,
+	struct vk_strv *ret)
+{
+	if (row->kind == PROGRAM_HELPER) {
+		helper_argv(row, c, ret);
+		return;
+	}
+	vk_strv_take(ret, vk_libexec_path(c, row->executable));
+	if (config_file != NULL) {
+		vk_strv_add(ret, "--config");
+		vk_strv_add(ret, config_file);
+	}
+	if (c->root != NULL) {
+		vk_strv_add(ret, "--root");
+		vk_strv_add(ret, c->root);
+	}
+}
+
+bool program_record_parse(const char *text, pid_t *ret_pid, uint64_t *ret_start)
+{
+	vk_autostrv words = {0};
+	uint64_t pid, start;
+	if (vk_shell_split(text, &words, NULL) < 0 || words.n != 2)
+		return false;
+	if (vk_parse_u64(words.v[0], 2, 1 << 30, &pid) < 0 ||
+		vk_parse_u64(words.v[1], 0, UINT64_MAX, &start) < 0)
+		return false;
+	*ret_pid = (pid_t)pid;
+	*ret_start = start;
+	return true;
+}
