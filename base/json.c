@@ -1,6 +1,5 @@
 #include <viking/json.h>
 
-#include <viking/crypt.h>
 #include <viking/str.h>
 
 #define PARSE_MAX (1u << 20)
@@ -77,12 +76,6 @@ char *vk_json_text(const json_t *j)
 char *vk_json_pretty(const json_t *j)
 {
 	return dump(j, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-}
-
-void vk_json_hash(const json_t *j, char out[static 65])
-{
-	vk_autofree char *text = vk_json_text(j);
-	vk_sha256_hex(text, strlen(text), out);
 }
 
 static const char *const type_names[] = {
