@@ -2,6 +2,8 @@
 #include <viking/err.h>
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 static const struct code_row {
 	int code, exit, http;

@@ -5,9 +5,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 #include <viking/id.h>
 
 #define WRITE_STALL_MS 30000 /* a non-blocking descriptor nobody reads */

@@ -1,6 +1,9 @@
 #include <viking/id.h>
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <viking/mem.h>
 #include <viking/str.h>

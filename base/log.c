@@ -1,6 +1,10 @@
 #include <viking/log.h>
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <viking/mem.h>
 #include <viking/str.h>
 

@@ -1,6 +1,10 @@
 #include <viking/mem.h>
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <viking/err.h>
 
 static void *or_abort(void *p)

@@ -1,6 +1,8 @@
 #include <viking/str.h>
 
 #include <ctype.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 bool vk_streq(const char *a, const char *b)

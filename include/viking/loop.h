@@ -38,7 +38,9 @@ struct vk_timer *vk_timer_new(struct vk_loop *l, vk_timer_fn *fn, void *arg); /*
 void vk_timer_set(struct vk_timer *t, int64_t ms); /* once, from now; re-arms; < 0 disarms */
 void vk_timer_free(struct vk_timer *t);
 
-/* Calls fn once with the waitpid status; by pidfd, so a recycled pid cannot be meant. */
+/* Calls fn once with the waitpid status; by pidfd, so a recycled pid cannot be meant. A process that is
+ * not our child (an adopted helper) can be watched too: its status is VK_CHILD_UNKNOWN. */
+#define VK_CHILD_UNKNOWN (-1)
 typedef void vk_child_fn(void *arg, pid_t pid, int status);
 struct vk_child *vk_child_new(struct vk_loop *l, pid_t pid, vk_child_fn *fn, void *arg);
 void vk_child_free(struct vk_child *c); /* stops watching, does not kill */

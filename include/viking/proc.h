@@ -39,12 +39,13 @@ int vk_proc_start(const struct vk_proc_opts *o, struct vk_proc *ret, struct vk_e
 void vk_proc_kill(pid_t pid, int signo);
 /* Blocking wait with a deadline (ms, -1 none); VK_TIMEOUT kills the group and reaps. */
 int vk_proc_wait(pid_t pid, int64_t timeout_ms, int *ret_status, struct vk_err *err);
-/* Runs to the end, feeds `input`, collects stdout and stderr up to their buffers' max (either may be
- * NULL = /dev/null). Exit status other than 0 is VK_FAILED with the last line of stderr. */
+/* Runs to the end with `input` as stdin (opts' in, out and err are ignored) and collects stdout and
+ * stderr, either of which may be NULL = thrown away. More stdout than the buffer's max: killed,
+ * VK_LIMIT; more stderr is dropped. Exit status other than 0 is VK_FAILED with the last line of stderr. */
 int vk_proc_run(const struct vk_proc_opts *o, const void *input, size_t n, struct vk_buf *out,
                 struct vk_buf *errout, int64_t timeout_ms, struct vk_err *err);
 /* Start time of a pid in clock ticks since boot (/proc/PID/stat field 22), to know a pid is still the
- * same process. Gone: VK_NOTFOUND. */
+ * same process. Gone or a zombie: VK_NOTFOUND. */
 int vk_proc_start_time(pid_t pid, uint64_t *ret);
 void vk_cloexec_from(int fd); /* marks every descriptor >= fd close-on-exec */
 
