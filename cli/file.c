@@ -1,0 +1,134 @@
+/*
+ * check: a manifest, a Dockerfile or a build context of the work tree, explained. The files are parsed by
+ * viking-export, the program that parses pushed ones, so that both say the same. Backup and restore are in backup.c.
+ */
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <viking/json.h>
+#include <viking/proc.h>
+#include <viking/str.h>
+
+#include "backup.h"
+#include "groups.h"
+#include "output.h"
+
+static int local_only(const struct call *c, struct vk_err *err)
+{
+	if (getenv("VIKING_SSH") == NULL)
+		return 0;
+	vk_err_set(err, VK_DENIED, "%s reads files of the machine it runs on, so it does not work over SSH",
+		c->command->name);
+	return vk_err_hint(err, "viking %s on your own machine, or git push -o dry-run", c->command->name);
+}
+
+static const char *default_file(void)
+{
+	static const char *const names[] = {"vikingfile", "vikingfile.yml", "viking.yml", "viking.yaml"};
+	for (size_t i = 0; i < VK_COUNT(names); i++)
+		if (access(names[i], R_OK) == 0)
+			return names[i];
+	return NULL;
+}
+
+static int exporter(struct call *c, char **ret, struct vk_err *err)
+{
+	struct vk_config *config = NULL;
+	int r = vk_config_load(c->config_file, c->root, &config, err);
+	if (r < 0)
+		return r;
+	*ret = vk_libexec_path(config, "viking-export");
+	vk_config_free(config);
+	return 0;
+}
+
+static int check_words(const struct call *c, struct vk_strv *argv, struct vk_err *err)
+{
+	const char *dockerfile = call_value(c, "--dockerfile");
+	const char *file = c->words.n ? c->words.v[0] : NULL;
+	if (call_flag(c, "--context")) {
+		vk_strv_add(argv, "context");
+		vk_strv_add(argv, file ? file : ".");
+	} else if (dockerfile != NULL) {
+		vk_strv_add(argv, "dockerfile");
+		vk_strv_add(argv, dockerfile);
+		if (call_flag(c, "--rewrite"))
+			vk_strv_add(argv, "--rewrite");
+	} else {
+		if (file == NULL)
+			file = default_file();
+		if (file == NULL) {
+			vk_err_set(err, VK_NOTFOUND, "no vikingfile, vikingfile.yml, viking.yml or viking.yaml here");
+			return vk_err_hint(err, "viking check FILE");
+		}
+		vk_strv_add(argv, "file");
+		vk_strv_add(argv, file);
+		if (call_flag(c, "--print"))
+			vk_strv_add(argv, "--print");
+	}
+	if (c->json)
+		vk_strv_add(argv, "--json");
+	return 0;
+}
+
+/* Its output, errors included, is meant for the person: it goes straight through. */
+static int check(struct call *c, struct vk_err *err)
+{
+	vk_autofree char *path = NULL;
+	vk_autostrv argv = {0};
+	int r = local_only(c, err);
+	if (r == 0)
+		r = exporter(c, &path, err);
+	if (r < 0)
+		return r;
+	vk_strv_add(&argv, path);
+	r = check_words(c, &argv, err);
+	if (r < 0)
+		return r;
+	char cwd[4096];
+	if (getcwd(cwd, sizeof(cwd)) == NULL)
+		return vk_err_errno(err, errno, "current directory");
+	struct vk_proc_opts o = {.path = path, .argv = (const char *const *)argv.v, .cwd = cwd,
+		.in = VK_FD_NULL, .out = VK_FD_INHERIT, .err = VK_FD_INHERIT};
+	struct vk_proc p;
+	int status = 0;
+	r = vk_proc_start(&o, &p, err);
+	if (r == 0)
+		r = vk_proc_wait(p.pid, 60000, &status, err);
+	if (r == 0)
+		c->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+	return r;
+}
+
+static int backup(struct call *c, struct vk_err *err)
+{
+	int r = local_only(c, err);
+	return r < 0 ? r : backup_write(c, c->words.v[0], call_flag(c, "--volumes"), err);
+}
+
+static int restore(struct call *c, struct vk_err *err)
+{
+	int r = local_only(c, err);
+	return r < 0 ? r : backup_read(c, c->words.v[0], err);
+}
+
+static const struct option check_options[] = {
+	{"--print", NULL, NULL, "the resolved manifest, all defaults filled in; parses to the same thing"},
+	{"--context", NULL, NULL, "the paths that a build would get (FILE is a directory)"},
+	{"--dockerfile", NULL, "FILE", "a Dockerfile"},
+	{"--rewrite", NULL, NULL, "with --dockerfile: as it would be built"},
+	{0},
+};
+static const struct option backup_options[] = {
+	{"--volumes", NULL, NULL, "with the data of the volumes"},
+	{0},
+};
+
+const struct command file_commands[] = {
+	{"check", "[FILE] [--print|--context|--dockerfile F --rewrite]", 0, 1, false, true, check,
+		check_options, "explain a manifest, a build context or a Dockerfile"},
+	{"backup", "FILE [--volumes]", 1, 1, false, false, backup, backup_options,
+		"state, keys, repositories and images into one file"},
+	{"restore", "FILE", 1, 1, false, false, restore, NULL, "a backup onto an empty installation"},
+	{0},
+};
