@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -145,6 +146,8 @@ static void child_run(struct plan *p)
 	}
 	step(p, chdir(o->cwd != NULL ? o->cwd : "/") == 0, "working directory");
 	child_descriptors(p);
+	if (o->controlling_tty)
+		step(p, ioctl(0, TIOCSCTTY, 0) == 0, "controlling terminal");
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(o->path, (char *const *)(uintptr_t)o->argv,

@@ -23,6 +23,7 @@ struct vk_proc_opts {
 	int in, out, err;         /* a descriptor or VK_FD_* */
 	const int *keep;          /* further descriptors to keep, same numbers; ends with -1; may be NULL */
 	bool new_session;         /* setsid instead of only a process group */
+	bool controlling_tty;     /* with new_session: in is a terminal and becomes the session's */
 	bool die_with_parent;     /* PR_SET_PDEATHSIG SIGKILL */
 	const char *user;         /* switch to this user (its groups), needs root; NULL = stay */
 	uint64_t limit_as, limit_cpu_s, limit_fsize, limit_nofile, limit_nproc; /* 0 = leave */
