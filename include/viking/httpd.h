@@ -29,6 +29,8 @@ struct vk_httpd_opts {
 /* listen_fd: a listening socket, taken over. */
 int vk_httpd_new(struct vk_loop *l, int listen_fd, const struct vk_httpd_opts *o, vk_httpd_fn *fn,
                  void *arg, struct vk_httpd **ret, struct vk_err *err);
+/* Ends every connection: closed is called for who waits for it, then no request may be used any more. Not
+ * from inside a handler. */
 void vk_httpd_free(struct vk_httpd *h);
 
 const char *vk_req_method(const struct vk_req *r);
@@ -62,7 +64,7 @@ void vk_req_end(struct vk_req *r);
 void vk_req_on_closed(struct vk_req *r, vk_req_closed_fn *closed, void *arg);
 
 /* 101 Switching Protocols; then fn gets the raw socket (non-blocking), now the caller's, and bytes that
- * were already read. */
+ * were already read. fd -1: the client went before it could be handed over. Called exactly once. */
 typedef void vk_req_upgrade_fn(void *arg, int fd, const void *early, size_t n);
 void vk_req_upgrade(struct vk_req *r, const char *protocol, vk_req_upgrade_fn *fn, void *arg);
 

@@ -1,0 +1,517 @@
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <viking/api.h>
+#include <viking/fs.h>
+#include <viking/httpd.h>
+#include <viking/json.h>
+#include <viking/str.h>
+
+#include "pair.h"
+
+#define BODY_MAX 4096
+
+static struct pair pair;
+static struct vk_httpd *server;
+static struct vk_timer *later;
+static struct vk_req *held;     /* waits for `later` or for its client to go */
+static unsigned closed_count, handled;
+static bool closed_flag;
+static char path_seen[128];
+static struct vk_err no_err;
+
+static void answer_later(void *arg)
+{
+	(void)arg;
+	struct vk_req *r = VK_TAKE(held);
+	if (r != NULL)
+		vk_req_json(r, 200, json_pack("{s:s}", "when", "later"));
+}
+
+static void on_closed(void *arg, struct vk_req *r)
+{
+	(void)arg, (void)r;
+	closed_count++;
+	closed_flag = true;
+	held = NULL;
+}
+
+static void on_upgrade(void *arg, int fd, const void *early, size_t n)
+{
+	(void)arg;
+	if (fd < 0)
+		return;
+	struct vk_err err = {0};
+	vk_write_all(fd, "[", 1, &err);
+	vk_write_all(fd, early, n, &err);
+	vk_write_all(fd, "]", 1, &err);
+	close(fd);
+}
+
+static void route_echo(struct vk_req *r)
+{
+	uid_t uid;
+	pid_t pid;
+	vk_req_peer(r, &uid, &pid);
+	const struct vk_buf *body = vk_req_body(r);
+	const char *q = vk_req_query(r, "q"), *empty = vk_req_query(r, "empty");
+	json_t *j = json_object();
+	json_object_set_new(j, "method", json_string(vk_req_method(r)));
+	json_object_set_new(j, "path", json_string(vk_req_path(r)));
+	json_object_set_new(j, "uid", json_integer((int)uid));
+	json_object_set_new(j, "pid", json_integer(pid));
+	json_object_set_new(j, "body", json_stringn(vk_buf_str(body), body->len));
+	json_object_set_new(j, "q", q ? json_string(q) : json_null());
+	json_object_set_new(j, "empty", empty ? json_string(empty) : json_null());
+	json_object_set_new(j, "absent", vk_req_query(r, "absent") ? json_true() : json_null());
+	const char *role = vk_req_header(r, "Viking-Role"), *auth = vk_req_header(r, "Authorization");
+	json_object_set_new(j, "role", role ? json_string(role) : json_null());
+	json_object_set_new(j, "auth", auth ? json_string(auth) : json_null());
+	vk_req_header_add(r, "X-Extra", "yes");
+	vk_req_json(r, 200, j);
+}
+
+static void route_stream(struct vk_req *r)
+{
+	vk_req_stream(r, 200, NULL, 0, on_closed, NULL);
+	for (int i = 0; i < 3; i++)
+		vk_req_line(r, json_pack("{s:i}", "i", i));
+	vk_req_end(r);
+}
+
+static void route_flood(struct vk_req *r)
+{
+	static char block[65536];
+	memset(block, 'x', sizeof(block));
+	vk_req_stream(r, 200, "text/plain", 1 << 20, on_closed, NULL);
+	for (int i = 0; i < 64 && vk_req_queued(r) <= 1 << 20; i++)
+		vk_req_write(r, block, sizeof(block));
+}
+
+static void route_file(struct vk_req *r)
+{
+	vk_autofree char *path = vk_asprintf("%s/file", pair.dir);
+	cr_assert_eq(vk_fs_write_atomic(path, "0123456789", 10, 0600, NULL), 0);
+	vk_req_file(r, 206, "text/plain", open(path, O_RDONLY | O_CLOEXEC), 2, 5);
+}
+
+static void hold(struct vk_req *r, bool answer)
+{
+	held = r;
+	if (answer)
+		vk_timer_set(later, 30);
+	else
+		vk_req_on_closed(r, on_closed, NULL);
+}
+
+static void handler(void *arg, struct vk_req *r)
+{
+	(void)arg;
+	const char *path = vk_req_path(r);
+	handled++;
+	snprintf(path_seen, sizeof(path_seen), "%s", path);
+	struct vk_err err = {0};
+	if (vk_starts(path, "/echo")) {
+		route_echo(r);
+	} else if (vk_streq(path, "/later")) {
+		hold(r, true);
+	} else if (vk_streq(path, "/never")) {
+		hold(r, false);
+	} else if (vk_streq(path, "/silent")) {
+		held = r;
+		vk_req_stream(r, 200, NULL, 0, on_closed, NULL);
+	} else if (vk_streq(path, "/stream")) {
+		route_stream(r);
+	} else if (vk_streq(path, "/flood")) {
+		route_flood(r);
+	} else if (vk_streq(path, "/file")) {
+		route_file(r);
+	} else if (vk_streq(path, "/upgrade")) {
+		vk_req_upgrade(r, "viking", on_upgrade, NULL);
+	} else {
+		vk_err_set(&err, VK_NOTFOUND, "no such \"path\"");
+		vk_err_hint(&err, "viking help");
+		vk_req_error(r, &err);
+	}
+}
+
+static void setup(void)
+{
+	pair_init(&pair);
+	int fd;
+	struct vk_err err = {0};
+	cr_assert_eq(vk_listen_unix(pair.socket, 0600, NULL, 16, &fd, &err), 0, "%s", err.msg);
+	const struct vk_httpd_opts o = { .body_max = BODY_MAX };
+	cr_assert_eq(vk_httpd_new(pair.loop, fd, &o, handler, NULL, &server, &err), 0, "%s", err.msg);
+	later = vk_timer_new(pair.loop, answer_later, NULL);
+}
+
+static void teardown(void)
+{
+	vk_httpd_free(server);
+	vk_timer_free(later);
+	pair_release(&pair);
+}
+
+TestSuite(httpd, .init = setup, .fini = teardown, .timeout = 60);
+
+static int call(const char *socket, const char *method, const char *path, const json_t *body, json_t **ret,
+                struct vk_err *err)
+{
+	const struct vk_api_opts o = { .socket = socket, .timeout_ms = 5000, .role = "agent", .token = "t0ken" };
+	return vk_api_call(&o, method, path, body, ret, err);
+}
+
+static int client_echo(const char *socket)
+{
+	vk_autojson *body = json_pack("{s:i}", "a", 1), *j = NULL;
+	struct vk_err err = {0};
+	EXPECT(call(socket, "PUT", "/echo/a%2Fb%20c?q=x%26y&empty", body, &j, &err) == 0);
+	EXPECT(vk_streq(vk_json_str(j, "method", ""), "PUT"));
+	EXPECT(vk_streq(vk_json_str(j, "path", ""), "/echo/a/b c"));
+	EXPECT(vk_streq(vk_json_str(j, "body", ""), "{\"a\":1}"));
+	EXPECT(vk_streq(vk_json_str(j, "q", ""), "x&y"));
+	EXPECT(vk_streq(vk_json_str(j, "empty", "none"), ""));
+	EXPECT(json_is_null(json_object_get(j, "absent")));
+	EXPECT(vk_streq(vk_json_str(j, "role", ""), "agent"));
+	EXPECT(vk_streq(vk_json_str(j, "auth", ""), "Bearer t0ken"));
+	EXPECT(vk_json_int(j, "uid", -1) == getuid());
+	EXPECT(vk_json_int(j, "pid", -1) == getpid());
+	return 0;
+}
+
+Test(httpd, answers_at_once_and_knows_the_peer)
+{
+	pair_run(&pair, client_echo);
+}
+
+static int client_later(const char *socket)
+{
+	vk_autojson *j = NULL;
+	EXPECT(call(socket, "GET", "/later", NULL, &j, &no_err) == 0);
+	EXPECT(vk_streq(vk_json_str(j, "when", ""), "later"));
+	return 0;
+}
+
+Test(httpd, answers_later)
+{
+	for (int i = 0; i < 3; i++)
+		pair_run(&pair, client_later);
+}
+
+static int client_error(const char *socket)
+{
+	struct vk_err err = {0};
+	EXPECT(call(socket, "GET", "/nothing", NULL, NULL, &err) == VK_NOTFOUND);
+	EXPECT(vk_streq(err.msg, "no such \"path\""));
+	EXPECT(vk_streq(err.hint, "viking help"));
+	return 0;
+}
+
+Test(httpd, errors_reach_the_client_whole)
+{
+	pair_run(&pair, client_error);
+}
+
+static int client_large_body(const char *socket)
+{
+	char text[BODY_MAX + 100];
+	memset(text, 'x', sizeof(text));
+	vk_autojson *body = json_pack("{s:s#}", "a", text, (int)sizeof(text));
+	struct vk_err err = {0};
+	EXPECT(call(socket, "POST", "/echo", body, NULL, &err) == VK_LIMIT);
+	vk_autojson *fits = json_pack("{s:s#}", "a", text, BODY_MAX - 8);
+	EXPECT(call(socket, "POST", "/echo", fits, NULL, &err) == 0);
+	return 0;
+}
+
+Test(httpd, refuses_a_body_over_the_limit)
+{
+	pair_run(&pair, client_large_body);
+	cr_assert_eq(handled, 1);
+}
+
+/* Sends raw bytes, reads until `until` is in the answer or the end. */
+static int raw(const char *socket, const char *text, const char *until, struct vk_buf *answer)
+{
+	vk_autoclose int fd = -1;
+	EXPECT(vk_connect_unix(socket, &fd, NULL) == 0);
+	EXPECT(vk_write_all(fd, text, strlen(text), NULL) == 0);
+	char piece[4096];
+	ssize_t n;
+	while (strstr(vk_buf_str(answer), until) == NULL && (n = read(fd, piece, sizeof(piece))) > 0)
+		vk_buf_add(answer, piece, (size_t)n);
+	return 0;
+}
+
+static int client_chunked(const char *socket)
+{
+	vk_autobuf out = VK_BUF_INIT(1 << 20), in = VK_BUF_INIT(1 << 20);
+	vk_buf_adds(&out, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+	char block[1001] = {0};
+	memset(block, 'y', 1000);
+	for (int i = 0; i < 10; i++)
+		vk_buf_addf(&out, "3e8\r\n%s\r\n", block);
+	vk_buf_adds(&out, "0\r\n\r\n");
+	EXPECT(raw(socket, vk_buf_str(&out), "}", &in) == 0);
+	EXPECT(vk_starts(vk_buf_str(&in), "HTTP/1.1 413"));
+	return 0;
+}
+
+Test(httpd, refuses_a_chunked_body_over_the_limit)
+{
+	pair_run(&pair, client_chunked);
+	cr_assert_eq(handled, 0);
+}
+
+static int client_nul(const char *socket)
+{
+	vk_autobuf in = VK_BUF_INIT(1 << 20);
+	EXPECT(raw(socket, "GET /echo%00/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "\n\n\n", &in) == 0);
+	EXPECT(strstr(vk_buf_str(&in), "\"path\":\"/echo\\u0001/x\"") != NULL);
+	return 0;
+}
+
+Test(httpd, a_nul_in_the_path_does_not_end_it)
+{
+	pair_run(&pair, client_nul);
+}
+
+static int count_line(void *arg, json_t *line, struct vk_err *err)
+{
+	int *n = arg;
+	(void)err;
+	return vk_json_int(line, "i", -1) == (*n)++ ? 0 : 77;
+}
+
+static int client_stream(const char *socket)
+{
+	const struct vk_api_opts o = { .socket = socket };
+	int n = 0;
+	EXPECT(vk_api_stream(&o, "GET", "/stream", NULL, count_line, &n, &no_err) == 0);
+	EXPECT(n == 3);
+	return 0;
+}
+
+Test(httpd, streams_lines_to_the_end)
+{
+	pair_run(&pair, client_stream);
+	cr_assert_eq(closed_count, 0);
+}
+
+static int client_leaves(const char *socket)
+{
+	vk_autoclose int fd = -1;
+	static const char text[] = "GET /never HTTP/1.1\r\nHost: x\r\n\r\n";
+	EXPECT(vk_connect_unix(socket, &fd, NULL) == 0);
+	EXPECT(vk_write_all(fd, text, sizeof(text) - 1, NULL) == 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	EXPECT(poll(&p, 1, 100) == 0);
+	return 0;
+}
+
+Test(httpd, a_waiting_client_that_goes_is_noticed_at_once)
+{
+	pair_run(&pair, client_leaves);
+	int64_t t0 = vk_mono_ms();
+	pair_until(&pair, &closed_flag);
+	cr_assert_lt(vk_mono_ms() - t0, 500);
+	cr_assert_eq(closed_count, 1);
+	pair_run(&pair, client_echo);
+}
+
+static int client_leaves_stream(const char *socket)
+{
+	vk_autobuf in = VK_BUF_INIT(1 << 20);
+	return raw(socket, "GET /silent HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n\r\n", &in);
+}
+
+Test(httpd, a_silent_stream_whose_client_goes_is_noticed_at_once)
+{
+	pair_run(&pair, client_leaves_stream);
+	int64_t t0 = vk_mono_ms();
+	pair_until(&pair, &closed_flag);
+	cr_assert_lt(vk_mono_ms() - t0, 500);
+	cr_assert_eq(closed_count, 1);
+}
+
+static int client_keepalive(const char *socket)
+{
+	vk_autobuf in = VK_BUF_INIT(1 << 20);
+	EXPECT(raw(socket, "GET /silent HTTP/1.1\r\nHost: x\r\n\r\n", "{}\n", &in) == 0);
+	EXPECT(strstr(vk_buf_str(&in), "{}\n") != NULL);
+	return 0;
+}
+
+Test(httpd, a_silent_stream_says_that_it_lives)
+{
+	int64_t t0 = vk_mono_ms();
+	pair_run(&pair, client_keepalive);
+	cr_assert_geq(vk_mono_ms() - t0, 4500);
+	cr_assert_lt(vk_mono_ms() - t0, 8000);
+}
+
+static int client_unread(const char *socket)
+{
+	vk_autoclose int fd = -1;
+	static const char text[] = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
+	EXPECT(vk_connect_unix(socket, &fd, NULL) == 0);
+	EXPECT(vk_write_all(fd, text, sizeof(text) - 1, NULL) == 0);
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+	EXPECT(poll(&p, 1, 3000) == 1);
+	return 0;
+}
+
+Test(httpd, a_client_that_does_not_read_is_cut_off)
+{
+	pair_run(&pair, client_unread);
+	pair_until(&pair, &closed_flag);
+	cr_assert_eq(closed_count, 1);
+	pair_run(&pair, client_echo);
+}
+
+static int client_file(const char *socket)
+{
+	vk_autobuf in = VK_BUF_INIT(1 << 20);
+	EXPECT(raw(socket, "GET /file HTTP/1.1\r\nHost: x\r\n\r\n", "23456", &in) == 0);
+	EXPECT(vk_starts(vk_buf_str(&in), "HTTP/1.1 206"));
+	EXPECT(strstr(vk_buf_str(&in), "Content-Length: 5\r\n") != NULL);
+	return 0;
+}
+
+Test(httpd, sends_part_of_a_file)
+{
+	pair_run(&pair, client_file);
+}
+
+static int client_upgrade(const char *socket)
+{
+	const struct vk_api_opts o = { .socket = socket };
+	vk_autoclose int fd = -1;
+	vk_autobuf early = VK_BUF_INIT(4096);
+	struct vk_err err = {0};
+	EXPECT(vk_api_upgrade(&o, "POST", "/upgrade", NULL, &fd, &early, &err) == 0);
+	char c;
+	while (read(fd, &c, 1) == 1)
+		vk_buf_addc(&early, c);
+	EXPECT(vk_streq(vk_buf_str(&early), "[]"));
+	return 0;
+}
+
+Test(httpd, hands_over_the_socket)
+{
+	for (int i = 0; i < 3; i++)
+		pair_run(&pair, client_upgrade);
+	pair_run(&pair, client_echo);
+}
+
+static int client_early(const char *socket)
+{
+	vk_autobuf in = VK_BUF_INIT(4096);
+	EXPECT(raw(socket, "POST /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: viking\r\n\r\nhello",
+	           "[hello]", &in) == 0);
+	EXPECT(strstr(vk_buf_str(&in), "[hello]") != NULL);
+	return 0;
+}
+
+Test(httpd, bytes_behind_the_head_are_handed_over_too)
+{
+	pair_run(&pair, client_early);
+}
+
+static int client_pipelined(const char *socket)
+{
+	vk_autobuf in = VK_BUF_INIT(1 << 16);
+	EXPECT(raw(socket,
+	           "GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /stream HTTP/1.1\r\nHost: x\r\n\r\n"
+	           "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+	           "\"path\":\"/echo\"", &in) == 0);
+	EXPECT(strstr(vk_buf_str(&in), "\"path\":\"/echo\"") != NULL);
+	EXPECT(strstr(vk_buf_str(&in), "\"i\":2") != NULL);
+	EXPECT(strstr(vk_buf_str(&in), "later") != NULL);
+	return 0;
+}
+
+Test(httpd, one_connection_serves_many_requests)
+{
+	pair_run(&pair, client_pipelined);
+	cr_assert_eq(handled, 3);
+}
+
+static int client_hangs(const char *socket)
+{
+	struct vk_err err = {0};
+	const struct vk_api_opts o = { .socket = socket, .timeout_ms = 200 };
+	EXPECT(vk_api_call(&o, "GET", "/never", NULL, NULL, &err) == VK_TIMEOUT);
+	return 0;
+}
+
+Test(httpd, stops_over_requests_that_wait)
+{
+	pair_run(&pair, client_hangs);
+	vk_autoclose int waits = -1, streams = -1;
+	static const char a[] = "GET /never HTTP/1.1\r\nHost: x\r\n\r\n", b[] = "GET /silent HTTP/1.1\r\nHost: x\r\n\r\n";
+	cr_assert_eq(vk_connect_unix(pair.socket, &waits, NULL), 0);
+	cr_assert_eq(vk_connect_unix(pair.socket, &streams, NULL), 0);
+	vk_write_all(waits, a, sizeof(a) - 1, NULL);
+	vk_write_all(streams, b, sizeof(b) - 1, NULL);
+	while (handled < 3)
+		vk_loop_once(pair.loop, 1000);
+	closed_count = 0;
+	vk_httpd_free(VK_TAKE(server));
+	cr_assert_eq(closed_count, 2);
+	char c;
+	cr_assert_eq(read(waits, &c, 1), 0);
+}
+
+/* An idle server with an open stream and an idle connection must not spin. */
+Test(httpd, waits_without_burning_cpu)
+{
+	vk_autoclose int idle = -1, streams = -1;
+	static const char a[] = "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n", b[] = "GET /silent HTTP/1.1\r\nHost: x\r\n\r\n";
+	vk_connect_unix(pair.socket, &idle, NULL);
+	vk_connect_unix(pair.socket, &streams, NULL);
+	vk_write_all(idle, a, sizeof(a) - 1, NULL);
+	vk_write_all(streams, b, sizeof(b) - 1, NULL);
+	while (handled < 2)
+		vk_loop_once(pair.loop, 1000);
+	unsigned passes = 0;
+	for (int64_t end = vk_mono_ms() + 1000; vk_mono_ms() < end; passes++)
+		vk_loop_once(pair.loop, (int)(end - vk_mono_ms()));
+	cr_assert_lt(passes, 20, "%u passes in a second", passes);
+}
+
+/* Clients that come, send half of something and go, at every length of the request. */
+Test(httpd, survives_a_request_cut_at_every_byte)
+{
+	static const char text[] = "POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+	for (size_t n = 1; n < sizeof(text); n++) {
+		vk_autoclose int fd = -1;
+		cr_assert_eq(vk_connect_unix(pair.socket, &fd, NULL), 0);
+		vk_write_all(fd, text, n, NULL);
+		vk_loop_once(pair.loop, 100);
+		vk_closep(&fd);
+		fd = -1;
+		vk_loop_once(pair.loop, 10);
+	}
+	pair_run(&pair, client_echo);
+}
+
+Test(httpd, listening_refuses_a_live_socket_and_replaces_a_stale_one)
+{
+	int fd;
+	struct vk_err err = {0};
+	cr_assert_eq(vk_listen_unix(pair.socket, 0600, NULL, 16, &fd, &err), VK_CONFLICT);
+	vk_httpd_free(VK_TAKE(server));
+	cr_assert_eq(vk_listen_unix(pair.socket, 0600, NULL, 16, &fd, &err), 0, "%s", err.msg);
+	close(fd);
+	vk_autofree char *file = vk_asprintf("%s/file", pair.dir);
+	vk_fs_write_atomic(file, "x", 1, 0600, NULL);
+	cr_assert_eq(vk_listen_unix(file, 0600, NULL, 16, &fd, &err), VK_EXISTS);
+	cr_assert_eq(vk_listen_tcp("localhost", 0, 16, &fd, &err), VK_INVALID);
+	cr_assert_eq(vk_listen_tcp("127.0.0.1", 0, 16, &fd, &err), 0);
+	close(fd);
+}
