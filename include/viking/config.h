@@ -79,15 +79,18 @@ struct vk_config {
 	bool policy_host_pid;       /* policy.host_pid false */
 	char *policy_host_paths;    /* policy.host_paths "" (comma-separated prefixes) */
 	char *policy_publish;       /* policy.publish "1024-65535": host ports that may be published */
-	char *sandbox;              /* sandbox: auto | require | off */
+	char *sandbox;              /* sandbox: auto | require | off; tests: no-landlock, no-seccomp */
 };
 
 /* file: NULL = <etc>/viking.conf if it exists. root: NULL = /. */
 int vk_config_load(const char *file, const char *root, struct vk_config **ret, struct vk_err *err);
 void vk_config_free(struct vk_config *c);
-/* One line a setting: name, value, where it came from; help with explain. */
+/* One line a setting: `name: value # where it came from`, with explain a line of help before it. The text is
+ * YAML that loads again. */
 void vk_config_print(const struct vk_config *c, bool explain, FILE *out);
-/* Reads and strips `--config FILE` and `--root DIR` from argv, then loads. For every main(). */
+/* Reads and strips `--config FILE` and `--root DIR` (also `--root=DIR`) from argv, as far as it has options
+ * (up to the first word without '-', so that words of a command to be run are left alone), then loads. Not
+ * given there: VIKING_CONFIG_FILE and VIKING_ROOT. For every main(). */
 int vk_config_from_argv(int *argc, char **argv, struct vk_config **ret, struct vk_err *err);
 /* Helpers for the fixed layout (docs/layout.md); the caller frees. fmt is relative to the directory. */
 char *vk_state_path(const struct vk_config *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

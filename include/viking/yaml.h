@@ -11,6 +11,8 @@
 #include <viking/err.h>
 #include <viking/mem.h>
 
+#define VK_YAML_MAX_BYTES (64 * 1024) /* larger: VK_LIMIT */
+
 enum vk_yaml_type { VK_YAML_SCALAR, VK_YAML_LIST, VK_YAML_MAP };
 struct vk_yaml {
 	enum vk_yaml_type type;
