@@ -61,11 +61,11 @@ start_viking() {
 		systemctl enable -q viking
 		if $restart; then systemctl restart viking; else systemctl start viking; fi
 	else
+		if ! $restart && answers; then return 0; fi
 		pid=$(cat /run/viking/vikingd.pid 2>/dev/null || echo)
-		if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" != "" ]; then
-			$restart || answers && ! $restart && return 0
-			kill "$pid" && tail --pid="$pid" -f /dev/null
-		fi
+		case $(readlink "/proc/${pid:-none}/exe" 2>/dev/null) in
+		*/vikingd*) kill "$pid" && tail --pid="$pid" -f /dev/null ;;
+		esac
 		mkdir -p /var/log/viking
 		setsid nohup /usr/sbin/vikingd </dev/null >>/var/log/viking/vikingd.log 2>&1 &
 	fi

@@ -63,6 +63,14 @@ static int serve(const struct vk_config *c, const char *config_file, struct vk_e
 	return r;
 }
 
+/* For people and scripts without systemd; the lock, not this file, keeps a second vikingd out. */
+static int write_pid(const struct vk_config *c, struct vk_err *err)
+{
+	vk_autofree char *path = vk_run_path(c, "vikingd.pid");
+	vk_autofree char *text = vk_asprintf("%d\n", (int)getpid());
+	return vk_fs_write_atomic(path, text, strlen(text), 0644, err);
+}
+
 static int prepare_and_serve(const struct vk_config *c, const char *config_file, struct vk_err *err)
 {
 	vk_autoclose int lock = -1;
@@ -78,6 +86,8 @@ static int prepare_and_serve(const struct vk_config *c, const char *config_file,
 		return vk_err_hint(err, "vikingd --root DIR for a second one beside it");
 	}
 	r = layout_registry(c, err);
+	if (r == 0)
+		r = write_pid(c, err);
 	return r < 0 ? r : serve(c, config_file, err);
 }
 

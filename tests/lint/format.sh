@@ -1,0 +1,3 @@
+#!/bin/sh
+# clang-format ends the discussion.
+exec clang-format --dry-run -Werror $(git ls-files '*.c' '*.h')

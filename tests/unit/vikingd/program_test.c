@@ -1,0 +1,44 @@
+#include <criterion/criterion.h>
+#include <viking/str.h>
+
+#include "program.h"
+
+Test(program, backoff_grows_and_stays_under_two_seconds)
+{
+	cr_assert_eq(program_backoff_ms(0), 0);
+	cr_assert_eq(program_backoff_ms(1), 100);
+	cr_assert_eq(program_backoff_ms(2), 200);
+	cr_assert_eq(program_backoff_ms(5), 1600);
+	for (unsigned i = 6; i < 100; i++)
+		cr_assert_eq(program_backoff_ms(i), 2000);
+}
+
+Test(program, a_long_life_forgives)
+{
+	cr_assert_eq(program_failures(7, 29999), 8);
+	cr_assert_eq(program_failures(7, 30000), 0);
+}
+
+Test(program, helper_record)
+{
+	pid_t pid = 1;
+	uint64_t start = 1;
+	cr_assert(program_record_parse("4711 123456789\n", &pid, &start));
+	cr_assert_eq(pid, 4711);
+	cr_assert_eq(start, 123456789);
+	const char *const wrong[] = {"", "1 5\n", "4711\n", "4711 x\n", "4711 1 2\n", "-4 1\n", "'4711"};
+	for (size_t i = 0; i < VK_COUNT(wrong); i++)
+		cr_assert_not(program_record_parse(wrong[i], &pid, &start), "%s", wrong[i]);
+}
+
+Test(program, every_role_starts_after_a_known_one)
+{
+	for (size_t i = 0; i < program_rows_n; i++) {
+		const struct program_row *r = &program_rows[i];
+		bool known = r->after == NULL;
+		for (size_t k = 0; k < i; k++)
+			known = known || vk_streq(program_rows[k].name, r->after);
+		cr_assert(known, "%s", r->name);
+		cr_assert((r->kind == PROGRAM_ROLE) == (r->executable != NULL));
+	}
+}
