@@ -267,6 +267,10 @@ class Host:
         assert r.status == 0, r
         return json.loads(r.out)
 
+    def json_any(self, *words):
+        """As json, for a command that answers and still ends with a status (doctor)."""
+        return json.loads(self.viking(*words, "--json").out)
+
     def ssh_options(self, key=None):
         return ["-F", "/dev/null", "-i", key or self.key, "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no", "-o",
                 "UserKnownHostsFile=" + self.path("known_hosts"), "-o", "LogLevel=ERROR", "-o", "BatchMode=yes"]

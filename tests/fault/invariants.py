@@ -1,0 +1,141 @@
+"""The invariants of SECURITY section 4, checked from outside on a running Host: V1-V5, V8-V10 (V6 and V7 need a cluster).
+
+check(...) returns a list of breaches, each a line that begins with the invariant's name; an empty list is the good case. The checker is itself
+tested on planted breaches (checker_test.py).
+"""
+import glob
+import os
+import sqlite3
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
+from lib import STAGE, containers, engine  # noqa: E402
+
+
+class Watched:
+    """What must not change: a foreign container and the stack's `service: true` nodes."""
+
+    def __init__(self, host, stack):
+        self.host, self.stack = host, stack
+        self.before = self.look()
+
+    def look(self):
+        found = {}
+        for c in containers(f"viking.stack={self.stack}") + containers("foreign-of=" + self.host.root.replace("/", "_")):
+            labels = c["Labels"]
+            if "viking.stack" not in labels or labels.get("viking.node") == "keep":
+                info = engine("GET", f"/containers/{c['Id']}/json")[1]
+                found[c["Names"][0]] = (c["Id"], info["State"]["StartedAt"])
+        return found
+
+
+def releases(host, stack):
+    return host.json("releases", stack)["releases"]
+
+
+def v1(host, stack, texts):
+    """One current release; its instances, routes and digests agree."""
+    rows = releases(host, stack)
+    current = [r for r in rows if r["current"]]
+    if len(current) != 1:
+        return [f"V1 {stack}: {len(current)} current releases: {[(r['n'], r['outcome']) for r in rows]}"]
+    n = current[0]["n"]
+    info = host.json("releases:info", stack, f"v{n}")
+    bad = []
+    images = {b["ref"] for b in (info.get("boats") or {}).values() if isinstance(b, dict) and b.get("ref")}
+    for c in containers(f"viking.stack={stack}"):
+        inspected = engine("GET", f"/containers/{c['Id']}/json")[1]
+        image = inspected["Config"]["Image"]
+        if c["Labels"].get("viking.node") != "keep" and images and image not in images:
+            bad.append(f"V1 {stack}: {c['Names'][0]} runs {image}, not an image of v{n}")
+    status, body = host.get(stack + ".test")
+    commit = info.get("commit") or current[0].get("commit")
+    if status != 200 or texts.get(commit, body.strip()) != body.strip():
+        bad.append(f"V1 {stack}: v{n} is current but the page is {status} {body!r}")
+    return bad
+
+
+def v2_v3(host, stack, push_status, old, new):
+    """An acknowledged push is current; another leaves the old or the new ref, whole."""
+    ref = subprocess.run(["git", "ls-remote", host.url(stack), "refs/heads/master"], env=host.git_env(), capture_output=True,
+                         text=True).stdout.split()
+    ref = ref[0] if ref else None
+    current = [r for r in releases(host, stack) if r["current"]]
+    commit = current[0]["commit"] if current else None
+    if push_status == 0 and (ref != new or commit != new):
+        return [f"V2 {stack}: push returned 0 but ref is {ref}, current is {commit}, pushed {new}"]
+    if push_status != 0 and ref not in (old, new):
+        return [f"V3 {stack}: ref is {ref}, neither {old} nor {new}"]
+    if ref != commit:
+        return [f"V3 {stack}: ref is {ref} but the current release is of {commit}"]
+    return []
+
+
+def v4(host, stack):
+    """Nothing outside the desired state, and nothing missing."""
+    bad = []
+    wanted = {i["name"] for i in host.json("ps", stack)["instances"]}
+    have = {c["Names"][0].lstrip("/") for c in containers(f"viking.stack={stack}")}
+    running = {c["Names"][0].lstrip("/") for c in containers(f"viking.stack={stack}") if c["State"] == "running"}
+    if have - wanted:
+        bad.append(f"V4 {stack}: containers that are not wanted: {sorted(have - wanted)}")
+    if wanted - running:
+        bad.append(f"V4 {stack}: instances that do not run: {sorted(wanted - running)}")
+    repos = host.path("var/lib/viking/repos")
+    left = glob.glob(repos + "/*/objects/tmp_objdir-*") + glob.glob(repos + "/*/objects/incoming-*") + glob.glob(repos + "/*/*.lock")
+    left += glob.glob(repos + "/*/refs/heads/*.lock")
+    if left:
+        bad.append(f"V4 {stack}: left behind: {left}")
+    builds = [b for b in host.json("builds", stack)["builds"] if b["state"] in ("queued", "running", "pushing")]
+    if builds:
+        bad.append(f"V4 {stack}: builds still under way: {[b['id'] for b in builds]}")
+    return bad
+
+
+def v5_v9(load, own, allow_failed=0):
+    """No failed request on a stack that is served, and never another's answer."""
+    bad = []
+    if load.failed > allow_failed:
+        bad.append(f"V5 {load.name}: {load.failed} of {load.sent} requests failed: {load.errors[:3]}")
+    wrong = [b for b in load.bodies if b.decode(errors='replace').strip() not in own]
+    if wrong:
+        bad.append(f"V9 {load.name}: answers of another: {wrong[:3]}")
+    return bad
+
+
+def v8(host, stack):
+    bad = []
+    doctor = host.json_any("doctor")
+    failed = [c for c in doctor["checks"] if c["ok"] is False]
+    if failed:
+        bad.append(f"V8 doctor: {failed}")
+    for repo in glob.glob(host.path(f"var/lib/viking/repos/{stack}.git")):
+        p = subprocess.run(["git", "-C", repo, "fsck", "--no-dangling"], capture_output=True, text=True)
+        if p.returncode != 0:
+            bad.append(f"V8 fsck {repo}: {p.stderr.strip()[:200]}")
+    db = sqlite3.connect(f"file:{host.path('var/lib/viking/sched/viking.db')}?mode=ro", uri=True, timeout=5)
+    result = db.execute("PRAGMA integrity_check").fetchone()[0]
+    db.close()
+    if result != "ok":
+        bad.append(f"V8 integrity_check: {result}")
+    return bad
+
+
+def v10(watched):
+    now = watched.look()
+    return [f"V10 {name}: was {was}, is {now.get(name)}" for name, was in watched.before.items() if now.get(name) != was]
+
+
+def steady(host, stack, texts, push_status, old, new, watched):
+    return (v1(host, stack, texts) + v2_v3(host, stack, push_status, old, new) + v4(host, stack) + v8(host, stack) + v10(watched))
+
+
+def foreign_container(host):
+    body = {"Image": "viking-test-base", "Cmd": ["sleep", "3600"], "Labels": {"foreign-of": host.root.replace("/", "_")}}
+    cid = engine("POST", "/containers/create", body)[1]["Id"]
+    engine("POST", f"/containers/{cid}/start")
+    return cid
+
+
+assert STAGE
