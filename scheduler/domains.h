@@ -1,0 +1,29 @@
+/*
+ * Which domains a stack has and who owns one. Pure. A domain belongs to one stack only; a wildcard "*.x" covers every
+ * name below x, so that neither may another stack take a name under it nor it be taken over such a name.
+ * The default domain yields: a stack whose default is covered by another's domain goes without it.
+ */
+#ifndef SCHEDULER_DOMAINS_H
+#define SCHEDULER_DOMAINS_H
+
+#include "instances.h"
+
+/* True when a request could match both. */
+bool domains_clash(const char *a, const char *b);
+/* "<stack>.<base>" or "<stack>.localhost"; caller frees. */
+char *domains_default(const char *stack, const char *base_domain);
+/* {"a.com": {"node", "from": "manifest"|"command"|"default"}} for the entries given (NULL = of the serving
+ * release). New reference. */
+json_t *domains_of(const struct state *st, const struct stack *sk, const json_t *entries, const char *base_domain);
+/* The other stack that holds what clashes with domain (in its serving release, in a deploy under way, by command or as its
+ * default), or NULL. */
+const char *domains_owner(const struct state *st, const char *stack, const char *domain, const char *base_domain);
+/* Likewise for a published host port, "5000/tcp". */
+const char *publish_owner(const struct state *st, const char *stack, const char *port);
+/* Do node names of this document and another stack's make equal instance names ("a-b" + "c" = "a" + "b-c")? Names
+ * both in err. */
+int names_check(const struct state *st, const char *stack, const json_t *doc, struct vk_err *err);
+/* First URL-worthy first: http://domain[:port]/ for each exact domain of the entries. */
+void domains_urls(const json_t *domains, uint64_t http_port, struct vk_strv *ret);
+
+#endif

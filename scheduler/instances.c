@@ -1,0 +1,132 @@
+/* Stored state + overlay -> instances. */
+#include "instances.h"
+
+#include <string.h>
+#include <viking/id.h>
+
+struct inst *inst_list_add(struct inst_list *l)
+{
+	if (l->n == l->cap) {
+		l->cap = l->cap > 0 ? l->cap * 2 : 8;
+		l->v = vk_reallocarray(l->v, l->cap, sizeof(*l->v));
+	}
+	struct inst *i = &l->v[l->n++];
+	*i = (struct inst){0};
+	return i;
+}
+
+struct inst *inst_list_find(const struct inst_list *l, const char *name)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->v[i].name, name) == 0)
+			return &l->v[i];
+	return NULL;
+}
+
+void inst_list_release(struct inst_list *l)
+{
+	free(l->v);
+	*l = (struct inst_list){0};
+}
+
+void overlay_release(struct overlay *o)
+{
+	json_decref(o->claims);
+	json_decref(o->scale);
+	inst_list_release(&o->fresh);
+	vk_strv_release(&o->stop);
+	vk_strv_release(&o->held);
+	vk_strv_release(&o->drain);
+	*o = (struct overlay){0};
+}
+
+void inst_set(struct inst *i, const char *stack, const char *node, unsigned version, unsigned n, unsigned born)
+{
+	vk_instance_name(stack, node, version, n, i->name);
+	snprintf(i->node, sizeof(i->node), "%s", node);
+	i->version = version;
+	i->n = n;
+	i->born = born;
+}
+
+/* Is this version of the node replaced or this number too many in what the operation leads to? */
+static bool inst_leaves(const struct overlay *o, const struct inst *i)
+{
+	if (o->release != NULL) {
+		const json_t *entry = json_object_get(o->release->nodes, i->node);
+		if (entry == NULL || vk_json_int(entry, "version", 0) != i->version)
+			return true;
+	}
+	const json_t *scale = json_object_get(o->scale, i->node);
+	return scale != NULL && i->n > json_integer_value(scale);
+}
+
+static void inst_overlay(struct inst *i, const struct overlay *o)
+{
+	if (o == NULL)
+		return;
+	if (vk_strv_has(&o->stop, i->node) && inst_leaves(o, i))
+		i->stop = true;
+	if (i->stop)
+		i->route = ROUTE_NONE;
+	else if (vk_strv_has(&o->drain, i->name) || (o->switched && inst_leaves(o, i)))
+		i->route = ROUTE_DRAIN;
+	if (vk_strv_has(&o->held, i->name) && i->gen > 0)
+		i->gen--;
+}
+
+static void current_instances(const struct stack *sk, const struct overlay *o, struct inst_list *l)
+{
+	const struct release *r = stack_current(sk);
+	const char *node;
+	json_t *entry;
+	json_object_foreach(r != NULL ? r->nodes : NULL, node, entry) {
+		if (strcmp(vk_json_str(entry, "type", "app"), "app") != 0)
+			continue;
+		const struct node_row *row = table_get(&sk->nodes, node);
+		unsigned scale = stack_scale(sk, node, entry);
+		for (unsigned n = 1; n <= scale; n++) {
+			struct inst *i = inst_list_add(l);
+			inst_set(i, sk->name, node, (unsigned)vk_json_int(entry, "version", 0), n,
+				(unsigned)vk_json_int(entry, "born", 0));
+			i->gen = row != NULL ? row->gen : 0;
+			i->stop = row != NULL && row->stopped;
+			i->route = i->stop ? ROUTE_NONE : ROUTE_READY;
+			inst_overlay(i, o);
+		}
+	}
+}
+
+void drain_instances(const struct stack *sk, const json_t *drain, struct inst_list *l)
+{
+	size_t at;
+	json_t *j;
+	json_array_foreach(json_object_get(drain, "instances"), at, j) {
+		struct inst i = {0};
+		inst_set(&i, sk->name, vk_json_str(j, "node", ""), (unsigned)vk_json_int(j, "version", 0),
+			(unsigned)vk_json_int(j, "n", 0), (unsigned)vk_json_int(j, "born", 0));
+		if (inst_list_find(l, i.name) != NULL)
+			continue;
+		i.gen = (uint64_t)vk_json_int(j, "gen", 0);
+		i.drain = true;
+		i.route = ROUTE_DRAIN;
+		*inst_list_add(l) = i;
+	}
+}
+
+json_t *inst_json(const struct inst *i)
+{
+	return json_pack("{s:s,s:i,s:i,s:i,s:I}", "node", i->node, "version", (int)i->version, "n", (int)i->n,
+		"born", (int)i->born, "gen", (json_int_t)i->gen);
+}
+
+void stack_instances(const struct stack *sk, const struct overlay *o, struct inst_list *ret)
+{
+	current_instances(sk, o, ret);
+	for (size_t i = 0; o != NULL && i < o->fresh.n; i++) {
+		struct inst fresh = o->fresh.v[i];
+		fresh.route = o->switched && !fresh.task ? ROUTE_READY : ROUTE_NONE;
+		*inst_list_add(ret) = fresh;
+	}
+	drain_instances(sk, sk->drain, ret);
+}

@@ -1,0 +1,137 @@
+/*
+ * What the scheduler knows, as structs, and the keys of the store they live under. One value is one
+ * JSON object with a schema version "v"; each struct has a field table that decodes and encodes it. The name in the key is
+ * not repeated in the value.
+ *
+ *	/leader                   epoch of this scheduler
+ *	/key/NAME                 struct key_row
+ *	/stack/S                  struct stack_row (identity, network)
+ *	/lock/S                   struct lock_row
+ *	/node/S/NODE              struct node_row: what commands said about a node (scale, stopped, gen)
+ *	/config/S/K               struct config_row, the value sealed
+ *	/domain/D                 struct domain_row: domains added by command
+ *	/release/S/N              struct release
+ *	/current/S                {"n"}: the release that serves
+ *	/pending/S                {"ref", "old", "new"}: a ref still to be moved
+ *	/drain/S                  {"until_ms", "instances"}: old instances finishing their requests
+ *	/intent/S                 {"kind", "release", "stage", ...}: a deploy under way
+ *	/build/ID                 struct build_row
+ *	/images/S/BOAT/TAG        struct image_row
+ *	/volume/NAME              struct volume_row
+ *	/gone/volume|network/NAME, /gone/logs/S   to be removed from hosts
+ *
+ * Times are Unix milliseconds, 0 = never.
+ */
+#ifndef SCHEDULER_MODEL_H
+#define SCHEDULER_MODEL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <viking/json.h>
+
+#include "table.h"
+
+#define MODEL_VERSION 1
+
+struct key_row {
+	char *name;
+	char *line;        /* "type base64" */
+	char *fingerprint; /* "SHA256:..." */
+	char *role;        /* "admin" or "deploy" */
+	json_t *stacks;    /* globs */
+	int64_t created_ms, expires_ms, last_used_ms;
+};
+extern const struct vk_field key_fields[];
+
+struct stack_row {
+	char *id;           /* hex; survives a rename, differs after destroy and create */
+	char *who;
+	char *renamed_from; /* NULL or the name the repository may still have */
+	uint64_t subnet;    /* which subnet of networks.range */
+	int64_t created_ms;
+	uint64_t next;      /* the next release number is at least this */
+};
+extern const struct vk_field stack_fields[];
+
+struct lock_row {
+	char *reason, *who;
+	int64_t when_ms;
+};
+extern const struct vk_field lock_fields[];
+
+struct node_row {
+	char *name;
+	int64_t scale; /* -1: as the manifest says */
+	uint64_t gen;
+	bool stopped;
+	unsigned top;  /* highest version any release used; not stored here */
+};
+extern const struct vk_field node_fields[];
+
+struct config_row {
+	char *name;
+	char *sealed;
+};
+extern const struct vk_field config_fields[];
+
+struct domain_row {
+	char *name;
+	char *stack, *node;
+};
+extern const struct vk_field domain_fields[];
+
+struct release {
+	unsigned n;
+	char *kind;      /* push, config, rollback, redeploy, rebuild */
+	char *commit, *tree;
+	char *who, *why, *note;
+	char *outcome;   /* deploying, ok, failed, cancelled */
+	char *cause;     /* of a failure, one line */
+	int64_t when_ms, ms;
+	char *doc;       /* text of the push document; NULL once the release is beyond keeping */
+	json_t *boats;   /* {"src": {"ref", "digest", "image", "expose"}}, and "other/boat" likewise */
+	json_t *nodes;   /* {"web": entry}, see place.h */
+	json_t *config;  /* {"K": sealed} */
+	json_t *defs;    /* {"web": definition}, made when needed, holds secrets; never stored */
+};
+extern const struct vk_field release_fields[];
+
+struct build_row {
+	char *name; /* "b12" */
+	char *stack, *boat, *node, *commit, *who, *state, *cause;
+	int64_t started_ms, ms;
+	uint64_t bytes;
+	bool cached;
+};
+extern const struct vk_field build_fields[];
+
+struct image_row {
+	char *name; /* "S/BOAT/TAG" */
+	char *ref, *digest, *image, *commit, *key;
+	json_t *expose;
+	int64_t time_ms;
+};
+extern const struct vk_field image_fields[];
+
+struct volume_row {
+	char *name;
+	char *stack, *node, *path, *host;
+	int64_t created_ms;
+};
+extern const struct vk_field volume_fields[];
+
+/* Both by table; decode leaves *row as far as it came on failure. encode adds "v". */
+int model_decode(const struct vk_field *fields, const json_t *value, void *row, struct vk_err *err);
+json_t *model_encode(const struct vk_field *fields, const void *row);
+
+void key_row_free(void *row);
+void node_row_free(void *row);
+void config_row_free(void *row);
+void domain_row_free(void *row);
+void build_row_free(void *row);
+void image_row_free(void *row);
+void volume_row_free(void *row);
+void release_free(struct release *r);
+
+#endif

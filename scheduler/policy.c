@@ -1,0 +1,128 @@
+/* The host's policy against a document. */
+#include "policy.h"
+
+#include <string.h>
+#include <viking/json.h>
+#include <viking/mem.h>
+#include <viking/str.h>
+
+static int refuse(struct vk_err *err, const char *node, const char *what, const char *setting)
+{
+	vk_err_set(err, VK_DENIED, "node %s: %s is not allowed on this host", node, what);
+	return vk_err_hint(err, "the host's administrator can set %s", setting);
+}
+
+static int check_privileged(const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
+{
+	if (!vk_json_bool(node, "privileged", false) || cfg->policy_privileged)
+		return 0;
+	return refuse(err, name, "privileged", "policy.privileged");
+}
+
+static int check_network(const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
+{
+	const char *mode = vk_json_str(node, "network_mode", "default");
+	if (mode[0] == '\0' || strcmp(mode, "default") == 0 || strcmp(mode, "none") == 0)
+		return 0;
+	if (strcmp(mode, "host") == 0)
+		return cfg->policy_host_network ? 0 : refuse(err, name, "the host's network", "policy.host_network");
+	return vk_err_set(err, VK_INVALID, "node %s: network mode %s is unknown", name, mode);
+}
+
+static int check_pid(const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
+{
+	const char *mode = vk_json_str(node, "pid_mode", "");
+	if (mode[0] == '\0')
+		return 0;
+	if (strcmp(mode, "host") == 0)
+		return cfg->policy_host_pid ? 0 : refuse(err, name, "the host's processes", "policy.host_pid");
+	return vk_err_set(err, VK_INVALID, "node %s: pid mode %s is unknown", name, mode);
+}
+
+/* path is prefix or below it; no component may be "..". */
+static bool path_below(const char *path, const char *prefix, size_t n)
+{
+	while (n > 1 && prefix[n - 1] == '/')
+		n--;
+	if (n == 0 || strncmp(path, prefix, n) != 0)
+		return false;
+	return path[n] == '\0' || path[n] == '/' || (n == 1 && prefix[0] == '/');
+}
+
+static bool path_allowed(const char *prefixes, const char *path)
+{
+	if (path[0] != '/' || strstr(path, "/../") != NULL || vk_ends(path, "/.."))
+		return false;
+	for (const char *p = prefixes; *p != '\0';) {
+		const char *end = strchrnul(p, ',');
+		while (*p == ' ')
+			p++;
+		if (path_below(path, p, (size_t)(end - p)))
+			return true;
+		p = *end == ',' ? end + 1 : end;
+	}
+	return false;
+}
+
+static int check_paths(const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
+{
+	size_t i;
+	json_t *volume;
+	json_array_foreach(json_object_get(node, "volumes"), i, volume) {
+		const char *host = vk_json_str(volume, "host", "");
+		if (host[0] == '\0' || path_allowed(cfg->policy_host_paths, host))
+			continue;
+		vk_autofree char *what = vk_asprintf("the host's path %s", host);
+		return refuse(err, name, what, "policy.host_paths");
+	}
+	return 0;
+}
+
+static bool port_in(const char *ranges, uint64_t port)
+{
+	for (const char *p = ranges; *p != '\0';) {
+		const char *end = strchrnul(p, ',');
+		vk_autofree char *range = vk_strndup(p, (size_t)(end - p));
+		char *dash = strchr(range, '-');
+		uint64_t from, to;
+		if (dash != NULL)
+			*dash = '\0';
+		if (vk_parse_u64(range, 0, 65535, &from) == 0 &&
+			vk_parse_u64(dash != NULL ? dash + 1 : range, 0, 65535, &to) == 0 && from <= port && port <= to)
+			return true;
+		p = *end == ',' ? end + 1 : end;
+	}
+	return false;
+}
+
+static int check_publish(const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
+{
+	size_t i;
+	json_t *publish;
+	json_array_foreach(json_object_get(node, "publish"), i, publish) {
+		int64_t port = vk_json_int(publish, "host", 0);
+		if (port > 0 && port_in(cfg->policy_publish, (uint64_t)port))
+			continue;
+		vk_autofree char *what = vk_asprintf("publishing host port %lld", (long long)port);
+		return refuse(err, name, what, "policy.publish");
+	}
+	return 0;
+}
+
+static int (*const checks[])(const struct vk_config *, const char *, const json_t *, struct vk_err *) = {
+	check_privileged, check_network, check_pid, check_paths, check_publish,
+};
+
+int policy_check(const struct vk_config *cfg, const json_t *doc, struct vk_err *err)
+{
+	const char *name;
+	json_t *node;
+	json_object_foreach(json_object_get(doc, "nodes"), name, node) {
+		for (size_t i = 0; i < VK_COUNT(checks); i++) {
+			int rc = checks[i](cfg, name, node, err);
+			if (rc != 0)
+				return rc;
+		}
+	}
+	return 0;
+}

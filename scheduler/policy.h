@@ -1,0 +1,14 @@
+/*
+ * What a pushed document may ask of the host: privileges, host network, host paths, published ports. One table, from the
+ * host's configuration (policy.*); the agent checks the final container again. Pure.
+ */
+#ifndef SCHEDULER_POLICY_H
+#define SCHEDULER_POLICY_H
+
+#include <jansson.h>
+#include <viking/config.h>
+#include <viking/err.h>
+
+int policy_check(const struct vk_config *cfg, const json_t *doc, struct vk_err *err);
+
+#endif

@@ -1,0 +1,19 @@
+/* State + what the agents report -> the router's and web's tables (docs/protocol.md 7), without "rev". Pure. */
+#ifndef SCHEDULER_ROUTES_H
+#define SCHEDULER_ROUTES_H
+
+#include "domains.h"
+#include "instances.h"
+
+struct routes_in {
+	const struct state *st;
+	const char *base_domain;
+	/* The address of an instance that is healthy (unhealthy: *ret_healthy false), NULL when it has none. */
+	const char *(*address)(void *arg, const char *instance, bool *ret_healthy);
+	void *arg;
+};
+
+json_t *routes_build(const struct routes_in *in); /* {"stacks": {...}} */
+json_t *sites_build(const struct routes_in *in);  /* {"sites": {...}} */
+
+#endif
