@@ -1,0 +1,572 @@
+#include "applier.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <viking/fs.h>
+#include <viking/log.h>
+#include <viking/str.h>
+
+#include "answers.h"
+#include "check.h"
+#include "exchange.h"
+#include "plan.h"
+#include "reload.h"
+
+#define EXCHANGE_MS     5000
+#define ROUNDS_MAX      4    /* of telling and reading before a difference is called a fault */
+#define TOUCHED_MAX     64   /* more than that: all servers are read in one go */
+#define AGAIN_MS        500  /* after haproxy did not answer */
+#define FAULT_AGAIN_MS  5000 /* after haproxy did not take a command */
+
+enum phase { IDLE, CHECKING, WAITING, RELOADING, READING, TELLING };
+enum { READ_PID = 1, READ_SERVERS = 2, READ_TOUCHED = 4, READ_HOSTS = 8, READ_SUFFIXES = 16, READ_ALL = 27 };
+
+struct applier {
+	struct vk_loop *l;
+	struct applier_opts o;
+	applier_fn *fn;
+	void *arg;
+	struct link *link;
+
+	enum phase phase;
+	bool up;               /* haproxy is there */
+	bool have_want, again; /* again: `next` waits for the end of this run */
+	struct model want, next, live;
+	bool live_known;
+	unsigned checked;      /* backends of the last file that haproxy -c found valid */
+	pid_t worker;          /* that `live` was read from */
+	pid_t expect;          /* worker that a reload brought; 0 = any */
+	int64_t expect_until;  /* vk_mono_ms */
+	unsigned rounds, reloads;
+
+	struct exchange *x;
+	struct check *check;
+	struct reload *reload;
+	struct vk_timer *timer;
+	struct vk_buf text;     /* the file while it is being checked */
+	struct vk_buf fallback; /* the file before the one that is being reloaded */
+	struct plan plan;
+	size_t step;
+	unsigned reads;         /* READ_* still to do */
+	unsigned version;       /* of the map that is being swapped */
+	size_t swapped;
+	char trouble[200];      /* the first thing haproxy said against a command of this run */
+};
+
+static void proceed(struct applier *a);
+static void begin(struct applier *a);
+static void next_read(struct applier *a);
+static void next_step(struct applier *a);
+
+static void stop_work(struct applier *a)
+{
+	exchange_free(VK_TAKE(a->x));
+	check_free(VK_TAKE(a->check));
+	reload_free(VK_TAKE(a->reload));
+	vk_timer_set(a->timer, -1);
+	plan_release(&a->plan);
+}
+
+static void finish(struct applier *a, bool equal, const struct faults *faults, const struct vk_err *err)
+{
+	struct faults none = {0};
+	struct applier_result r = { .equal = equal, .faults = faults != NULL ? faults : &none };
+	if (err != NULL)
+		r.err = *err;
+	stop_work(a);
+	a->phase = IDLE;
+	if (a->again) { /* what has been wanted meanwhile makes this result an old one */
+		a->again = false;
+		model_release(&a->want);
+		a->want = a->next;
+		a->next = (struct model){0};
+		begin(a);
+		return;
+	}
+	if (!equal || r.faults->n > 0)
+		vk_timer_set(a->timer, FAULT_AGAIN_MS);
+	a->fn(a->arg, &r);
+}
+
+/* haproxy did not answer: the link tells if it is gone; if it is not, the state is read anew soon. */
+static void stall(struct applier *a, const struct vk_err *err)
+{
+	vk_log(VK_WARN, "haproxy-silent", "error=\"%s\"", err->msg);
+	stop_work(a);
+	a->live_known = false;
+	a->phase = WAITING;
+	vk_timer_set(a->timer, AGAIN_MS);
+}
+
+static void on_timer(void *arg)
+{
+	struct applier *a = arg;
+	if (a->phase == IDLE) {
+		a->live_known = false;
+		begin(a);
+		return;
+	}
+	if (a->phase == WAITING || a->phase == READING)
+		proceed(a);
+}
+
+static void talk(struct applier *a, const char *request, exchange_done_fn *done)
+{
+	struct exchange_opts o = { .socket = a->o.admin, .request = request, .timeout_ms = EXCHANGE_MS };
+	a->x = exchange_start(a->l, &o, done, a);
+}
+
+/* reading */
+
+static void forget_servers(struct applier *a, bool all)
+{
+	for (unsigned i = 0; all && i < a->live.n; i++)
+		free(a->live.backends[i].slots);
+	if (all) {
+		free(a->live.backends);
+		a->live.backends = NULL;
+		a->live.n = 0;
+		return;
+	}
+	for (size_t i = 0; i < a->plan.n_touched; i++) {
+		if (a->plan.touched[i] > a->live.n)
+			continue;
+		struct backend *b = &a->live.backends[a->plan.touched[i] - 1];
+		for (unsigned s = 0; s < b->n; s++)
+			b->slots[s].state = SLOT_NONE;
+	}
+}
+
+static void take_answer(struct applier *a, unsigned what, const char *text)
+{
+	struct routes *r = what == READ_HOSTS ? &a->live.hosts : &a->live.suffixes;
+	switch (what) {
+	case READ_SERVERS:
+	case READ_TOUCHED:
+		forget_servers(a, what == READ_SERVERS);
+		answer_servers(text, &a->live);
+		break;
+	case READ_HOSTS:
+	case READ_SUFFIXES:
+		routes_release(r);
+		answer_map(text, true, r);
+		if (what == READ_HOSTS)
+			routes_sort_hosts(r);
+		break;
+	default:
+		break;
+	}
+}
+
+static unsigned lowest(unsigned bits)
+{
+	return bits & -bits;
+}
+
+/* Is the answer that of the worker meant? Behind a reload the old worker may still take a connection: it
+ * is asked again. A worker that changed without our doing is read as a whole. */
+static bool right_worker(struct applier *a, pid_t pid)
+{
+	if (a->expect != 0 && pid != a->expect && vk_mono_ms() < a->expect_until) {
+		vk_timer_set(a->timer, 10);
+		return false;
+	}
+	a->expect = 0;
+	if (a->live_known && pid != a->worker) {
+		a->live_known = false;
+		a->reads = READ_ALL;
+		if (a->link != NULL)
+			link_restart(a->link);
+	}
+	a->worker = pid;
+	return true;
+}
+
+static void on_read(void *arg, const struct vk_err *err, const char *text)
+{
+	struct applier *a = arg;
+	unsigned what = lowest(a->reads);
+	a->x = NULL;
+	if (err->code != 0) {
+		stall(a, err);
+		return;
+	}
+	if (what == READ_PID && !right_worker(a, answer_pid(text)))
+		return;
+	take_answer(a, what, text);
+	a->reads &= ~what;
+	if (a->reads != 0) {
+		next_read(a);
+		return;
+	}
+	a->live_known = true;
+	plan_release(&a->plan);
+	proceed(a);
+}
+
+static char *read_command(const struct applier *a, unsigned what)
+{
+	vk_autobuf b = VK_BUF_INIT(65536);
+	switch (what) {
+	case READ_PID:
+		return vk_strdup("show info\n");
+	case READ_SERVERS:
+		return vk_strdup("show servers state\n");
+	case READ_HOSTS:
+		return vk_asprintf("show map %s\n", a->o.files->hosts);
+	case READ_SUFFIXES:
+		return vk_asprintf("show map %s\n", a->o.files->suffixes);
+	default:
+		break;
+	}
+	for (size_t i = 0; i < a->plan.n_touched; i++) {
+		char name[BACKEND_NAME_SIZE];
+		backend_name(a->plan.touched[i], name);
+		vk_buf_addf(&b, "%sshow servers state %s", i > 0 ? ";" : "", name);
+	}
+	vk_buf_addc(&b, '\n');
+	return vk_buf_take(&b);
+}
+
+static void next_read(struct applier *a)
+{
+	a->phase = READING;
+	vk_autofree char *command = read_command(a, lowest(a->reads));
+	talk(a, command, on_read);
+}
+
+static void read_back(struct applier *a)
+{
+	a->reads = READ_PID;
+	if (a->plan.n_touched > TOUCHED_MAX)
+		a->reads |= READ_SERVERS;
+	else if (a->plan.n_touched > 0)
+		a->reads |= READ_TOUCHED;
+	if (a->plan.hosts)
+		a->reads |= READ_HOSTS;
+	if (a->plan.suffixes)
+		a->reads |= READ_SUFFIXES;
+	next_read(a);
+}
+
+/* telling */
+
+static void note_trouble(struct applier *a, const char *text)
+{
+	size_t n;
+	const char *line = answer_trouble(text, &n);
+	if (line != NULL && a->trouble[0] == '\0')
+		vk_str_printable(line, n, a->trouble, sizeof(a->trouble) - 1);
+}
+
+static void on_told(void *arg, const struct vk_err *err, const char *text)
+{
+	struct applier *a = arg;
+	a->x = NULL;
+	if (err->code != 0) {
+		stall(a, err);
+		return;
+	}
+	note_trouble(a, text);
+	a->step++;
+	next_step(a);
+}
+
+static const char *swap_path(const struct applier *a)
+{
+	return a->plan.steps[a->step].kind == STEP_SWAP_HOSTS ? a->o.files->hosts : a->o.files->suffixes;
+}
+
+static const struct routes *swap_routes(const struct applier *a)
+{
+	return a->plan.steps[a->step].kind == STEP_SWAP_HOSTS ? &a->want.hosts : &a->want.suffixes;
+}
+
+static void on_swapped(void *arg, const struct vk_err *err, const char *text)
+{
+	struct applier *a = arg;
+	a->x = NULL;
+	if (err->code != 0) {
+		stall(a, err);
+		return;
+	}
+	note_trouble(a, text);
+	if (a->swapped < swap_routes(a)->n) {
+		vk_autobuf b = VK_BUF_INIT(PLAN_LINE_MAX + 4096);
+		a->swapped = plan_swap_chunk(swap_routes(a), a->swapped, swap_path(a), a->version, &b);
+		talk(a, vk_buf_str(&b), on_swapped);
+		return;
+	}
+	vk_autofree char *commit = vk_asprintf("commit map @%u %s\n", a->version, swap_path(a));
+	talk(a, commit, on_told);
+}
+
+static void on_prepared(void *arg, const struct vk_err *err, const char *text)
+{
+	struct applier *a = arg;
+	a->version = err->code == 0 ? answer_version(text) : 0;
+	if (err->code == 0 && a->version == 0) {
+		on_told(a, err, text); /* refused: the read shows it */
+		return;
+	}
+	a->swapped = 0;
+	on_swapped(a, err, text);
+}
+
+static void next_step(struct applier *a)
+{
+	if (a->step == a->plan.n) {
+		read_back(a);
+		return;
+	}
+	const struct step *s = &a->plan.steps[a->step];
+	if (s->kind == STEP_LINE) {
+		talk(a, s->line, on_told);
+		return;
+	}
+	vk_autofree char *prepare = vk_asprintf("prepare map %s\n", swap_path(a));
+	talk(a, prepare, on_prepared);
+}
+
+/* faults */
+
+struct blame {
+	const struct applier *a;
+	struct faults *faults;
+};
+
+static void blame_backend(void *arg, unsigned backend)
+{
+	struct blame *b = arg;
+	const struct model *want = &b->a->want;
+	const char *label = backend >= 1 && backend <= want->n ? want->backends[backend - 1].label : NULL;
+	vk_autofree char *stack = label != NULL ? vk_strndup(label, strcspn(label, "/")) : vk_strdup("");
+	vk_autofree char *why = vk_asprintf("haproxy did not take it: %s",
+		b->a->trouble[0] != '\0' ? b->a->trouble : "its state stays another one");
+	faults_add(b->faults, stack, why);
+}
+
+static void give_up(struct applier *a)
+{
+	struct faults faults = {0};
+	struct blame b = { a, &faults };
+	plan_differences(&a->want, &a->live, blame_backend, &b);
+	finish(a, true, &faults, NULL);
+	faults_release(&faults);
+}
+
+/* reloading */
+
+static void on_reloaded(void *arg, const struct vk_err *err, pid_t worker)
+{
+	struct applier *a = arg;
+	struct vk_err why = *err;
+	a->reload = NULL;
+	a->live_known = false;
+	if (why.code == 0) {
+		a->reloads++;
+		a->expect = worker;
+		a->expect_until = vk_mono_ms() + EXCHANGE_MS;
+		a->o.assign->reload = false;
+		files_put_assign(a->o.files, a->o.assign, &why);
+		vk_log(VK_INFO, "haproxy-reloaded", "worker=%d", (int)worker);
+		if (a->link != NULL)
+			link_restart(a->link);
+		a->phase = WAITING;
+		proceed(a);
+		return;
+	}
+	if (a->fallback.len > 0)
+		files_put(a->o.files->cfg, &a->fallback, NULL, NULL);
+	a->checked = 0;
+	vk_err_wrap(&why, "reload of haproxy");
+	finish(a, false, NULL, &why);
+}
+
+static void begin_reload(struct applier *a)
+{
+	struct vk_err err = {0};
+	if (a->rounds++ >= ROUNDS_MAX) {
+		vk_err_set(&err, VK_FAILED, "haproxy has not the backends of %s, reloaded as it was",
+			a->o.files->cfg);
+		finish(a, false, NULL, &err);
+		return;
+	}
+	a->phase = RELOADING;
+	a->reload = reload_start(a->l, a->o.master, on_reloaded, a);
+}
+
+static void proceed(struct applier *a)
+{
+	vk_timer_set(a->timer, -1);
+	if (!a->up) {
+		a->phase = WAITING;
+		return;
+	}
+	if (!a->live_known) {
+		a->reads = READ_ALL;
+		next_read(a);
+		return;
+	}
+	plan_release(&a->plan);
+	struct plan_paths paths = { a->o.files->hosts, a->o.files->suffixes };
+	plan_make(&a->want, &a->live, &paths, &a->plan);
+	if (a->plan.reload || a->o.assign->reload) {
+		begin_reload(a);
+	} else if (plan_empty(&a->plan)) {
+		finish(a, true, NULL, NULL);
+	} else if (a->rounds++ >= ROUNDS_MAX) {
+		give_up(a);
+	} else {
+		a->phase = TELLING;
+		a->step = 0;
+		next_step(a);
+	}
+}
+
+/* files */
+
+static void store_files(struct applier *a)
+{
+	struct vk_err err = {0};
+	int rc = files_put_assign(a->o.files, a->o.assign, &err);
+	if (rc == 0)
+		rc = files_put(a->o.files->cfg, &a->text, NULL, &err);
+	if (rc == 0)
+		rc = files_put_maps(a->o.files, &a->want, &err);
+	vk_buf_release(&a->text);
+	if (rc != 0) {
+		finish(a, false, NULL, &err);
+		return;
+	}
+	a->phase = WAITING;
+	proceed(a);
+}
+
+static void refuse(struct applier *a, const struct vk_err *err, const char *messages)
+{
+	struct faults faults = {0};
+	struct vk_err why = *err;
+	unsigned line = render_fault_line(messages, a->o.files->candidate);
+	const char *label = line > 0 ? render_owner(&a->want, vk_buf_str(&a->text), line) : NULL;
+	vk_log(VK_ERROR, "haproxy-refuses", "line=%u owner=\"%s\"", line, label != NULL ? label : "");
+	if (label != NULL) {
+		vk_autofree char *stack = vk_strndup(label, strcspn(label, "/"));
+		faults_add(&faults, stack, "haproxy refuses its part of the configuration");
+	}
+	vk_buf_release(&a->text);
+	finish(a, false, &faults, &why);
+	faults_release(&faults);
+}
+
+static void on_checked(void *arg, const struct vk_err *err, const char *messages)
+{
+	struct applier *a = arg;
+	a->check = NULL;
+	if (err->code != 0) {
+		refuse(a, err, messages);
+		return;
+	}
+	a->checked = a->want.n;
+	vk_buf_release(&a->fallback);
+	vk_fs_read(a->o.files->cfg, &a->fallback, NULL);
+	store_files(a);
+}
+
+/* Only another number of backends, or another head, can make a file that was valid invalid. */
+static void begin(struct applier *a)
+{
+	struct vk_err err = {0};
+	a->have_want = true;
+	a->rounds = 0;
+	a->trouble[0] = '\0';
+	vk_buf_clear(&a->text);
+	files_render(a->o.files, &a->want, &a->text);
+	if (a->checked == a->want.n && !a->o.assign->reload) {
+		store_files(a);
+		return;
+	}
+	a->phase = CHECKING;
+	int rc = files_put(a->o.files->candidate, &a->text, NULL, &err);
+	if (rc == 0)
+		rc = check_start(a->l, a->o.haproxy, a->o.files->candidate, on_checked, a, &a->check, &err);
+	if (rc != 0)
+		finish(a, false, NULL, &err);
+}
+
+void applier_set(struct applier *a, struct model *want)
+{
+	bool busy = a->phase != IDLE && a->phase != WAITING;
+	struct model *into = busy ? &a->next : &a->want;
+	model_release(into);
+	*into = *want;
+	*want = (struct model){0};
+	if (busy) {
+		a->again = true;
+		return;
+	}
+	model_release(&a->next);
+	a->again = false;
+	stop_work(a);
+	begin(a);
+}
+
+void applier_link(struct applier *a, bool up)
+{
+	a->up = up;
+	a->live_known = false;
+	a->expect = 0;
+	if (a->phase == RELOADING || a->phase == CHECKING)
+		return; /* these do not need the runtime socket, and end in a read of all */
+	if (!up) {
+		bool working = a->phase != IDLE || a->have_want;
+		stop_work(a);
+		a->phase = working ? WAITING : IDLE;
+		return;
+	}
+	if (a->have_want) {
+		stop_work(a);
+		a->rounds = 0;
+		a->phase = WAITING;
+		proceed(a);
+	}
+}
+
+void applier_use_link(struct applier *a, struct link *k)
+{
+	a->link = k;
+}
+
+unsigned applier_reloads(const struct applier *a)
+{
+	return a->reloads;
+}
+
+struct applier *applier_new(struct vk_loop *l, const struct applier_opts *o, applier_fn *fn, void *arg)
+{
+	struct applier *a = vk_alloc(sizeof(*a));
+	a->l = l;
+	a->o = *o;
+	a->fn = fn;
+	a->arg = arg;
+	a->checked = o->checked;
+	a->timer = vk_timer_new(l, on_timer, a);
+	vk_buf_init(&a->text, FILES_MAX);
+	vk_buf_init(&a->fallback, FILES_MAX);
+	return a;
+}
+
+void applier_free(struct applier *a)
+{
+	if (a == NULL)
+		return;
+	stop_work(a);
+	vk_timer_free(a->timer);
+	model_release(&a->want);
+	model_release(&a->next);
+	model_release(&a->live);
+	vk_buf_release(&a->text);
+	vk_buf_release(&a->fallback);
+	free(a);
+}

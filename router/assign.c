@@ -1,0 +1,340 @@
+#include "assign.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <viking/id.h>
+#include <viking/json.h>
+#include <viking/str.h>
+
+static void grow(struct assign *a, unsigned n)
+{
+	if (n <= a->n)
+		return;
+	a->rows = vk_reallocarray(a->rows, n, sizeof(*a->rows));
+	for (unsigned i = a->n; i < n; i++)
+		a->rows[i] = (struct assign_row){ .ids = vk_calloc(ASSIGN_SLOTS, sizeof(char *)), .n = ASSIGN_SLOTS };
+	a->n = n;
+}
+
+void assign_init(struct assign *a)
+{
+	*a = (struct assign){0};
+	grow(a, ASSIGN_POOL);
+}
+
+static void row_release(struct assign_row *r)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		free(r->ids[i]);
+	free(r->ids);
+	free(r->stack);
+	free(r->node);
+}
+
+void assign_release(struct assign *a)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		row_release(&a->rows[i]);
+	free(a->rows);
+	*a = (struct assign){0};
+}
+
+static int parse_row(const json_t *j, struct assign_row *r, struct vk_err *err)
+{
+	const json_t *ids = json_object_get(j, "slots");
+	size_t n = json_array_size(ids);
+	if (n < ASSIGN_SLOTS || n > MODEL_SLOTS_MAX)
+		return vk_err_set(err, VK_INVALID, "a backend has %zu slots", n);
+	r->ids = vk_calloc(n, sizeof(char *));
+	r->n = (unsigned)n;
+	for (size_t i = 0; i < n; i++)
+		r->ids[i] = vk_strdup(json_string_value(json_array_get(ids, i)));
+	r->freed = (uint64_t)vk_json_int(j, "freed", 0);
+	const char *stack = vk_json_str(j, "stack", NULL), *node = vk_json_str(j, "node", NULL);
+	if (stack == NULL)
+		return 0;
+	int rc = vk_stack_name(stack, err);
+	if (rc == 0)
+		rc = vk_node_name(node, err);
+	if (rc != 0)
+		return rc;
+	r->stack = vk_strdup(stack);
+	r->node = vk_strdup(node);
+	return 0;
+}
+
+int assign_parse(const json_t *doc, struct assign *ret, struct vk_err *err)
+{
+	const json_t *rows = json_object_get(doc, "backends");
+	size_t n = json_array_size(rows);
+	if (vk_json_int(doc, "v", 0) != 1 || n < 1 || n > MODEL_BACKENDS_MAX)
+		return vk_err_set(err, VK_INVALID, "not an assignment of backends");
+	struct assign a = { .rows = vk_calloc(n, sizeof(*a.rows)) };
+	for (size_t i = 0; i < n; i++) {
+		a.n++;
+		int rc = parse_row(json_array_get(rows, i), &a.rows[i], err);
+		if (rc != 0) {
+			assign_release(&a);
+			return rc;
+		}
+	}
+	a.seq = (uint64_t)vk_json_int(doc, "seq", 0);
+	a.reload = vk_json_bool(doc, "reload", false);
+	snprintf(a.boot, sizeof(a.boot), "%s", vk_json_str(doc, "boot", ""));
+	*ret = a;
+	return 0;
+}
+
+static json_t *row_json(const struct assign_row *r)
+{
+	json_t *j = json_object(), *ids = json_array();
+	for (unsigned i = 0; i < r->n; i++)
+		json_array_append_new(ids, r->ids[i] != NULL ? json_string(r->ids[i]) : json_null());
+	json_object_set_new(j, "slots", ids);
+	if (r->freed > 0)
+		json_object_set_new(j, "freed", json_integer((json_int_t)r->freed));
+	if (r->stack != NULL) {
+		json_object_set_new(j, "stack", json_string(r->stack));
+		json_object_set_new(j, "node", json_string(r->node));
+	}
+	return j;
+}
+
+json_t *assign_json(const struct assign *a)
+{
+	json_t *rows = json_array();
+	for (unsigned i = 0; i < a->n; i++)
+		json_array_append_new(rows, row_json(&a->rows[i]));
+	return json_pack("{s:i, s:s, s:I, s:b, s:o}", "v", 1, "boot", a->boot, "seq", (json_int_t)a->seq,
+		"reload", (int)a->reload, "backends", rows);
+}
+
+/* Rows by owner, for looking up; spare rows by how long they have waited. */
+struct index {
+	const struct assign_row *row;
+	unsigned number;
+};
+
+static int by_owner(const void *a, const void *b)
+{
+	const struct assign_row *x = ((const struct index *)a)->row, *y = ((const struct index *)b)->row;
+	int c = strcmp(x->stack, y->stack);
+	return c != 0 ? c : strcmp(x->node, y->node);
+}
+
+static int by_wait(const void *a, const void *b)
+{
+	const struct index *x = a, *y = b;
+	if (x->row->freed != y->row->freed)
+		return x->row->freed < y->row->freed ? -1 : 1;
+	return x->number < y->number ? -1 : 1;
+}
+
+static struct index *index_rows(const struct assign *a, bool spare, size_t *ret_n)
+{
+	struct index *v = vk_calloc(a->n + 1, sizeof(*v));
+	size_t n = 0;
+	for (unsigned i = 0; i < a->n; i++)
+		if ((a->rows[i].stack == NULL) == spare)
+			v[n++] = (struct index){ &a->rows[i], i + 1 };
+	if (n > 1)
+		qsort(v, n, sizeof(*v), spare ? by_wait : by_owner);
+	*ret_n = n;
+	return v;
+}
+
+static unsigned lookup(const struct index *v, size_t n, const char *stack, const char *node)
+{
+	struct assign_row row = { .stack = (char *)(uintptr_t)stack, .node = (char *)(uintptr_t)node };
+	struct index key = { &row, 0 };
+	const struct index *hit = n > 0 ? bsearch(&key, v, n, sizeof(*v), by_owner) : NULL;
+	return hit != NULL ? hit->number : 0;
+}
+
+static unsigned slot_of(const struct assign_row *r, const char *id)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (r->ids[i] != NULL && strcmp(r->ids[i], id) == 0)
+			return i + 1;
+	return 0;
+}
+
+static void add_server(struct assign_row *r, const char *id)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (r->ids[i] == NULL) {
+			r->ids[i] = vk_strdup(id);
+			return;
+		}
+	r->ids = vk_reallocarray(r->ids, r->n + 1, sizeof(char *));
+	r->ids[r->n++] = vk_strdup(id);
+}
+
+static bool node_has(const struct table_node *node, const char *id)
+{
+	for (size_t i = 0; i < node->n; i++)
+		if (strcmp(node->servers[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/* New servers first, then the slots of those that are gone become free. */
+static void update_slots(struct assign_row *r, const struct table_node *node)
+{
+	unsigned before = r->n;
+	for (size_t i = 0; i < node->n; i++)
+		if (slot_of(r, node->servers[i].id) == 0)
+			add_server(r, node->servers[i].id);
+	for (unsigned i = 0; i < before; i++)
+		if (r->ids[i] != NULL && !node_has(node, r->ids[i])) {
+			free(r->ids[i]);
+			r->ids[i] = NULL;
+		}
+}
+
+static void take_row(struct assign_row *r, const char *stack, const char *node)
+{
+	r->stack = vk_strdup(stack);
+	r->node = vk_strdup(node);
+	r->freed = 0;
+}
+
+static void free_row(struct assign *a, struct assign_row *r)
+{
+	for (unsigned i = 0; i < r->n; i++) {
+		free(r->ids[i]);
+		r->ids[i] = NULL;
+	}
+	free(r->stack);
+	free(r->node);
+	r->stack = r->node = NULL;
+	r->freed = ++a->seq;
+}
+
+static size_t count_new(const struct index *owned, size_t n, const struct table *t)
+{
+	size_t count = 0;
+	for (size_t s = 0; s < t->n; s++)
+		for (size_t k = 0; k < t->stacks[s].n_nodes; k++)
+			if (!t->stacks[s].nodes[k].site &&
+			        lookup(owned, n, t->stacks[s].name, t->stacks[s].nodes[k].name) == 0)
+				count++;
+	return count;
+}
+
+/* Doubles until `fresh` spare rows are there. Rows released by this very table are not counted. */
+static void grow_pool(struct assign *a, size_t fresh)
+{
+	size_t used = 0, n = a->n;
+	for (unsigned i = 0; i < a->n; i++)
+		used += a->rows[i].stack != NULL;
+	while (n < used + fresh)
+		n *= 2;
+	grow(a, (unsigned)n);
+}
+
+struct update {
+	struct index *owned, *spare;
+	size_t n_owned, n_spare, next;
+	bool *seen;
+};
+
+static void update_stack(struct assign *a, struct update *u, const struct table_stack *s)
+{
+	for (size_t k = 0; k < s->n_nodes; k++) {
+		if (s->nodes[k].site)
+			continue;
+		unsigned number = lookup(u->owned, u->n_owned, s->name, s->nodes[k].name);
+		if (number == 0) {
+			number = u->spare[u->next++].number;
+			take_row(&a->rows[number - 1], s->name, s->nodes[k].name);
+		}
+		u->seen[number - 1] = true;
+		update_slots(&a->rows[number - 1], &s->nodes[k]);
+	}
+}
+
+void assign_update(struct assign *a, const struct table *t)
+{
+	struct update u = {0};
+	u.owned = index_rows(a, false, &u.n_owned);
+	size_t fresh = count_new(u.owned, u.n_owned, t);
+	free(u.owned);
+	grow_pool(a, fresh);
+	u.owned = index_rows(a, false, &u.n_owned); /* growing moved the rows */
+	u.spare = index_rows(a, true, &u.n_spare);
+	u.seen = vk_calloc(a->n, sizeof(*u.seen));
+	for (size_t s = 0; s < t->n; s++)
+		update_stack(a, &u, &t->stacks[s]);
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->rows[i].stack != NULL && !u.seen[i])
+			free_row(a, &a->rows[i]);
+	free(u.owned);
+	free(u.spare);
+	free(u.seen);
+}
+
+static void set_slot(struct slot *s, const struct table_server *from)
+{
+	s->state = from->drain ? SLOT_DRAIN : SLOT_READY;
+	s->port = from->port;
+	memcpy(s->addr, from->addr, sizeof(s->addr));
+}
+
+static void model_node(const struct assign_row *r, const struct table_node *node, struct backend *b)
+{
+	for (size_t i = 0; i < node->n; i++) {
+		unsigned slot = slot_of(r, node->servers[i].id);
+		if (slot > 0)
+			set_slot(&b->slots[slot - 1], &node->servers[i]);
+	}
+}
+
+static void model_stack(const struct assign *a, const struct index *owned, size_t n,
+                        const struct table_stack *s, struct model *m)
+{
+	vk_autofree unsigned *numbers = vk_calloc(s->n_nodes + 1, sizeof(*numbers));
+	for (size_t k = 0; k < s->n_nodes; k++) {
+		unsigned number = s->nodes[k].site ? 0 : lookup(owned, n, s->name, s->nodes[k].name);
+		numbers[k] = number;
+		if (number > 0)
+			model_node(&a->rows[number - 1], &s->nodes[k], &m->backends[number - 1]);
+	}
+	for (size_t d = 0; d < s->n_domains; d++) {
+		const struct table_domain *domain = &s->domains[d];
+		routes_add(domain->key[0] == '.' ? &m->suffixes : &m->hosts, domain->key, numbers[domain->node]);
+	}
+}
+
+static void model_rows(const struct assign *a, struct model *m)
+{
+	for (unsigned i = 0; i < a->n; i++) {
+		const struct assign_row *r = &a->rows[i];
+		for (unsigned s = 1; s <= r->n; s++)
+			slot_close(model_slot(m, i + 1, s));
+		if (r->stack != NULL)
+			m->backends[i].label = vk_asprintf("%s/%s", r->stack, r->node);
+	}
+}
+
+void assign_model(const struct assign *a, const struct table *t, struct model *ret)
+{
+	size_t n;
+	*ret = (struct model){0};
+	model_rows(a, ret);
+	if (t == NULL)
+		return;
+	vk_autofree struct index *owned = index_rows(a, false, &n);
+	for (size_t s = 0; s < t->n; s++)
+		model_stack(a, owned, n, &t->stacks[s], ret);
+	routes_sort_hosts(&ret->hosts);
+	routes_sort_suffixes(&ret->suffixes);
+}
+
+const char *assign_id(const struct assign *a, unsigned backend, unsigned slot)
+{
+	if (backend < 1 || backend > a->n || slot < 1 || slot > a->rows[backend - 1].n)
+		return NULL;
+	return a->rows[backend - 1].ids[slot - 1];
+}

@@ -1,0 +1,37 @@
+/*
+ * The rendered files in STATE/route: haproxy.cfg, hosts.map, suffix.map, assign.json. Each is replaced
+ * atomically and only when its text changes. haproxy.cfg is the state HAProxy comes back with after a
+ * crash; it is written before the runtime socket is told the same.
+ */
+#ifndef ROUTER_FILES_H
+#define ROUTER_FILES_H
+
+#include <stdbool.h>
+#include <viking/err.h>
+#include <viking/mem.h>
+
+#include "assign.h"
+#include "model.h"
+#include "render.h"
+
+struct files {
+	const struct render_settings *settings; /* borrowed */
+	char *cfg, *candidate, *hosts, *suffixes, *assign;
+};
+
+#define FILES_MAX (512u << 20) /* bytes of one file */
+
+void files_init(struct files *f, const struct render_settings *s);
+void files_release(struct files *f);
+void files_render(const struct files *f, const struct model *m, struct vk_buf *out);
+/* Writes `text` unless the file has it already; *ret_changed may be NULL. */
+int files_put(const char *path, const struct vk_buf *text, bool *ret_changed, struct vk_err *err);
+int files_put_maps(const struct files *f, const struct model *m, struct vk_err *err);
+int files_put_assign(const struct files *f, const struct assign *a, struct vk_err *err);
+/* Missing or unreadable: a new one, *ret_fresh true. */
+void files_get_assign(const struct files *f, struct assign *ret, bool *ret_fresh);
+void files_get_maps(const struct files *f, struct model *m); /* routes to backends that do not exist are dropped */
+/* Does the file on disk begin with the head that would be written now? */
+bool files_same_head(const struct files *f);
+
+#endif

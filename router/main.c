@@ -1,0 +1,73 @@
+/* viking-router: makes HAProxy serve the scheduler's routing table. */
+#include <signal.h>
+#include <stdio.h>
+#include <viking/config.h>
+#include <viking/log.h>
+#include <viking/loop.h>
+#include <viking/ready.h>
+#include <viking/sandbox.h>
+#include <viking/str.h>
+
+#include "router.h"
+
+static void on_signal(void *arg, int signo)
+{
+	(void)signo;
+	vk_loop_stop(arg, 0);
+}
+
+/* Exec is left open for one program, `haproxy -c`; landlock holds it to that file and its libraries, and
+ * passes on to it. */
+static int enter_sandbox(const struct vk_config *c, struct vk_sandbox_report *report, struct vk_err *err)
+{
+	vk_autofree char *state = vk_state_path(c, "route"), *run = vk_run_path(c, "route");
+	vk_autofree char *api = vk_run_path(c, "api.sock");
+	const char *const reads[] = { api, "/etc/ssl", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/etc/localtime", NULL };
+	const char *const writes[] = { state, run, "/dev/null", NULL };
+	const char *const execs[] = { c->haproxy_path, "/usr/lib", "/lib", "/lib64", NULL };
+	struct vk_sandbox s = { .read_paths = reads, .write_paths = writes, .exec_paths = execs,
+		.use_landlock = true, .seccomp = VK_SECCOMP_SPAWN, .mode = c->sandbox };
+	return vk_sandbox_enter(&s, report, err);
+}
+
+static int serve(const struct vk_config *c, struct vk_loop *l, struct vk_err *err)
+{
+	struct router *r = NULL;
+	struct vk_sandbox_report report = {0};
+	int ready = vk_ready_fd();
+	int rc = router_new(l, c, &r, err);
+	if (rc == 0)
+		rc = enter_sandbox(c, &report, err);
+	if (rc == 0) {
+		char text[320];
+		vk_sandbox_describe(&report, text);
+		vk_log(VK_INFO, "serving", "sandbox=\"%s\"", text);
+		struct vk_signal *term = vk_signal_new(l, SIGTERM, on_signal, l);
+		struct vk_signal *intr = vk_signal_new(l, SIGINT, on_signal, l);
+		router_start(r);
+		vk_ready(ready, &report);
+		rc = vk_loop_run(l);
+		vk_signal_free(term);
+		vk_signal_free(intr);
+	}
+	router_free(r);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct vk_config *c = NULL;
+	struct vk_loop *l = NULL;
+	struct vk_err err = {0};
+	vk_log_init("router");
+	int rc = vk_config_from_argv(&argc, argv, &c, &err);
+	if (rc == 0)
+		rc = vk_loop_new(&l, &err);
+	if (rc == 0)
+		rc = serve(c, l, &err);
+	if (rc < 0)
+		vk_log_err(VK_ERROR, "failed", &err);
+	vk_loop_free(l);
+	vk_config_free(c);
+	return rc < 0 ? vk_err_exit(rc) : rc;
+}

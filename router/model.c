@@ -1,0 +1,167 @@
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <viking/str.h>
+
+void slot_close(struct slot *s)
+{
+	s->state = SLOT_FREE;
+	s->port = MODEL_CLOSED_PORT;
+	memcpy(s->addr, MODEL_CLOSED_ADDR, sizeof(MODEL_CLOSED_ADDR));
+}
+
+bool slot_equal(const struct slot *a, const struct slot *b)
+{
+	return a->state == b->state && a->port == b->port && strcmp(a->addr, b->addr) == 0;
+}
+
+static void grow_backends(struct model *m, unsigned n)
+{
+	m->backends = vk_reallocarray(m->backends, n, sizeof(*m->backends));
+	memset(m->backends + m->n, 0, (n - m->n) * sizeof(*m->backends));
+	m->n = n;
+}
+
+static void grow_slots(struct backend *b, unsigned n)
+{
+	b->slots = vk_reallocarray(b->slots, n, sizeof(*b->slots));
+	memset(b->slots + b->n, 0, (n - b->n) * sizeof(*b->slots));
+	b->n = n;
+}
+
+void model_init(struct model *m, unsigned backends, unsigned slots)
+{
+	*m = (struct model){0};
+	for (unsigned i = 1; i <= backends; i++) {
+		model_slot(m, i, slots);
+		for (unsigned s = 0; s < slots; s++)
+			slot_close(&m->backends[i - 1].slots[s]);
+	}
+}
+
+struct slot *model_slot(struct model *m, unsigned backend, unsigned slot)
+{
+	if (backend > m->n)
+		grow_backends(m, backend);
+	struct backend *b = &m->backends[backend - 1];
+	if (slot > b->n)
+		grow_slots(b, slot);
+	return slot > 0 ? &b->slots[slot - 1] : NULL;
+}
+
+void model_release(struct model *m)
+{
+	for (unsigned i = 0; i < m->n; i++) {
+		free(m->backends[i].slots);
+		free(m->backends[i].label);
+	}
+	free(m->backends);
+	routes_release(&m->hosts);
+	routes_release(&m->suffixes);
+	*m = (struct model){0};
+}
+
+void routes_add(struct routes *r, const char *key, unsigned backend)
+{
+	if (r->n == r->cap) {
+		r->cap = r->cap > 0 ? r->cap * 2 : 16;
+		r->v = vk_reallocarray(r->v, r->cap, sizeof(*r->v));
+	}
+	r->v[r->n++] = (struct route){ vk_strdup(key), backend };
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct route *)a)->key, ((const struct route *)b)->key);
+}
+
+static int longest_first(const void *a, const void *b)
+{
+	const struct route *x = a, *y = b;
+	size_t nx = strlen(x->key), ny = strlen(y->key);
+	return nx != ny ? (nx < ny ? 1 : -1) : strcmp(x->key, y->key);
+}
+
+void routes_sort_hosts(struct routes *r)
+{
+	if (r->n > 1)
+		qsort(r->v, r->n, sizeof(*r->v), by_key);
+}
+
+void routes_sort_suffixes(struct routes *r)
+{
+	if (r->n > 1)
+		qsort(r->v, r->n, sizeof(*r->v), longest_first);
+}
+
+bool routes_equal(const struct routes *a, const struct routes *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (a->v[i].backend != b->v[i].backend || strcmp(a->v[i].key, b->v[i].key) != 0)
+			return false;
+	return true;
+}
+
+const struct route *routes_find(const struct routes *sorted, const char *key)
+{
+	size_t lo = 0, hi = sorted->n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = strcmp(key, sorted->v[mid].key);
+		if (c == 0)
+			return &sorted->v[mid];
+		if (c < 0)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return NULL;
+}
+
+void routes_release(struct routes *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		free(r->v[i].key);
+	free(r->v);
+	*r = (struct routes){0};
+}
+
+static bool number_after(char letter, const char *name, size_t n, unsigned max, unsigned *ret)
+{
+	char digits[12];
+	uint64_t v;
+	if (n < 2 || n > sizeof(digits) || name[0] != letter)
+		return false;
+	memcpy(digits, name + 1, n - 1);
+	digits[n - 1] = '\0';
+	if (vk_parse_u64(digits, 1, max, &v) != 0)
+		return false;
+	*ret = (unsigned)v;
+	return true;
+}
+
+bool backend_number(const char *name, size_t n, unsigned *ret)
+{
+	if (n == strlen("sites") && memcmp(name, "sites", n) == 0) {
+		*ret = 0;
+		return true;
+	}
+	return number_after('b', name, n, MODEL_BACKENDS_MAX, ret);
+}
+
+bool slot_number(const char *name, size_t n, unsigned *ret)
+{
+	return number_after('s', name, n, MODEL_SLOTS_MAX, ret);
+}
+
+void backend_name(unsigned number, char out[static BACKEND_NAME_SIZE])
+{
+	if (number == 0)
+		snprintf(out, BACKEND_NAME_SIZE, "sites");
+	else
+		snprintf(out, BACKEND_NAME_SIZE, "b%04u", number);
+}

@@ -1,0 +1,19 @@
+/* The pages HAProxy answers itself: complete HTTP answers, written once into STATE/route. */
+#ifndef ROUTER_PAGES_H
+#define ROUTER_PAGES_H
+
+#include <viking/err.h>
+#include <viking/mem.h>
+
+/* One row a file: "<name>.http". The list ends with name NULL. */
+struct page {
+	const char *name; /* "404", "404-text" */
+	int status;
+	const char *reason, *title, *text;
+};
+extern const struct page pages[];
+
+void page_render(const struct page *p, struct vk_buf *out);
+int pages_write(const char *dir, struct vk_err *err);
+
+#endif

@@ -1,0 +1,277 @@
+#include "plan.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A server that is added at run time gets no default-server settings: pools of idle connections are
+ * off unless asked for. */
+#define ADDED_SERVER " pool-max-conn -1 pool-purge-delay 5s"
+
+struct writer {
+	struct plan *plan;
+	struct vk_buf line;
+	size_t weight; /* map entries the line's deletes look at */
+};
+
+static void add_step(struct plan *p, enum step_kind kind, char *line)
+{
+	if (p->n == p->cap) {
+		p->cap = p->cap > 0 ? p->cap * 2 : 8;
+		p->steps = vk_reallocarray(p->steps, p->cap, sizeof(*p->steps));
+	}
+	p->steps[p->n++] = (struct step){ kind, line };
+}
+
+static void flush(struct writer *w)
+{
+	if (w->line.len == 0)
+		return;
+	w->line.data[w->line.len - 1] = '\n'; /* the last ';' */
+	add_step(w->plan, STEP_LINE, vk_buf_take(&w->line));
+	vk_buf_init(&w->line, PLAN_LINE_MAX + 1024);
+	w->weight = 0;
+}
+
+static void __attribute__((format(printf, 2, 3))) command(struct writer *w, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vk_autofree char *text = vk_vasprintf(fmt, ap);
+	va_end(ap);
+	if (w->line.len + strlen(text) + 1 > PLAN_LINE_MAX)
+		flush(w);
+	vk_buf_adds(&w->line, text);
+	vk_buf_addc(&w->line, ';');
+}
+
+static void touch(struct plan *p, unsigned backend)
+{
+	if (p->n_touched > 0 && p->touched[p->n_touched - 1] == backend)
+		return;
+	if ((p->n_touched & (p->n_touched - 1)) == 0)
+		p->touched = vk_reallocarray(p->touched, p->n_touched > 0 ? p->n_touched * 2 : 1,
+			sizeof(*p->touched));
+	p->touched[p->n_touched++] = backend;
+}
+
+static const struct slot no_slot;
+
+static const struct slot *slot_at(const struct model *m, unsigned backend, unsigned slot)
+{
+	if (backend >= m->n || slot >= m->backends[backend].n)
+		return &no_slot;
+	return &m->backends[backend].slots[slot];
+}
+
+static unsigned slots_at(const struct model *m, unsigned backend)
+{
+	return backend < m->n ? m->backends[backend].n : 0;
+}
+
+/* What the wanted state says of a slot that haproxy has: one it does not name is to be closed. */
+static struct slot wanted(const struct model *want, unsigned backend, unsigned slot, const struct slot *live)
+{
+	struct slot s = *slot_at(want, backend, slot);
+	if (s.state == SLOT_NONE && live->state != SLOT_NONE)
+		slot_close(&s);
+	return s;
+}
+
+static void open_slot(struct writer *w, const char *name, unsigned slot, const struct slot *want,
+                      const struct slot *live)
+{
+	bool moved = strcmp(want->addr, live->addr) != 0 || want->port != live->port;
+	if (live->state == SLOT_NONE) {
+		bool v6 = strchr(want->addr, ':') != NULL;
+		command(w, "add server %s/s%u %s%s%s:%u" ADDED_SERVER, name, slot, v6 ? "[" : "", want->addr,
+			v6 ? "]" : "", want->port);
+	} else if (moved) {
+		if (live->state != SLOT_FREE)
+			command(w, "set server %s/s%u state maint", name, slot);
+		command(w, "set server %s/s%u addr %s port %u", name, slot, want->addr, want->port);
+	}
+	if (live->state == SLOT_READY && !moved)
+		return;
+	command(w, "set server %s/s%u state ready", name, slot);
+}
+
+static void end_slot(struct writer *w, const char *name, unsigned slot, const struct slot *want,
+                     const struct slot *live)
+{
+	bool moved = strcmp(want->addr, live->addr) != 0 || want->port != live->port;
+	const char *state = want->state == SLOT_DRAIN ? "drain" : "maint";
+	if (live->state == SLOT_NONE)
+		command(w, "add server %s/s%u %s:%u" ADDED_SERVER, name, slot, MODEL_CLOSED_ADDR, MODEL_CLOSED_PORT);
+	if (live->state != want->state && !(live->state == SLOT_NONE && want->state == SLOT_FREE))
+		command(w, "set server %s/s%u state %s", name, slot, state);
+	if (moved)
+		command(w, "set server %s/s%u addr %s port %u", name, slot, want->addr, want->port);
+}
+
+static void plan_servers(struct writer *w, const struct model *want, const struct model *live, bool begin)
+{
+	unsigned n = want->n > live->n ? want->n : live->n;
+	for (unsigned b = 0; b < n; b++) {
+		char name[BACKEND_NAME_SIZE];
+		unsigned ws = slots_at(want, b), ls = slots_at(live, b);
+		backend_name(b + 1, name);
+		for (unsigned s = 0; s < (ws > ls ? ws : ls); s++) {
+			const struct slot *is = slot_at(live, b, s);
+			struct slot shall = wanted(want, b, s, is);
+			if (slot_equal(&shall, is) || (shall.state == SLOT_READY) != begin)
+				continue;
+			if (begin)
+				open_slot(w, name, s + 1, &shall, is);
+			else
+				end_slot(w, name, s + 1, &shall, is);
+			touch(w->plan, b + 1);
+		}
+	}
+}
+
+/* The maps' order of lines is of no weight for exact names, so a read map is compared sorted. */
+struct host_changes {
+	const struct routes *want, *live;
+	const char *path;
+	size_t deletes;
+	bool twice; /* a key is there twice: only a swap makes that right */
+};
+
+static void delete_host(struct writer *w, const struct host_changes *c, const char *key)
+{
+	if (w->weight + c->live->n > PLAN_STALL_ENTRIES && w->weight > 0)
+		flush(w);
+	w->weight += c->live->n;
+	command(w, "del map %s %s", c->path, key);
+}
+
+static void count_deletes(struct host_changes *c)
+{
+	for (size_t i = 0; i < c->live->n; i++) {
+		const struct route *r = routes_find(c->want, c->live->v[i].key);
+		if (r == NULL || r->backend != c->live->v[i].backend)
+			c->deletes++;
+		if (i > 0 && strcmp(c->live->v[i - 1].key, c->live->v[i].key) == 0)
+			c->twice = true;
+	}
+}
+
+static void plan_gone_hosts(struct writer *w, const struct host_changes *c)
+{
+	for (size_t i = 0; i < c->live->n; i++)
+		if (routes_find(c->want, c->live->v[i].key) == NULL)
+			delete_host(w, c, c->live->v[i].key);
+}
+
+static void plan_new_hosts(struct writer *w, const struct host_changes *c)
+{
+	for (size_t i = 0; i < c->want->n; i++) {
+		const struct route *shall = &c->want->v[i], *is = routes_find(c->live, shall->key);
+		char name[BACKEND_NAME_SIZE];
+		backend_name(shall->backend, name);
+		if (is == NULL)
+			command(w, "add map %s %s %s", c->path, shall->key, name);
+		else if (is->backend != shall->backend)
+			command(w, "set map %s %s %s", c->path, shall->key, name);
+	}
+}
+
+static bool swap_is_cheaper(const struct host_changes *c)
+{
+	size_t added = c->want->n > c->live->n ? c->want->n - c->live->n : 0;
+	return c->twice || c->deletes > PLAN_DELETES_MAX || added > 1000;
+}
+
+void plan_make(const struct model *want, const struct model *live, const struct plan_paths *paths,
+               struct plan *ret)
+{
+	struct writer w = { .plan = ret };
+	struct host_changes c = { .want = &want->hosts, .live = &live->hosts, .path = paths->hosts };
+	*ret = (struct plan){0};
+	if (want->n > live->n) {
+		ret->reload = true;
+		return;
+	}
+	vk_buf_init(&w.line, PLAN_LINE_MAX + 1024);
+	ret->hosts = !routes_equal(&want->hosts, &live->hosts);
+	ret->suffixes = !routes_equal(&want->suffixes, &live->suffixes);
+	count_deletes(&c);
+	bool swap = ret->hosts && swap_is_cheaper(&c);
+	if (ret->hosts && !swap)
+		plan_gone_hosts(&w, &c);
+	plan_servers(&w, want, live, true);
+	if (ret->hosts && !swap)
+		plan_new_hosts(&w, &c);
+	flush(&w);
+	if (swap)
+		add_step(ret, STEP_SWAP_HOSTS, NULL);
+	if (ret->suffixes)
+		add_step(ret, STEP_SWAP_SUFFIXES, NULL);
+	plan_servers(&w, want, live, false);
+	flush(&w);
+	vk_buf_release(&w.line);
+}
+
+bool plan_empty(const struct plan *p)
+{
+	return p->n == 0 && !p->reload;
+}
+
+void plan_release(struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->steps[i].line);
+	free(p->steps);
+	free(p->touched);
+	*p = (struct plan){0};
+}
+
+size_t plan_swap_chunk(const struct routes *r, size_t from, const char *path, unsigned version,
+                       struct vk_buf *out)
+{
+	vk_buf_addf(out, "add map @%u %s <<\n", version, path);
+	while (from < r->n && out->len + strlen(r->v[from].key) + BACKEND_NAME_SIZE + 4 < PLAN_LINE_MAX) {
+		char name[BACKEND_NAME_SIZE];
+		backend_name(r->v[from].backend, name);
+		vk_buf_addf(out, "%s %s\n", r->v[from].key, name);
+		from++;
+	}
+	vk_buf_addc(out, '\n');
+	return from;
+}
+
+static bool backend_differs(const struct model *want, const struct model *live, unsigned b)
+{
+	unsigned ws = slots_at(want, b), ls = slots_at(live, b);
+	for (unsigned s = 0; s < (ws > ls ? ws : ls); s++) {
+		const struct slot *is = slot_at(live, b, s);
+		struct slot shall = wanted(want, b, s, is);
+		if (!slot_equal(&shall, is))
+			return true;
+	}
+	return false;
+}
+
+static void route_differences(const struct routes *want, const struct routes *live, plan_differs_fn *fn,
+                              void *arg)
+{
+	for (size_t i = 0; i < want->n; i++) {
+		const struct route *is = routes_find(live, want->v[i].key);
+		if (is == NULL || is->backend != want->v[i].backend)
+			fn(arg, want->v[i].backend);
+	}
+	if (!routes_equal(want, live))
+		fn(arg, 0);
+}
+
+void plan_differences(const struct model *want, const struct model *live, plan_differs_fn *fn, void *arg)
+{
+	unsigned n = want->n > live->n ? want->n : live->n;
+	for (unsigned b = 0; b < n; b++)
+		if (backend_differs(want, live, b))
+			fn(arg, b + 1);
+	route_differences(&want->hosts, &live->hosts, fn, arg);
+	if (!routes_equal(&want->suffixes, &live->suffixes))
+		fn(arg, 0);
+}

@@ -1,0 +1,197 @@
+#include "render.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <viking/str.h>
+
+#define SAFE_PATH "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@~"
+#define SOCKET_MAX 90 /* bytes: sun_path has 108, haproxy adds ".PID.tmp" while it binds */
+
+static int check_path(const char *what, const char *path, size_t max, struct vk_err *err)
+{
+	if (path[0] != '/' || path[strspn(path, SAFE_PATH)] != '\0')
+		return vk_err_set(err, VK_INVALID,
+			"%s: %s has characters that cannot stand in haproxy's configuration", what, path);
+	if (strlen(path) > max)
+		return vk_err_set(err, VK_LIMIT, "%s: %s is longer than %zu bytes", what, path, max);
+	return 0;
+}
+
+int render_check(const struct render_settings *s, struct vk_err *err)
+{
+	struct in6_addr any;
+	if (inet_pton(AF_INET, s->address, &any) != 1 && inet_pton(AF_INET6, s->address, &any) != 1)
+		return vk_err_set(err, VK_INVALID, "http.address: %s is no IP address", s->address);
+	if (s->port < 1 || s->port > 65535)
+		return vk_err_set(err, VK_INVALID, "http.port: %u is out of range", s->port);
+	int rc = check_path("paths.state", s->route_dir, 900, err);
+	if (rc == 0)
+		rc = check_path("paths.run", s->run_dir, SOCKET_MAX - strlen("/master.sock"), err);
+	if (rc == 0)
+		rc = check_path("paths.run", s->sites, SOCKET_MAX, err);
+	return rc;
+}
+
+unsigned render_maxconn(unsigned long nofile_hard)
+{
+	unsigned long n = nofile_hard / 20 * 9;
+	if (n > 40000)
+		return 40000;
+	return n < 100 ? 100 : (unsigned)n;
+}
+
+static void render_global(const struct render_settings *s, struct vk_buf *out)
+{
+	vk_buf_addf(out,
+		"# Written by viking-router; changes are overwritten.\n"
+		"global\n"
+		"\tmaster-worker\n"
+		"\tmworker-max-reloads 8\n"
+		"\thard-stop-after 30m\n"
+		"\tmaxconn %u\n"
+		"\tlog stderr local0 notice\n"
+		"\tstats socket %s/admin.sock mode 600 level admin expose-fd listeners\n"
+		"\tstats timeout 10s\n"
+		"\tstats maxconn 64\n"
+		"\ttune.bufsize 16384\n"
+		"\ttune.http.maxhdr 128\n\n",
+		s->maxconn, s->run_dir);
+}
+
+/* Requests that may be sent twice are tried again on another server, also when the first one closed
+ * without a word; for all other methods only a connection that never came about is tried again. */
+static void render_defaults(const struct render_settings *s, struct vk_buf *out)
+{
+	static const int statuses[] = { 400, 408, 413, 500, 502, 503, 504 };
+	vk_buf_adds(out,
+		"defaults base\n"
+		"\tmode http\n"
+		"\tbalance leastconn\n"
+		"\thttp-reuse safe\n"
+		"\tretries 3\n"
+		"\toption redispatch 1\n"
+		"\tretry-on conn-failure empty-response\n"
+		"\toption http-ignore-probes\n"
+		"\ttimeout connect 1s\n"
+		"\ttimeout queue 5s\n"
+		"\ttimeout client 60s\n"
+		"\ttimeout server 60s\n"
+		"\ttimeout http-request 10s\n"
+		"\ttimeout http-keep-alive 30s\n"
+		"\ttimeout tunnel 1h\n");
+	for (size_t i = 0; i < VK_COUNT(statuses); i++)
+		vk_buf_addf(out, "\terrorfile %d %s/%d.http\n", statuses[i], s->route_dir, statuses[i]);
+	vk_buf_addf(out,
+		"\ndefaults apps from base\n"
+		"\thttp-request disable-l7-retry unless METH_GET or METH_OPTIONS\n"
+		"\thttp-request return status 503 errorfile %s/503.http if { nbsrv eq 0 } "
+		"{ req.hdr(accept) -m sub text/html }\n"
+		"\thttp-request return status 503 errorfile %s/503-text.http if { nbsrv eq 0 }\n\n",
+		s->route_dir, s->route_dir);
+}
+
+/* What a client says about forwarding is not believed: we are the edge. A bind with ssl added to this
+ * frontend needs no other rule. */
+static void render_frontend(const struct render_settings *s, struct vk_buf *out)
+{
+	bool v6 = strchr(s->address, ':') != NULL;
+	vk_buf_addf(out,
+		"frontend http from base\n"
+		"\tbind %s%s%s:%u\n"
+		"\thttp-request del-header X-Viking-Site\n"
+		"\thttp-request del-header Forwarded\n"
+		"\thttp-request del-header Proxy\n"
+		"\thttp-request deny deny_status 413 if { req.hdr_val(content-length) gt 4294967296 }\n"
+		"\thttp-request set-header X-Forwarded-For %%[src]\n"
+		"\thttp-request set-header X-Forwarded-Host %%[req.fhdr(host)]\n"
+		"\thttp-request set-header X-Forwarded-Port %%[dst_port]\n"
+		"\thttp-request set-header X-Forwarded-Proto https if { ssl_fc }\n"
+		"\thttp-request set-header X-Forwarded-Proto http unless { ssl_fc }\n"
+		"\thttp-request set-header X-Request-Id %%[uuid()]\n"
+		"\thttp-request set-var(txn.host) req.fhdr(host),field(1,:),lower,rtrim(.)\n"
+		"\thttp-request set-var(txn.backend) var(txn.host),map_str(%s/hosts.map)\n"
+		"\thttp-request set-var(txn.backend) var(txn.host),map_end(%s/suffix.map) "
+		"unless { var(txn.backend) -m found }\n"
+		"\thttp-request return status 404 errorfile %s/404.http "
+		"unless { var(txn.backend) -m found } or !{ req.hdr(accept) -m sub text/html }\n"
+		"\thttp-request return status 404 errorfile %s/404-text.http "
+		"unless { var(txn.backend) -m found }\n"
+		"\tuse_backend %%[var(txn.backend)]\n\n",
+		v6 ? "[" : "", s->address, v6 ? "]" : "", s->port, s->route_dir, s->route_dir, s->route_dir,
+		s->route_dir);
+}
+
+void render_head(const struct render_settings *s, struct vk_buf *out)
+{
+	render_global(s, out);
+	render_defaults(s, out);
+	render_frontend(s, out);
+	vk_buf_addf(out,
+		"backend sites from base\n"
+		"\thttp-request set-header X-Viking-Site %%[var(txn.host)]\n"
+		"\thttp-request deny deny_status 400 if { path -m sub -i %%00 }\n"
+		"\tserver web unix@%s\n\n",
+		s->sites);
+}
+
+static void render_slot(const struct slot *s, unsigned number, struct vk_buf *out)
+{
+	bool v6 = strchr(s->addr, ':') != NULL;
+	vk_buf_addf(out, "\tserver s%u %s%s%s:%u%s\n", number, v6 ? "[" : "", s->addr, v6 ? "]" : "", s->port,
+		s->state == SLOT_READY ? "" : " disabled");
+}
+
+void render_backends(const struct model *m, struct vk_buf *out)
+{
+	for (unsigned i = 0; i < m->n; i++) {
+		const struct backend *b = &m->backends[i];
+		char name[BACKEND_NAME_SIZE];
+		backend_name(i + 1, name);
+		if (b->label != NULL)
+			vk_buf_addf(out, "# %s\n", b->label);
+		vk_buf_addf(out, "backend %s from apps\n", name);
+		for (unsigned s = 0; s < b->n; s++)
+			render_slot(&b->slots[s], s + 1, out);
+	}
+}
+
+void render_map(const struct routes *r, struct vk_buf *out)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		char name[BACKEND_NAME_SIZE];
+		backend_name(r->v[i].backend, name);
+		vk_buf_addf(out, "%s %s\n", r->v[i].key, name);
+	}
+}
+
+const char *render_owner(const struct model *m, const char *text, unsigned line)
+{
+	unsigned number = 0;
+	for (unsigned at = 1; at <= line && *text != '\0'; at++) {
+		size_t n = strcspn(text, "\n");
+		if (vk_starts(text, "backend ")) {
+			const char *name = text + strlen("backend ");
+			if (!backend_number(name, strcspn(name, " \n"), &number))
+				number = 0;
+		}
+		text += n + (text[n] != '\0');
+	}
+	return number >= 1 && number <= m->n ? m->backends[number - 1].label : NULL;
+}
+
+unsigned render_fault_line(const char *messages, const char *file)
+{
+	size_t n = strlen(file);
+	for (const char *at = messages; (at = strstr(at, file)) != NULL; at += n) {
+		char digits[12];
+		uint64_t line;
+		size_t k = at[n] == ':' ? strspn(at + n + 1, "0123456789") : 0;
+		if (k == 0 || k >= sizeof(digits))
+			continue;
+		memcpy(digits, at + n + 1, k);
+		digits[k] = '\0';
+		if (vk_parse_u64(digits, 1, UINT32_MAX, &line) == 0)
+			return (unsigned)line;
+	}
+	return 0;
+}

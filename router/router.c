@@ -1,0 +1,325 @@
+#include "router.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <viking/api.h>
+#include <viking/fs.h>
+#include <viking/httpd.h>
+#include <viking/json.h>
+#include <viking/log.h>
+#include <viking/str.h>
+
+#include "applier.h"
+#include "assign.h"
+#include "check.h"
+#include "drain.h"
+#include "files.h"
+#include "link.h"
+#include "pages.h"
+#include "render.h"
+#include "table.h"
+
+struct router {
+	struct vk_loop *l;
+	struct render_settings settings;
+	char *route_dir, *run_dir, *sites, *admin, *master, *haproxy, *api_socket;
+	struct files files;
+	struct assign assign;
+	struct table *current;  /* the last table, settled */
+	struct table *previous; /* what is left of the one before: entries to go back to */
+	struct faults faults;   /* of the present table */
+	bool valid;             /* haproxy.cfg was found valid */
+	bool close_all;         /* haproxy runs with a state of another boot: close it before any table */
+	int64_t acked;          /* rev of the last ack that was sent; -1 = none */
+	bool ack_wanted;        /* the present table is not acknowledged yet */
+	bool applied;           /* the present table is in force */
+
+	struct applier *applier;
+	struct link *link;
+	struct drain *drain;
+	struct vk_api_watch *watch;
+	struct vk_api_queue *queue;
+};
+
+static void boot_id(char out[static BOOT_ID_SIZE])
+{
+	vk_autobuf b = VK_BUF_INIT(256);
+	out[0] = '\0';
+	if (vk_fs_read("/proc/sys/kernel/random/boot_id", &b, NULL) == 0)
+		snprintf(out, BOOT_ID_SIZE, "%.*s", (int)strcspn(vk_buf_str(&b), "\n"), vk_buf_str(&b));
+}
+
+static bool haproxy_runs(const struct router *r)
+{
+	vk_autoclose int fd = -1;
+	return vk_connect_unix(r->admin, &fd, NULL) == 0;
+}
+
+/* acknowledging */
+
+static json_t *faults_json(const struct faults *f)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < f->n; i++) {
+		json_t *one = json_object();
+		json_object_set_new(one, "stack", vk_json_safe_string(f->v[i].stack, strlen(f->v[i].stack)));
+		json_object_set_new(one, "message", vk_json_safe_string(f->v[i].message, strlen(f->v[i].message)));
+		json_array_append_new(list, one);
+	}
+	return list;
+}
+
+static void on_reported(void *arg, const struct vk_err *err, const json_t *answer)
+{
+	(void)arg;
+	(void)answer;
+	if (err->code != 0)
+		vk_log_err(VK_WARN, "report-refused", err);
+}
+
+static void send_ack(struct router *r)
+{
+	vk_autojson *body = json_object();
+	json_object_set_new(body, "rev", json_integer(r->current->rev));
+	json_object_set_new(body, "reloads", json_integer(applier_reloads(r->applier)));
+	json_object_set_new(body, "errors", faults_json(&r->faults));
+	vk_api_queue_add(r->queue, "POST", "/v1/internal/router/ack", body, on_reported, r);
+	r->acked = r->current->rev;
+	r->ack_wanted = false;
+}
+
+static void on_drained(void *arg, const char *id)
+{
+	struct router *r = arg;
+	vk_autojson *body = json_object();
+	json_object_set_new(body, "id", json_string(id));
+	vk_log(VK_INFO, "drained", "id=%s", id);
+	vk_api_queue_add(r->queue, "POST", "/v1/internal/router/drained", body, on_reported, r);
+}
+
+/* applying */
+
+static void apply(struct router *r)
+{
+	struct model want;
+	r->applied = false;
+	assign_update(&r->assign, r->current);
+	assign_model(&r->assign, r->current, &want);
+	applier_set(r->applier, &want);
+}
+
+/* The file was refused because of these stacks: theirs stays as it was, the others go on. */
+static bool revert_stacks(struct router *r, const struct faults *faults)
+{
+	bool any = false;
+	for (size_t i = 0; i < faults->n; i++) {
+		const char *stack = faults->v[i].stack;
+		if (r->current == NULL || stack[0] == '\0' || table_find(r->current, stack) == NULL)
+			continue;
+		faults_add(&r->faults, stack, faults->v[i].message);
+		table_revert(r->current, r->previous, stack);
+		any = true;
+	}
+	return any;
+}
+
+static void on_applied(void *arg, const struct applier_result *result)
+{
+	struct router *r = arg;
+	if (!result->equal) {
+		vk_log_err(VK_ERROR, "not-applied", &result->err);
+		if (revert_stacks(r, result->faults))
+			apply(r);
+		return;
+	}
+	if (r->current == NULL)
+		return;
+	for (size_t i = 0; i < result->faults->n; i++) {
+		vk_log(VK_ERROR, "stack-at-fault", "stack=%s message=\"%s\"", result->faults->v[i].stack,
+			result->faults->v[i].message);
+		faults_add(&r->faults, result->faults->v[i].stack, result->faults->v[i].message);
+	}
+	r->applied = true;
+	drain_set(r->drain, r->current);
+	if (r->ack_wanted)
+		send_ack(r);
+}
+
+static void on_table(void *arg, json_t *line)
+{
+	struct router *r = arg;
+	struct vk_err err = {0};
+	struct table *t = NULL;
+	struct faults faults = {0};
+	if (table_parse(line, &t, &faults, &err) != 0) {
+		vk_log_err(VK_ERROR, "bad-table", &err);
+		faults_release(&faults);
+		return;
+	}
+	table_settle(t, r->current, &faults);
+	for (size_t i = 0; i < faults.n; i++)
+		vk_log(VK_WARN, "stack-at-fault", "stack=\"%s\" message=\"%s\"", faults.v[i].stack, faults.v[i].message);
+	faults_release(&r->faults);
+	r->faults = faults;
+	table_free(r->previous);
+	r->previous = r->current;
+	r->current = t;
+	r->ack_wanted = true;
+	apply(r);
+}
+
+static void on_api(void *arg, bool connected, const struct vk_err *err)
+{
+	(void)arg;
+	if (connected)
+		vk_log(VK_INFO, "api-connected", "path=router/watch");
+	else
+		vk_log_err(VK_WARN, "api-lost", err);
+}
+
+static void on_link(void *arg, bool up)
+{
+	struct router *r = arg;
+	vk_log(VK_INFO, up ? "haproxy-up" : "haproxy-gone", "socket=%s", r->admin);
+	applier_link(r->applier, up);
+}
+
+/* starting */
+
+static unsigned maxconn(void)
+{
+	struct rlimit limit = { 1024, 1024 };
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return render_maxconn(limit.rlim_max == RLIM_INFINITY ? 1000000 : limit.rlim_max);
+}
+
+static void set_paths(struct router *r, const struct vk_config *c)
+{
+	r->route_dir = vk_state_path(c, "route");
+	r->run_dir = vk_run_path(c, "route");
+	r->sites = vk_run_path(c, "web/sites.sock");
+	r->admin = vk_run_path(c, "route/admin.sock");
+	r->master = vk_run_path(c, "route/master.sock");
+	r->api_socket = vk_run_path(c, "api.sock");
+	r->haproxy = vk_strdup(c->haproxy_path);
+	r->settings = (struct render_settings){ .address = c->http_address, .port = (unsigned)c->http_port,
+		.route_dir = r->route_dir, .run_dir = r->run_dir, .sites = r->sites, .maxconn = maxconn() };
+	files_init(&r->files, &r->settings);
+}
+
+static int make_directories(const struct router *r, struct vk_err *err)
+{
+	int rc = vk_fs_mkdir_p(r->route_dir, 0700, err);
+	if (rc == 0)
+		rc = vk_fs_mkdir_p(r->run_dir, 0700, err);
+	return rc == 0 ? pages_write(r->route_dir, err) : rc;
+}
+
+/* All servers closed, the routes as they were. */
+static void closed_model(const struct router *r, struct model *ret)
+{
+	assign_model(&r->assign, NULL, ret);
+	files_get_maps(&r->files, ret);
+}
+
+static int write_closed(struct router *r, struct vk_err *err)
+{
+	struct model m;
+	vk_autobuf text = VK_BUF_INIT(FILES_MAX), messages = VK_BUF_INIT(65536);
+	closed_model(r, &m);
+	files_render(&r->files, &m, &text);
+	int rc = files_put_maps(&r->files, &m, err);
+	model_release(&m);
+	if (rc == 0)
+		rc = files_put(r->files.candidate, &text, NULL, err);
+	if (rc == 0 && (rc = check_now(r->haproxy, r->files.candidate, &messages, err)) != 0)
+		return vk_err_wrap(err, "haproxy -c -f %s", r->files.candidate);
+	if (rc == 0)
+		rc = files_put(r->files.cfg, &text, NULL, err);
+	return rc == 0 ? files_put_assign(&r->files, &r->assign, err) : rc;
+}
+
+static int first_files(struct router *r, struct vk_err *err)
+{
+	bool fresh, runs = haproxy_runs(r);
+	char boot[BOOT_ID_SIZE];
+	boot_id(boot);
+	files_get_assign(&r->files, &r->assign, &fresh);
+	bool same_boot = boot[0] != '\0' && strcmp(boot, r->assign.boot) == 0;
+	memcpy(r->assign.boot, boot, sizeof(boot));
+	r->valid = true;
+	if (runs && same_boot && !fresh && vk_fs_exists(r->files.cfg)) {
+		if (!files_same_head(&r->files)) {
+			r->assign.reload = true;
+			r->valid = false;
+		}
+		vk_log(VK_INFO, "haproxy-adopted", "reload=%d", (int)r->assign.reload);
+		return 0;
+	}
+	vk_log(VK_INFO, "routes-closed", "boot=%s haproxy=%s", same_boot ? "same" : "new", runs ? "runs" : "none");
+	r->close_all = runs;
+	r->assign.reload = runs; /* it may run with another file than the one that is written now */
+	return write_closed(r, err);
+}
+
+int router_new(struct vk_loop *l, const struct vk_config *c, struct router **ret, struct vk_err *err)
+{
+	struct router *r = vk_alloc(sizeof(*r));
+	r->l = l;
+	r->acked = -1;
+	set_paths(r, c);
+	int rc = render_check(&r->settings, err);
+	if (rc == 0)
+		rc = make_directories(r, err);
+	if (rc == 0)
+		rc = first_files(r, err);
+	if (rc != 0) {
+		router_free(r);
+		return rc;
+	}
+	*ret = r;
+	return 0;
+}
+
+void router_start(struct router *r)
+{
+	struct applier_opts ao = { .files = &r->files, .haproxy = r->haproxy, .admin = r->admin,
+		.master = r->master, .checked = r->valid ? r->assign.n : 0, .assign = &r->assign };
+	struct vk_api_opts api = { .socket = r->api_socket, .role = "router", .token = "" };
+	r->applier = applier_new(r->l, &ao, on_applied, r);
+	r->drain = drain_new(r->l, r->admin, r->master, on_drained, r);
+	r->link = link_new(r->l, r->admin, on_link, r);
+	applier_use_link(r->applier, r->link);
+	r->queue = vk_api_queue_new(r->l, &api);
+	r->watch = vk_api_watch_new(r->l, &api, "/v1/internal/router/watch", on_table, on_api, r);
+	if (r->close_all) {
+		struct model m;
+		closed_model(r, &m);
+		applier_set(r->applier, &m);
+	}
+}
+
+void router_free(struct router *r)
+{
+	if (r == NULL)
+		return;
+	vk_api_watch_free(r->watch);
+	vk_api_queue_free(r->queue);
+	drain_free(r->drain);
+	applier_free(r->applier);
+	link_free(r->link);
+	table_free(r->current);
+	table_free(r->previous);
+	faults_release(&r->faults);
+	assign_release(&r->assign);
+	files_release(&r->files);
+	free(r->route_dir);
+	free(r->run_dir);
+	free(r->sites);
+	free(r->admin);
+	free(r->master);
+	free(r->haproxy);
+	free(r->api_socket);
+	free(r);
+}

@@ -1,0 +1,397 @@
+#include "table.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <viking/id.h>
+#include <viking/json.h>
+#include <viking/mem.h>
+#include <viking/str.h>
+
+#define ID_MAX 200
+
+void faults_add(struct faults *f, const char *stack, const char *message)
+{
+	if (faults_has(f, stack))
+		return;
+	f->v = vk_reallocarray(f->v, f->n + 1, sizeof(*f->v));
+	f->v[f->n++] = (struct fault){ vk_strdup(stack), vk_strdup(message) };
+}
+
+bool faults_has(const struct faults *f, const char *stack)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (strcmp(f->v[i].stack, stack) == 0)
+			return true;
+	return false;
+}
+
+void faults_release(struct faults *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		free(f->v[i].stack);
+		free(f->v[i].message);
+	}
+	free(f->v);
+	*f = (struct faults){0};
+}
+
+static void stack_release(struct table_stack *s)
+{
+	for (size_t i = 0; i < s->n_nodes; i++) {
+		for (size_t k = 0; k < s->nodes[i].n; k++)
+			free(s->nodes[i].servers[k].id);
+		free(s->nodes[i].servers);
+		free(s->nodes[i].name);
+	}
+	for (size_t i = 0; i < s->n_domains; i++)
+		free(s->domains[i].key);
+	free(s->nodes);
+	free(s->domains);
+	free(s->name);
+	*s = (struct table_stack){0};
+}
+
+void table_free(struct table *t)
+{
+	if (t == NULL)
+		return;
+	for (size_t i = 0; i < t->n; i++)
+		stack_release(&t->stacks[i]);
+	free(t->stacks);
+	free(t);
+}
+
+/* An address a container or host process can have; anything else would send requests astray. */
+static int check_addr(const char *text, char out[static INET6_ADDRSTRLEN], struct vk_err *err)
+{
+	struct in6_addr v6;
+	struct in_addr v4;
+	if (text != NULL && inet_pton(AF_INET, text, &v4) == 1) {
+		uint32_t a = ntohl(v4.s_addr);
+		if (a >> 24 == 0 || a >> 28 >= 14)
+			return vk_err_set(err, VK_INVALID, "%s is no server's address", text);
+		inet_ntop(AF_INET, &v4, out, INET6_ADDRSTRLEN);
+		return 0;
+	}
+	if (text != NULL && inet_pton(AF_INET6, text, &v6) == 1) {
+		if (IN6_IS_ADDR_UNSPECIFIED(&v6) || IN6_IS_ADDR_MULTICAST(&v6))
+			return vk_err_set(err, VK_INVALID, "%s is no server's address", text);
+		inet_ntop(AF_INET6, &v6, out, INET6_ADDRSTRLEN);
+		return 0;
+	}
+	return vk_err_set(err, VK_INVALID, "a server's addr is no IP address");
+}
+
+static bool id_ok(const char *id)
+{
+	size_t n = id != NULL ? strlen(id) : 0;
+	return n > 0 && n <= ID_MAX && id[strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_-.")] == '\0';
+}
+
+static int parse_server(const json_t *j, struct table_server *s, struct vk_err *err)
+{
+	const char *id = vk_json_str(j, "id", NULL), *state = vk_json_str(j, "state", "ready");
+	int64_t port = vk_json_int(j, "port", 0);
+	if (!id_ok(id))
+		return vk_err_set(err, VK_INVALID, "a server has no valid id");
+	if (port < 1 || port > 65535)
+		return vk_err_set(err, VK_INVALID, "the port of %s is out of range", id);
+	if (strcmp(state, "ready") != 0 && strcmp(state, "drain") != 0)
+		return vk_err_set(err, VK_INVALID, "the state of %s is neither ready nor drain", id);
+	int rc = check_addr(vk_json_str(j, "addr", NULL), s->addr, err);
+	if (rc != 0)
+		return vk_err_wrap(err, "%s", id);
+	s->id = vk_strdup(id);
+	s->port = (uint16_t)port;
+	s->drain = strcmp(state, "drain") == 0;
+	return 0;
+}
+
+static int parse_servers(const json_t *list, struct table_node *node, struct vk_err *err)
+{
+	size_t n = json_array_size(list);
+	if (list != NULL && !json_is_array(list))
+		return vk_err_set(err, VK_INVALID, "servers of node %s is no list", node->name);
+	if (n > TABLE_SERVERS_MAX)
+		return vk_err_set(err, VK_LIMIT, "node %s has %zu servers, the most is %d", node->name, n,
+			TABLE_SERVERS_MAX);
+	node->servers = vk_calloc(n > 0 ? n : 1, sizeof(*node->servers));
+	for (size_t i = 0; i < n; i++) {
+		struct table_server *s = &node->servers[node->n];
+		int rc = parse_server(json_array_get(list, i), s, err);
+		if (rc != 0)
+			return rc;
+		node->n++;
+		for (size_t k = 0; k + 1 < node->n; k++)
+			if (strcmp(node->servers[k].id, s->id) == 0)
+				return vk_err_set(err, VK_INVALID, "server %s is listed twice", s->id);
+	}
+	return 0;
+}
+
+static struct table_node *add_node(struct table_stack *s, const char *name)
+{
+	s->nodes = vk_reallocarray(s->nodes, s->n_nodes + 1, sizeof(*s->nodes));
+	struct table_node *node = &s->nodes[s->n_nodes++];
+	*node = (struct table_node){ .name = vk_strdup(name) };
+	return node;
+}
+
+static struct table_node *find_node(const struct table_stack *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_nodes; i++)
+		if (strcmp(s->nodes[i].name, name) == 0)
+			return &s->nodes[i];
+	return NULL;
+}
+
+static int parse_backends(const json_t *backends, struct table_stack *s, struct vk_err *err)
+{
+	const char *name;
+	json_t *b;
+	if (backends != NULL && !json_is_object(backends))
+		return vk_err_set(err, VK_INVALID, "backends is no object");
+	json_object_foreach((json_t *)(uintptr_t)backends, name, b) {
+		int rc = vk_node_name(name, err);
+		if (rc == 0)
+			rc = parse_servers(json_object_get(b, "servers"), add_node(s, name), err);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int parse_sites(const json_t *sites, struct table_stack *s, struct vk_err *err)
+{
+	size_t i;
+	json_t *v;
+	if (sites != NULL && !json_is_array(sites))
+		return vk_err_set(err, VK_INVALID, "sites is no list");
+	json_array_foreach(sites, i, v) {
+		const char *name = json_string_value(v);
+		int rc = vk_node_name(name, err);
+		if (rc != 0)
+			return rc;
+		struct table_node *node = find_node(s, name);
+		if (node != NULL && node->n > 0)
+			return vk_err_set(err, VK_INVALID, "node %s is a website and has servers", name);
+		if (node == NULL)
+			node = add_node(s, name);
+		node->site = true;
+	}
+	return 0;
+}
+
+static int parse_domain(const char *text, const json_t *node_name, struct table_stack *s, struct vk_err *err)
+{
+	char d[VK_DOMAIN_MAX + 1];
+	const char *name = json_string_value(node_name);
+	int rc = vk_domain(text, true, d, err);
+	if (rc == 0)
+		rc = vk_node_name(name, err);
+	if (rc != 0)
+		return rc;
+	const char *key = vk_starts(d, "*.") ? d + 1 : d;
+	struct table_node *node = find_node(s, name);
+	if (node == NULL) /* a domain of a node without any instance: answered by the 503 page */
+		node = add_node(s, name);
+	s->domains[s->n_domains++] = (struct table_domain){ vk_strdup(key), (size_t)(node - s->nodes), false };
+	return 0;
+}
+
+static int parse_stack(const char *name, const json_t *j, struct table_stack *s, struct vk_err *err)
+{
+	const char *domain;
+	json_t *node, *domains = json_object_get(j, "domains");
+	int rc = vk_stack_name(name, err);
+	if (rc != 0)
+		return rc;
+	s->name = vk_strdup(name);
+	if (!json_is_object(j) || (domains != NULL && !json_is_object(domains)))
+		return vk_err_set(err, VK_INVALID, "the entry is not of the form that was agreed");
+	if ((rc = parse_backends(json_object_get(j, "backends"), s, err)) != 0 ||
+	        (rc = parse_sites(json_object_get(j, "sites"), s, err)) != 0)
+		return rc;
+	s->domains = vk_calloc(json_object_size(domains) + 1, sizeof(*s->domains));
+	json_object_foreach(domains, domain, node)
+		if ((rc = parse_domain(domain, node, s, err)) != 0)
+			return rc;
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct table_stack *)a)->name, ((const struct table_stack *)b)->name);
+}
+
+int table_parse(const json_t *doc, struct table **ret, struct faults *faults, struct vk_err *err)
+{
+	const char *name;
+	json_t *j, *stacks = json_object_get(doc, "stacks");
+	if (!json_is_integer(json_object_get(doc, "rev")) || !json_is_object(stacks))
+		return vk_err_set(err, VK_INVALID, "the table has no rev or no stacks");
+	struct table *t = vk_alloc(sizeof(*t));
+	t->rev = vk_json_int(doc, "rev", 0);
+	t->stacks = vk_calloc(json_object_size(stacks) + 1, sizeof(*t->stacks));
+	json_object_foreach(stacks, name, j) {
+		struct vk_err why = {0};
+		if (parse_stack(name, j, &t->stacks[t->n], &why) == 0) {
+			t->n++;
+			continue;
+		}
+		stack_release(&t->stacks[t->n]);
+		faults_add(faults, name, why.msg);
+	}
+	if (t->n > 1)
+		qsort(t->stacks, t->n, sizeof(*t->stacks), by_name);
+	*ret = t;
+	return 0;
+}
+
+struct table_stack *table_find(const struct table *t, const char *stack)
+{
+	struct table_stack key = { .name = (char *)(uintptr_t)stack };
+	if (t == NULL || t->n == 0)
+		return NULL;
+	return bsearch(&key, t->stacks, t->n, sizeof(*t->stacks), by_name);
+}
+
+void table_revert(struct table *t, struct table *old, const char *stack)
+{
+	struct table_stack *now = table_find(t, stack), *before = table_find(old, stack);
+	if (now != NULL) {
+		size_t i = (size_t)(now - t->stacks);
+		stack_release(now);
+		memmove(now, now + 1, (t->n - i - 1) * sizeof(*now));
+		t->n--;
+	}
+	if (before == NULL)
+		return;
+	t->stacks = vk_reallocarray(t->stacks, t->n + 1, sizeof(*t->stacks));
+	t->stacks[t->n] = *before;
+	t->stacks[t->n++].kept = true;
+	size_t i = (size_t)(before - old->stacks);
+	memmove(before, before + 1, (old->n - i - 1) * sizeof(*before));
+	old->n--;
+	qsort(t->stacks, t->n, sizeof(*t->stacks), by_name);
+}
+
+struct claim {
+	const char *key;
+	size_t stack, domain; /* indexes */
+};
+
+static int by_domain(const void *a, const void *b)
+{
+	const struct claim *x = a, *y = b;
+	int c = strcmp(x->key, y->key);
+	return c != 0 ? c : (x->stack < y->stack ? -1 : x->stack > y->stack);
+}
+
+static struct claim *claims_of(const struct table *t, size_t *ret_n)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < t->n; i++)
+		n += t->stacks[i].n_domains;
+	struct claim *c = vk_calloc(n + 1, sizeof(*c));
+	*ret_n = 0;
+	for (size_t i = 0; i < t->n; i++)
+		for (size_t d = 0; d < t->stacks[i].n_domains; d++)
+			c[(*ret_n)++] = (struct claim){ t->stacks[i].domains[d].key, i, d };
+	if (n > 1)
+		qsort(c, n, sizeof(*c), by_domain);
+	return c;
+}
+
+static bool owned_before(const struct table *old, const char *stack, const char *key)
+{
+	const struct table_stack *s = table_find(old, stack);
+	for (size_t i = 0; s != NULL && i < s->n_domains; i++)
+		if (strcmp(s->domains[i].key, key) == 0)
+			return true;
+	return false;
+}
+
+/* The one of two claimants that gives way: an entry of an earlier table, then who did not have it. */
+static const struct claim *loser(const struct table *t, const struct table *old, const struct claim *a,
+                                 const struct claim *b)
+{
+	const struct table_stack *x = &t->stacks[a->stack], *y = &t->stacks[b->stack];
+	if (x->kept != y->kept)
+		return x->kept ? a : b;
+	if (owned_before(old, y->name, b->key) && !owned_before(old, x->name, a->key))
+		return a;
+	return b;
+}
+
+static void drop_lost(struct table_stack *s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->n_domains; i++) {
+		if (s->domains[i].lost)
+			free(s->domains[i].key);
+		else
+			s->domains[n++] = s->domains[i];
+	}
+	s->n_domains = n;
+}
+
+static void lose(struct table *t, const struct claim *lost, const struct claim *won, struct faults *faults)
+{
+	struct table_stack *s = &t->stacks[lost->stack];
+	const char *star = lost->key[0] == '.' ? "*" : "";
+	vk_autofree char *why = lost->stack == won->stack
+		? vk_asprintf("domain %s%s is listed twice", star, lost->key)
+		: vk_asprintf("domain %s%s belongs to stack %s", star, lost->key, t->stacks[won->stack].name);
+	faults_add(faults, s->name, why);
+	s->domains[lost->domain].lost = true;
+}
+
+/* Marks who gives way in every clash; true if there was one. */
+static bool mark_lost(struct table *t, const struct table *old, struct faults *faults)
+{
+	size_t n;
+	bool any = false;
+	vk_autofree struct claim *c = claims_of(t, &n);
+	const struct claim *holder = c;
+	for (size_t i = 1; i < n; i++) {
+		if (strcmp(holder->key, c[i].key) != 0) {
+			holder = &c[i];
+			continue;
+		}
+		const struct claim *lost = loser(t, old, holder, &c[i]);
+		const struct claim *won = lost == holder ? &c[i] : holder;
+		lose(t, lost, won, faults);
+		holder = won;
+		any = true;
+	}
+	return any;
+}
+
+/* An earlier entry loses only its domain; a new one is replaced by its earlier one as a whole. */
+static void give_way(struct table *t, struct table *old)
+{
+	vk_autostrv names = {0};
+	for (size_t i = 0; i < t->n; i++) {
+		struct table_stack *s = &t->stacks[i];
+		bool lost = false;
+		for (size_t d = 0; d < s->n_domains; d++)
+			lost = lost || s->domains[d].lost;
+		if (lost && s->kept)
+			drop_lost(s);
+		else if (lost)
+			vk_strv_add(&names, s->name);
+	}
+	for (size_t i = 0; i < names.n; i++)
+		table_revert(t, old, names.v[i]);
+}
+
+void table_settle(struct table *t, struct table *old, struct faults *faults)
+{
+	for (size_t i = 0; i < faults->n; i++)
+		if (table_find(t, faults->v[i].stack) == NULL)
+			table_revert(t, old, faults->v[i].stack);
+	while (mark_lost(t, old, faults))
+		give_way(t, old);
+}

@@ -1,0 +1,76 @@
+/*
+ * The routing table as the scheduler sends it, checked value by value. A stack with one bad value is at
+ * fault as a whole: its fault is listed and its last good entry stays, while all other stacks go on.
+ * Pure: JSON in, structures out.
+ */
+#ifndef ROUTER_TABLE_H
+#define ROUTER_TABLE_H
+
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <viking/err.h>
+
+struct table_server {
+	char *id;
+	char addr[INET6_ADDRSTRLEN]; /* canonical text */
+	uint16_t port;
+	bool drain;
+};
+
+struct table_node {
+	char *name;
+	bool site; /* files of the web process, no servers */
+	struct table_server *servers;
+	size_t n;
+};
+
+struct table_domain {
+	char *key;   /* "a.com", or ".b.com" for "*.b.com" */
+	size_t node; /* index into nodes */
+	bool lost;   /* while domains are settled */
+};
+
+struct table_stack {
+	char *name;
+	struct table_node *nodes;
+	size_t n_nodes;
+	struct table_domain *domains;
+	size_t n_domains;
+	bool kept; /* the entry of an earlier table */
+};
+
+struct table {
+	int64_t rev;
+	struct table_stack *stacks; /* sorted by name */
+	size_t n;
+};
+
+struct faults {
+	struct fault {
+		char *stack; /* "" = no stack can be named */
+		char *message;
+	} *v;
+	size_t n;
+};
+
+#define TABLE_SERVERS_MAX 1024 /* of one node */
+
+/* Parses one line of the watch. Stacks at fault are left out and listed. Only a document that is no
+ * table at all is an error. */
+int table_parse(const json_t *doc, struct table **ret, struct faults *faults, struct vk_err *err);
+/* Moves the entries of the stacks at fault from `old` (may be NULL) into t, and settles domains that two
+ * stacks claim: the owner in `old` keeps it, the other is at fault. */
+void table_settle(struct table *t, struct table *old, struct faults *faults);
+/* One stack's entry is replaced by that of `old`, or removed if there is none. */
+void table_revert(struct table *t, struct table *old, const char *stack);
+struct table_stack *table_find(const struct table *t, const char *stack);
+void table_free(struct table *t);
+
+void faults_add(struct faults *f, const char *stack, const char *message); /* one a stack */
+bool faults_has(const struct faults *f, const char *stack);
+void faults_release(struct faults *f);
+
+#endif
