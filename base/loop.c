@@ -63,8 +63,16 @@ static void must(bool ok, const char *what)
 	abort();
 }
 
+/* Base does not log; and a descriptor that epoll will not have (see watch_always) is no event. */
+static void no_log(int severity, const char *msg)
+{
+	(void)severity;
+	(void)msg;
+}
+
 int vk_loop_new(struct vk_loop **ret, struct vk_err *err)
 {
+	event_set_log_callback(no_log);
 	struct event_config *cfg = event_config_new();
 	must(cfg != NULL, "configuration");
 	event_config_require_features(cfg, EV_FEATURE_EARLY_CLOSE);
