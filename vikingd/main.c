@@ -8,6 +8,7 @@
 #include <viking/loop.h>
 #include <viking/str.h>
 
+#include "buildlimits.h"
 #include "layout.h"
 #include "supervisor.h"
 
@@ -54,8 +55,11 @@ static int serve(const struct vk_config *c, const char *config_file, struct vk_e
 	struct vk_signal *term = vk_signal_new(loop, SIGTERM, on_stop, s);
 	struct vk_signal *intr = vk_signal_new(loop, SIGINT, on_stop, s);
 	report_engine(c);
+	/* A second vikingd under --root must not change the limits of the first one's builds. */
+	struct buildlimits *limits = c->root == NULL ? buildlimits_new(loop, c) : NULL;
 	supervisor_start(s);
 	r = vk_loop_run(loop);
+	buildlimits_free(limits);
 	vk_signal_free(term);
 	vk_signal_free(intr);
 	supervisor_free(s);
