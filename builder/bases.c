@@ -6,8 +6,9 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "dockerfile.h"
+
 #define PULL_SILENCE_MS 120000
-#define ID_HEX_MIN 4 /* shorter hexadecimal words are taken for names by everybody */
 
 static bool in_registry(const struct job *j, const char *name)
 {
@@ -26,26 +27,28 @@ static bool listed(json_t *refs, const char *name)
 	return false;
 }
 
-static bool is_id(const char *name)
+static int refuse_id(const char *name, struct vk_err *err)
 {
-	if (vk_starts(name, "sha256:"))
-		return true;
-	size_t n = strlen(name);
-	return n >= ID_HEX_MIN && n <= 64 && strspn(name, "0123456789abcdef") == n;
+	vk_err_set(err, VK_DENIED, "FROM %s: an image is given by name here, not by id", name);
+	return vk_err_hint(err, "name it, as in FROM debian:12 or FROM viking:STACK/BOAT");
 }
 
 int bases_allowed(const struct job *j, const char *name, struct vk_err *err)
 {
-	if (is_id(name)) {
-		vk_err_set(err, VK_DENIED, "FROM %s: an image is given by name here, not by id", name);
-		return vk_err_hint(err, "name it, as in FROM debian:12 or FROM viking:STACK/BOAT");
-	}
+	if (vk_starts(name, "sha256:"))
+		return refuse_id(name, err);
 	if (in_registry(j, name) && !listed(j->refs, name)) {
 		vk_err_set(err, VK_DENIED, "FROM %s: images of stacks are not reached by their place in the registry",
 		           name);
 		return vk_err_hint(err, "FROM viking:STACK/BOAT");
 	}
 	return 0;
+}
+
+bool bases_is_id(const char *name, const char *id)
+{
+	size_t n = strlen(name);
+	return strspn(name, "0123456789abcdef") == n && vk_starts(id, "sha256:") && strncmp(id + 7, name, n) == 0;
 }
 
 static int inspect(struct job *j, const char *name, json_t **ret, struct vk_err *err)
@@ -106,15 +109,32 @@ int bases_get(struct job *j, const char *name, json_t **ret, struct vk_err *err)
 	return code != 0 ? code : inspect(j, name, ret, err);
 }
 
+/* What the base makes run in images built from it is as much in need of a look as the Dockerfile. */
+static int check_triggers(const struct job *j, const json_t *image, struct vk_err *err)
+{
+	const json_t *triggers = json_object_get(json_object_get(image, "Config"), "OnBuild");
+	for (size_t i = 0; i < json_array_size(triggers); i++) {
+		const char *text = json_string_value(json_array_get(triggers, i));
+		int code = text != NULL ? dockerfile_check_trigger(text, j->registry.server, err) : 0;
+		if (code != 0)
+			return code;
+	}
+	return 0;
+}
+
 static int base_id(struct job *j, const char *name, struct vk_sha256 *h, struct vk_err *err)
 {
 	vk_autojson *image = NULL;
 	int code = bases_allowed(j, name, err);
 	if (code == 0)
 		code = bases_get(j, name, &image, err);
+	if (code == 0)
+		code = check_triggers(j, image, err);
 	if (code != 0)
 		return code;
 	const char *id = vk_json_str(image, "Id", "");
+	if (bases_is_id(name, id))
+		return refuse_id(name, err);
 	vk_sha256_add(h, "\n", 1);
 	vk_sha256_add(h, id, strlen(id));
 	return 0;

@@ -15,5 +15,7 @@ int bases_key(struct job *j, const json_t *header, char key[static 65], struct v
 int bases_get(struct job *j, const char *name, json_t **ret, struct vk_err *err);
 /* May a Dockerfile name it? Not by id, and of our registry only what the job lists in refs. */
 int bases_allowed(const struct job *j, const char *name, struct vk_err *err);
+/* Did the engine find the image because name is the beginning of its id? ("cafe" may be a name.) */
+bool bases_is_id(const char *name, const char *id);
 
 #endif

@@ -48,20 +48,57 @@ static bool is_stage(const char *from, unsigned index, const char *stage)
 	return vk_streq(number, stage);
 }
 
+/* The image word of a FROM line, after its flags. */
+static char *from_image(const char *from)
+{
+	const char *p = from + strlen("FROM");
+	for (p += strspn(p, " \t"); vk_starts(p, "--"); p += strspn(p, " \t"))
+		p += strcspn(p, " \t");
+	return vk_strndup(p, strcspn(p, " \t"));
+}
+
+static bool has_nocase(const struct vk_strv *l, const char *s)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (strcasecmp(l->v[i], s) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A FROM that only goes on from an earlier stage, or from nothing, is no step. */
+static bool from_counts(const char *from, const struct vk_strv *aliases)
+{
+	vk_autofree char *image = from_image(from);
+	return !vk_streq(image, "scratch") && !has_nocase(aliases, image);
+}
+
+static bool is_counted(const char *text)
+{
+	static const char *const counted[] = {"RUN", "COPY", "ADD", "WORKDIR"};
+	for (size_t i = 0; i < VK_COUNT(counted); i++) {
+		if (is_instruction(text, counted[i]))
+			return true;
+	}
+	return false;
+}
+
 int failure_find_step(const json_t *steps, const char *stage, unsigned n)
 {
-	static const char *const counted[] = {"FROM", "RUN", "COPY", "ADD", "WORKDIR"};
+	vk_autostrv aliases = {0};
 	unsigned stages = 0, at = 0;
 	bool inside = false;
 	for (size_t i = 0; i < json_array_size(steps); i++) {
 		const char *text = step_text(steps, i);
+		bool counts = is_counted(text);
 		if (is_instruction(text, "FROM")) {
+			const char *alias = stage_alias(text);
 			inside = is_stage(text, stages++, stage);
+			counts = from_counts(text, &aliases);
 			at = 0;
+			if (alias != NULL)
+				vk_strv_add(&aliases, alias);
 		}
-		bool counts = false;
-		for (size_t k = 0; k < VK_COUNT(counted); k++)
-			counts = counts || is_instruction(text, counted[k]);
 		if (inside && counts && ++at == n)
 			return (int)i;
 	}

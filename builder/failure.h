@@ -4,7 +4,7 @@
  *
  * The line comes from the table of instructions that viking-export sends with the tar ([[line, text], ..],
  * global ARGs included): the classic builder counts its steps over that very list; BuildKit counts, per
- * stage, FROM, RUN, COPY, ADD and WORKDIR.
+ * stage, RUN, COPY, ADD, WORKDIR, and FROM where it names an image.
  */
 #ifndef BUILDER_FAILURE_H
 #define BUILDER_FAILURE_H

@@ -16,6 +16,7 @@ static void job_free(struct queue_job *j)
 	vk_freep(&j->stack);
 	vk_freep(&j->boat);
 	json_decref(j->doc);
+	json_decref(j->done);
 	free(j);
 }
 

@@ -32,6 +32,7 @@ struct queue_job {
 	unsigned overtaken;   /* gc: images started before it */
 	unsigned reported;    /* position told last, 0 = none */
 	void *run;            /* the caller's, while running */
+	json_t *done;         /* the caller's: the result, once ended; dropped with the job */
 };
 
 struct queue {

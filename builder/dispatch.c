@@ -1,0 +1,225 @@
+#include "dispatch.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <viking/api.h>
+#include <viking/json.h>
+#include <viking/log.h>
+#include <viking/mem.h>
+#include <viking/str.h>
+
+#include "queue.h"
+#include "runner.h"
+
+#define BEHIND 64 /* reports not yet taken by the scheduler, above which jobs are not read */
+
+struct dispatch {
+	struct vk_loop *loop;
+	const struct vk_config *config;
+	struct queue queue;
+	struct vk_api_queue *reports;
+	struct vk_api_watch *watch;
+	char *job_path, *api_socket;
+	struct vk_strv argv, env; /* of the jobs */
+	bool behind;
+};
+
+/* One running job; the argument of its runner's callbacks. */
+struct run {
+	struct dispatch *d;
+	struct queue_job *job;
+	struct runner *runner;
+};
+
+static void pump(struct dispatch *d);
+
+static void hold_all(struct dispatch *d, bool hold)
+{
+	d->behind = hold;
+	for (size_t i = 0; i < d->queue.n; i++) {
+		struct run *run = d->queue.jobs[i]->run;
+		if (run != NULL)
+			runner_hold(run->runner, hold);
+	}
+}
+
+static void on_reported(void *arg, const struct vk_err *err, const json_t *answer)
+{
+	struct dispatch *d = arg;
+	(void)answer;
+	if (err->code != 0 && err->code != VK_NOTFOUND) /* not found: nobody wants the job any more */
+		vk_log_err(VK_WARN, "report-refused", err);
+	if (d->behind && vk_api_queue_len(d->reports) < BEHIND / 2)
+		hold_all(d, false);
+}
+
+static void report(struct dispatch *d, const struct queue_job *j, json_t *body)
+{
+	vk_autofree char *path = vk_asprintf("/v1/internal/builder/jobs/%s", j->id);
+	vk_api_queue_add(d->reports, "POST", path, body, on_reported, d);
+	json_decref(body);
+	if (!d->behind && vk_api_queue_len(d->reports) > BEHIND)
+		hold_all(d, true);
+}
+
+static void on_out(void *arg, json_t *lines)
+{
+	struct run *run = arg;
+	report(run->d, run->job, json_pack("{s:O}", "out", lines));
+}
+
+static void on_ended(void *arg, json_t *done)
+{
+	struct run *run = arg;
+	struct dispatch *d = run->d;
+	struct queue_job *j = run->job;
+	const char *how = done == NULL ? "cancelled" : vk_json_bool(done, "ok", false) ? "done" : "failed";
+	vk_log(VK_INFO, "job-ended", "id=%s how=%s", j->id, how);
+	if (done != NULL) {
+		j->done = json_incref(done);
+		report(d, j, json_pack("{s:O}", "done", done));
+	}
+	queue_end(&d->queue, j, done == NULL);
+	free(run);
+	pump(d);
+}
+
+static void refuse(struct dispatch *d, struct queue_job *j, const struct vk_err *err)
+{
+	vk_log_err(VK_ERROR, "job-not-started", err);
+	j->done = json_pack("{s:b, s:s, s:s, s:s}", "ok", 0, "error", vk_err_name(err->code), "message", err->msg,
+	                    "hint", err->hint);
+	report(d, j, json_pack("{s:O}", "done", j->done));
+	queue_end(&d->queue, j, false);
+}
+
+static void start(struct dispatch *d, struct queue_job *j)
+{
+	struct vk_err err = {0};
+	struct run *run = vk_alloc(sizeof(*run));
+	*run = (struct run){.d = d, .job = j};
+	struct runner_opts o = {
+		.loop = d->loop,
+		.path = d->job_path,
+		.argv = (const char *const *)d->argv.v,
+		.env = (const char *const *)d->env.v,
+		.timeout_ms = (int64_t)d->config->build_timeout_ms,
+		.timeout_setting = "builds.timeout",
+		.tell_silence = j->kind == QUEUE_IMAGE,
+		.out = on_out,
+		.ended = on_ended,
+		.arg = run,
+	};
+	queue_start(&d->queue, j, NULL);
+	if (runner_start(&o, j->doc, &run->runner, &err) != 0) {
+		free(run);
+		refuse(d, j, &err);
+		return;
+	}
+	j->run = run;
+	runner_hold(run->runner, d->behind);
+	vk_log(VK_INFO, "job-started", "id=%s kind=%s stack=%s boat=%s", j->id, vk_json_str(j->doc, "kind", ""),
+	       j->stack, j->boat);
+	report(d, j, json_pack("{s:s}", "state", "running"));
+}
+
+static void pump(struct dispatch *d)
+{
+	struct queue_job *j;
+	unsigned position;
+	while ((j = queue_next(&d->queue)) != NULL)
+		start(d, j);
+	while ((j = queue_moved(&d->queue, &position)) != NULL)
+		report(d, j, json_pack("{s:s, s:i}", "state", "queued", "position", (int)position));
+}
+
+static void on_wanted(void *arg, json_t *line)
+{
+	struct dispatch *d = arg;
+	struct vk_err err = {0};
+	struct queue_job *j;
+	size_t at = 0;
+	if (queue_want(&d->queue, json_object_get(line, "jobs"), &err) != 0)
+		vk_log_err(VK_ERROR, "wanted-list", &err);
+	while ((j = queue_unwanted(&d->queue, &at)) != NULL) {
+		struct run *run = j->run;
+		runner_cancel(run->runner);
+	}
+	pump(d);
+}
+
+/* A scheduler that came back may not have kept what it was told. */
+static void tell_again(struct dispatch *d)
+{
+	for (size_t i = 0; i < d->queue.n; i++) {
+		struct queue_job *j = d->queue.jobs[i];
+		j->reported = 0;
+		if (j->state == QUEUE_ENDED)
+			report(d, j, json_pack("{s:O}", "done", j->done));
+		else if (j->state == QUEUE_RUNNING)
+			report(d, j, json_pack("{s:s}", "state", "running"));
+	}
+}
+
+static void on_connection(void *arg, bool connected, const struct vk_err *err)
+{
+	struct dispatch *d = arg;
+	if (!connected) {
+		vk_log_err(VK_WARN, "scheduler-away", err);
+		return;
+	}
+	vk_log(VK_INFO, "watching", "jobs=%zu", d->queue.n);
+	tell_again(d);
+}
+
+/* Settings reach the job as they reached us; what is meant for this process alone does not. */
+static void job_environment(struct vk_strv *env)
+{
+	vk_strv_add(env, "PATH=/usr/sbin:/usr/bin:/sbin:/bin");
+	vk_strv_add(env, "LANG=C.UTF-8");
+	for (char **e = environ; *e != NULL; e++) {
+		if (vk_starts(*e, "VIKING_READY_FD=") || vk_starts(*e, "VIKING_TOKEN="))
+			continue;
+		if (vk_starts(*e, "VIKING_") || vk_starts(*e, "ASAN_OPTIONS=") || vk_starts(*e, "LOG_LEVEL="))
+			vk_strv_add(env, *e);
+	}
+}
+
+struct dispatch *dispatch_new(struct vk_loop *l, const struct vk_config *c, char *const *argv)
+{
+	struct dispatch *d = vk_alloc(sizeof(*d));
+	d->loop = l;
+	d->config = c;
+	queue_init(&d->queue, (unsigned)c->builds_parallel);
+	d->job_path = vk_libexec_path(c, "viking-job");
+	d->api_socket = vk_run_path(c, "api.sock");
+	vk_strv_add(&d->argv, "viking-job");
+	for (size_t i = 1; argv[0] != NULL && argv[i] != NULL; i++)
+		vk_strv_add(&d->argv, argv[i]);
+	job_environment(&d->env);
+	struct vk_api_opts o = {.socket = d->api_socket, .role = "builder"};
+	d->reports = vk_api_queue_new(l, &o);
+	d->watch = vk_api_watch_new(l, &o, "/v1/internal/builder/watch", on_wanted, on_connection, d);
+	return d;
+}
+
+void dispatch_free(struct dispatch *d)
+{
+	if (d == NULL)
+		return;
+	vk_api_watch_free(d->watch);
+	for (size_t i = 0; i < d->queue.n; i++) {
+		struct run *run = d->queue.jobs[i]->run;
+		if (run != NULL)
+			runner_free(run->runner);
+		free(run);
+	}
+	vk_api_queue_free(d->reports);
+	queue_release(&d->queue);
+	vk_strv_release(&d->argv);
+	vk_strv_release(&d->env);
+	vk_freep(&d->job_path);
+	vk_freep(&d->api_socket);
+	free(d);
+}
