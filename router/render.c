@@ -58,7 +58,8 @@ static void render_global(const struct render_settings *s, struct vk_buf *out)
 		s->maxconn, s->run_dir);
 }
 
-/* Requests that may be sent twice are tried again on another server, also when the first one closed
+/* In a worker that ends behind a reload nbsrv is 0 for every backend, though requests are still served.
+ * Requests that may be sent twice are tried again on another server, also when the first one closed
  * without a word; for all other methods only a connection that never came about is tried again. */
 static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 {
@@ -84,9 +85,9 @@ static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 	vk_buf_addf(out,
 		"\ndefaults apps from base\n"
 		"\thttp-request disable-l7-retry unless METH_GET or METH_OPTIONS\n"
-		"\thttp-request return status 503 errorfile %s/503.http if { nbsrv eq 0 } "
+		"\thttp-request return status 503 errorfile %s/503.http if { nbsrv eq 0 } !{ stopping } "
 		"{ req.hdr(accept) -m sub text/html }\n"
-		"\thttp-request return status 503 errorfile %s/503-text.http if { nbsrv eq 0 }\n\n",
+		"\thttp-request return status 503 errorfile %s/503-text.http if { nbsrv eq 0 } !{ stopping }\n\n",
 		s->route_dir, s->route_dir);
 }
 
@@ -98,6 +99,9 @@ static void render_frontend(const struct render_settings *s, struct vk_buf *out)
 	vk_buf_addf(out,
 		"frontend http from base\n"
 		"\tbind %s%s%s:%u\n"
+		"\toption idle-close-on-response\n" /* or a reload cuts requests on kept connections */
+		"\thttp-request deny deny_status 400 if { req.fhdr(host) -m found } "
+		"!{ req.fhdr(host) -m reg ^[][A-Za-z0-9.:_-]*$ }\n"
 		"\thttp-request del-header X-Viking-Site\n"
 		"\thttp-request del-header Forwarded\n"
 		"\thttp-request del-header Proxy\n"
