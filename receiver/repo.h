@@ -1,0 +1,33 @@
+/*
+ * The bare repositories in STATE/repos, one a stack. A repository belongs to the stack whose id its file
+ * `viking-id` holds. Whoever pushes holds a shared lock on `viking-push.lock` for as long as any process
+ * of the push lives; who gets it exclusively knows that no push runs and may clear what killed ones left.
+ */
+#ifndef RECEIVER_REPO_H
+#define RECEIVER_REPO_H
+
+#include <stdbool.h>
+#include <viking/config.h>
+#include <viking/err.h>
+
+struct repo {
+	char *path;
+	int lock; /* -1 = not held */
+};
+
+/* Opens STACK.git, making it first (or renaming it, when the stack was) if need be. id "" = any. */
+int repo_open(const struct vk_config *c, const char *stack, const char *id, const char *renamed_from,
+	struct repo *ret, struct vk_err *err);
+void repo_close(struct repo *r);
+int repo_lock(struct repo *r, struct vk_err *err);
+/* Removes quarantines, temporary packs and stale ref locks if no push runs. */
+void repo_clean(struct repo *r);
+/* git update-ref REF NEW OLD; being there already is fine. */
+int repo_move_ref(const struct vk_config *c, const struct repo *r, const char *ref, const char *old,
+	const char *new, struct vk_err *err);
+/* Packs in the repository, one comes with each push. */
+unsigned repo_packs(const char *path);
+/* The environment of git run by us, without what a push adds. NULL-terminated, static. */
+extern const char *const repo_git_env[];
+
+#endif
