@@ -392,6 +392,8 @@ int vk_config_from_argv(int *argc, char **argv, struct vk_config **ret, struct v
 
 /* ---- the fixed layout ---- */
 
+static char *path_below(const char *dir, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
 static char *path_below(const char *dir, const char *fmt, va_list ap)
 {
 	vk_autofree char *rest = vk_vasprintf(fmt, ap);

@@ -62,6 +62,9 @@ static void trim_cut_utf8(char *s, size_t size)
 }
 
 static void format_line(char *out, size_t size, const char *fmt, va_list ap)
+	__attribute__((format(printf, 3, 0)));
+
+static void format_line(char *out, size_t size, const char *fmt, va_list ap)
 {
 	vsnprintf(out, size, fmt, ap);
 	trim_cut_utf8(out, size);

@@ -85,11 +85,27 @@ static void add_if(struct filter *f, uint32_t action, int call, struct scmp_arg_
 	add(f, action, call, 1, &arg);
 }
 
+static struct scmp_arg_cmp compare(unsigned arg, enum scmp_compare op, scmp_datum_t a, scmp_datum_t b)
+{
+	return (struct scmp_arg_cmp){.arg = arg, .op = op, .datum_a = a, .datum_b = b};
+}
+
+static struct scmp_arg_cmp equals(unsigned arg, scmp_datum_t value)
+{
+	return compare(arg, SCMP_CMP_EQ, value, 0);
+}
+
+/* the argument's bits of the mask are exactly `value` */
+static struct scmp_arg_cmp bits(unsigned arg, scmp_datum_t mask, scmp_datum_t value)
+{
+	return compare(arg, SCMP_CMP_MASKED_EQ, mask, value);
+}
+
 /* Memory that is not to be run: anonymous maps and protection changes without PROT_EXEC. */
 static void allow_memory(struct filter *f)
 {
-	add_if(f, SCMP_ACT_ALLOW, CALL(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	add_if(f, SCMP_ACT_ALLOW, CALL(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	add_if(f, SCMP_ACT_ALLOW, CALL(mmap), bits(2, PROT_EXEC, 0));
+	add_if(f, SCMP_ACT_ALLOW, CALL(mprotect), bits(2, PROT_EXEC, 0));
 }
 
 static void fill_closed(struct filter *f, bool session)
@@ -102,16 +118,16 @@ static void fill_closed(struct filter *f, bool session)
 		add_all(f, SCMP_ACT_ALLOW, session_calls, VK_COUNT(session_calls));
 	allow_memory(f);
 	/* fstat() of the C library; the path it could name is landlock's business and gives no content */
-	add_if(f, SCMP_ACT_ALLOW, CALL(newfstatat), SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
-	add_if(f, SCMP_ACT_ALLOW, CALL(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFL));
-	add_if(f, SCMP_ACT_ALLOW, CALL(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFL));
-	add_if(f, SCMP_ACT_ALLOW, CALL(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFD));
-	add_if(f, SCMP_ACT_ALLOW, CALL(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFD));
+	add_if(f, SCMP_ACT_ALLOW, CALL(newfstatat), equals(3, AT_EMPTY_PATH));
+	add_if(f, SCMP_ACT_ALLOW, CALL(fcntl), equals(1, F_GETFL));
+	add_if(f, SCMP_ACT_ALLOW, CALL(fcntl), equals(1, F_SETFL));
+	add_if(f, SCMP_ACT_ALLOW, CALL(fcntl), equals(1, F_GETFD));
+	add_if(f, SCMP_ACT_ALLOW, CALL(fcntl), equals(1, F_SETFD));
 	if (session) {
-		add_if(f, SCMP_ACT_ALLOW, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD));
-		add_if(f, SCMP_ACT_ALLOW, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONBIO));
+		add_if(f, SCMP_ACT_ALLOW, CALL(ioctl), equals(1, FIONREAD));
+		add_if(f, SCMP_ACT_ALLOW, CALL(ioctl), equals(1, FIONBIO));
 	}
-	add_if(f, SCMP_ACT_ALLOW, CALL(tgkill), SCMP_A0(SCMP_CMP_EQ, self)); /* abort() */
+	add_if(f, SCMP_ACT_ALLOW, CALL(tgkill), equals(0, self)); /* abort() */
 }
 
 static void fill_open(struct filter *f, bool spawn)
@@ -123,19 +139,19 @@ static void fill_open(struct filter *f, bool spawn)
 	if (spawn) {
 		for (size_t i = 0; i < VK_COUNT(new_namespaces); i++) {
 			scmp_datum_t flag = (scmp_datum_t)new_namespaces[i];
-			add_if(f, no, CALL(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag));
+			add_if(f, no, CALL(clone), bits(0, flag, flag));
 		}
 	} else {
 		add_all(f, no, exec_calls, VK_COUNT(exec_calls));
-		add_if(f, no, CALL(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+		add_if(f, no, CALL(clone), bits(0, CLONE_THREAD, 0));
 	}
-	add_if(f, no, CALL(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSTI));
-	add_if(f, no, CALL(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCLINUX));
+	add_if(f, no, CALL(ioctl), bits(1, 0xffffffff, TIOCSTI));
+	add_if(f, no, CALL(ioctl), bits(1, 0xffffffff, TIOCLINUX));
 	/* sockets: unix, IPv4, IPv6, and netlink for the resolver */
-	add_if(f, no, CALL(socket), SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
+	add_if(f, no, CALL(socket), compare(0, SCMP_CMP_GT, AF_NETLINK, 0));
 	for (scmp_datum_t family = 0; family < AF_NETLINK; family++)
 		if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
-			add_if(f, no, CALL(socket), SCMP_A0(SCMP_CMP_EQ, family));
+			add_if(f, no, CALL(socket), equals(0, family));
 }
 
 static void fill(struct filter *f, enum vk_seccomp profile)
