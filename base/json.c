@@ -221,7 +221,7 @@ void vk_fields_release(const struct vk_field *fields, void *out)
 	for (const struct vk_field *f = fields; f->name != NULL; f++) {
 		void *at = (char *)out + f->offset;
 		if (f->type == VK_F_STR)
-			vk_freep(at);
+			free(VK_TAKE(*(char **)at));
 		else if (f->type == VK_F_JSON || f->type == VK_F_OBJECT || f->type == VK_F_ARRAY)
 			vk_json_decrefp(at);
 	}
