@@ -279,6 +279,8 @@ async def main():
                 while True:
                     head = await r.readuntil(b"\r\n\r\n")
                     line = head.split(b"\r\n")[0].split()
+                    if len(line) < 3:
+                        break  # a body, which these servers do not read
                     if line[1].startswith(b"/slow"):
                         await asyncio.sleep(float(line[1][6:] or 1))
                     if line[1] == b"/cut":
