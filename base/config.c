@@ -72,7 +72,8 @@ static int value_text(struct source *src, const struct vk_yaml *y, struct vk_buf
 		return vk_buf_adds(text, y->text);
 	for (size_t i = 0; i < y->n; i++) {
 		if (y->items[i]->type != VK_YAML_SCALAR || strchr(y->items[i]->text, ',') != NULL)
-			return vk_yaml_error(src->err, src->file, y->items[i], "a word is wanted here");
+			return vk_yaml_error(
+				src->err, src->file, y->items[i], "a word is wanted here");
 		if (i > 0)
 			vk_buf_addc(text, ',');
 		vk_buf_adds(text, y->items[i]->text);
@@ -104,8 +105,8 @@ static int take_value(struct source *src, const struct vk_yaml *map, size_t i, c
 static int take_map(struct source *src, const struct vk_yaml *map, const char *prefix)
 {
 	for (size_t i = 0; i < map->n; i++) {
-		vk_autofree char *name = vk_asprintf("%s%s%s", prefix, *prefix != '\0' ? "." : "",
-			map->keys[i].name);
+		vk_autofree char *name = vk_asprintf(
+			"%s%s%s", prefix, *prefix != '\0' ? "." : "", map->keys[i].name);
 		bool down = map->items[i]->type == VK_YAML_MAP && setting_find(name) == NULL;
 		if (map->items[i]->type == VK_YAML_MAP && !down)
 			return vk_yaml_error(src->err, src->file, map->items[i],
@@ -132,7 +133,8 @@ static int load_file(struct loaded *l, const char *file, bool optional, struct v
 	if (doc->type == VK_YAML_MAP)
 		rc = take_map(&src, doc, "");
 	else
-		rc = vk_yaml_error(err, file, doc, "a map of settings is wanted, like \"ssh: {port: 2222}\"");
+		rc = vk_yaml_error(
+			err, file, doc, "a map of settings is wanted, like \"ssh: {port: 2222}\"");
 	vk_yaml_free(doc);
 	return rc;
 }
@@ -168,7 +170,8 @@ static int load_defaults(struct loaded *l, struct vk_err *err)
 	return 0;
 }
 
-static int load_variable(struct loaded *l, const struct setting *s, const char *name, struct vk_err *err)
+static int load_variable(
+	struct loaded *l, const struct setting *s, const char *name, struct vk_err *err)
 {
 	const char *value = getenv(name);
 	if (value == NULL)
@@ -228,7 +231,8 @@ static bool is_single_uid(const struct vk_config *c)
 {
 	if (c->root == NULL)
 		return false;
-	return geteuid() != 0 || getpwnam("viking") == NULL || vk_streq(getenv("VIKING_SINGLE_UID"), "1");
+	return geteuid() != 0 || getpwnam("viking") == NULL ||
+		vk_streq(getenv("VIKING_SINGLE_UID"), "1");
 }
 
 static int set_root(struct vk_config *c, const char *root, struct vk_err *err)
@@ -255,7 +259,8 @@ static int set_root(struct vk_config *c, const char *root, struct vk_err *err)
 static int load_files(struct loaded *l, const char *file, struct vk_err *err)
 {
 	const char *etc = getenv("VIKING_PATHS_ETC");
-	vk_autofree char *dir = absolute(&l->pub, etc != NULL && *etc != '\0' ? etc : l->pub.etc_dir);
+	vk_autofree char *dir =
+		absolute(&l->pub, etc != NULL && *etc != '\0' ? etc : l->pub.etc_dir);
 	vk_autofree char *automatic = vk_asprintf("%s/auto.conf", dir);
 	vk_autofree char *by_hand = vk_asprintf("%s/viking.conf", dir);
 	vk_autofree char *more = vk_asprintf("%s/conf.d", dir);
@@ -282,8 +287,9 @@ static int load_all(struct loaded *l, const char *file, const char *root, struct
 	ask_host_name(l);
 	l->pub.single_uid = is_single_uid(&l->pub);
 	if (strlen(l->pub.run_dir) > RUN_DIR_MAX)
-		return vk_err_set(err, VK_INVALID, "paths.run: %s is too long for unix sockets (at most %d)",
-			l->pub.run_dir, RUN_DIR_MAX);
+		return vk_err_set(err, VK_INVALID,
+			"paths.run: %s is too long for unix sockets (at most %d)", l->pub.run_dir,
+			RUN_DIR_MAX);
 	return 0;
 }
 
@@ -346,8 +352,8 @@ void vk_config_print(const struct vk_config *c, bool explain, FILE *out)
 /* ---- the command line ---- */
 
 /* Is argv[i] the option? Then *value is what it is set to and *used how many words it takes. */
-static int match_option(char **argv, int i, int argc, const char *option, const char **value, int *used,
-	struct vk_err *err)
+static int match_option(char **argv, int i, int argc, const char *option, const char **value,
+	int *used, struct vk_err *err)
 {
 	size_t n = strlen(option);
 	*used = 0;
@@ -392,7 +398,8 @@ int vk_config_from_argv(int *argc, char **argv, struct vk_config **ret, struct v
 
 /* ---- the fixed layout ---- */
 
-static char *path_below(const char *dir, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+static char *path_below(const char *dir, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
 
 static char *path_below(const char *dir, const char *fmt, va_list ap)
 {

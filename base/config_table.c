@@ -7,12 +7,12 @@
 #include <viking/id.h>
 #include <viking/str.h>
 
-#define KIB 1024ull
-#define MIB (1024 * KIB)
-#define GIB (1024 * MIB)
-#define TIB (1024 * GIB)
+#define KIB    1024ull
+#define MIB    (1024 * KIB)
+#define GIB    (1024 * MIB)
+#define TIB    (1024 * GIB)
 #define SECOND 1000ull
-#define DAY (86400 * SECOND)
+#define DAY    (86400 * SECOND)
 
 /* ---- checks of texts ---- */
 
@@ -35,7 +35,8 @@ static int check_backend(const char *v, struct vk_err *err)
 
 static int check_sandbox(const char *v, struct vk_err *err)
 {
-	static const char *const words[] = {"auto", "require", "off", "no-landlock", "no-seccomp", NULL};
+	static const char *const words[] = {
+		"auto", "require", "off", "no-landlock", "no-seccomp", NULL};
 	return one_of(v, words, err);
 }
 
@@ -69,7 +70,8 @@ static int check_range(const char *v, struct vk_err *err)
 	char *slash = strchr(address, '/');
 	if (slash != NULL) {
 		*slash = '\0';
-		if (inet_pton(AF_INET, address, &a) == 1 && vk_parse_u64(slash + 1, 8, 24, &bits) == 0 &&
+		if (inet_pton(AF_INET, address, &a) == 1 &&
+			vk_parse_u64(slash + 1, 8, 24, &bits) == 0 &&
 			(ntohl(a.s_addr) & (0xffffffffu >> bits)) == 0)
 			return 0;
 	}
@@ -124,7 +126,7 @@ static bool is_port_range(const char *w)
 	if (dash != NULL)
 		*dash = '\0';
 	return vk_parse_u64(s, 1, 65535, &first) == 0 &&
-	       vk_parse_u64(dash != NULL ? dash + 1 : s, first, 65535, &last) == 0;
+		vk_parse_u64(dash != NULL ? dash + 1 : s, first, 65535, &last) == 0;
 }
 
 static int check_publish(const char *v, struct vk_err *err)
@@ -142,31 +144,56 @@ static int check_path(const char *v, struct vk_err *err)
 /* ---- the table ---- */
 
 #define AT(field) offsetof(struct vk_config, field)
-#define TEXT(name, field, dflt, check, help) {name, SETTING_TEXT, AT(field), dflt, 0, 0, check, help}
-#define PATH(name, field, dflt, help) {name, SETTING_PATH, AT(field), dflt, 0, 0, check_path, help}
-#define PORT(name, field, dflt, min, help) {name, SETTING_NUMBER, AT(field), dflt, min, 65535, NULL, help}
+#define TEXT(name, field, dflt, check, help) \
+	{ \
+		name, SETTING_TEXT, AT(field), dflt, 0, 0, check, help \
+	}
+#define PATH(name, field, dflt, help) \
+	{ \
+		name, SETTING_PATH, AT(field), dflt, 0, 0, check_path, help \
+	}
+#define PORT(name, field, dflt, min, help) \
+	{ \
+		name, SETTING_NUMBER, AT(field), dflt, min, 65535, NULL, help \
+	}
 #define NUMBER(name, field, dflt, min, max, help) \
-	{name, SETTING_NUMBER, AT(field), dflt, min, max, NULL, help}
-#define SIZE(name, field, dflt, min, help) {name, SETTING_SIZE, AT(field), dflt, min, 1024 * TIB, NULL, help}
-#define TIME(name, field, dflt, min, help) {name, SETTING_DURATION, AT(field), dflt, min, DAY, NULL, help}
-#define BOOL(name, field, dflt, help) {name, SETTING_BOOL, AT(field), dflt, 0, 1, NULL, help}
+	{ \
+		name, SETTING_NUMBER, AT(field), dflt, min, max, NULL, help \
+	}
+#define SIZE(name, field, dflt, min, help) \
+	{ \
+		name, SETTING_SIZE, AT(field), dflt, min, 1024 * TIB, NULL, help \
+	}
+#define TIME(name, field, dflt, min, help) \
+	{ \
+		name, SETTING_DURATION, AT(field), dflt, min, DAY, NULL, help \
+	}
+#define BOOL(name, field, dflt, help) \
+	{ \
+		name, SETTING_BOOL, AT(field), dflt, 0, 1, NULL, help \
+	}
 
 const struct setting settings[SETTING_COUNT] = {
-	TEXT("host.name", host_name, "", check_host, "this machine's name; empty: what the system says"),
+	TEXT("host.name", host_name, "", check_host,
+		"this machine's name; empty: what the system says"),
 	TEXT("base_domain", base_domain, "", check_domain,
 		"stacks without a domain get STACK.base_domain; empty: STACK.localhost"),
-	TEXT("ssh.address", ssh_address, "0.0.0.0", check_address, "where git and commands come in"),
+	TEXT("ssh.address", ssh_address, "0.0.0.0", check_address,
+		"where git and commands come in"),
 	PORT("ssh.port", ssh_port, "2222", 1, "port of the SSH server"),
-	NUMBER("ssh.startups", ssh_startups, "100", 1, 10000, "connections not yet logged in, in all"),
+	NUMBER("ssh.startups", ssh_startups, "100", 1, 10000,
+		"connections not yet logged in, in all"),
 	NUMBER("ssh.startups_per_source", ssh_startups_per_source, "10", 1, 10000,
 		"connections not yet logged in, from one address"),
 	TIME("ssh.grace", ssh_grace_ms, "20s", SECOND, "time to log in"),
 	TEXT("http.address", http_address, "0.0.0.0", check_address, "where visitors come in"),
 	PORT("http.port", http_port, "80", 1, "port for HTTP"),
 	PORT("https.port", https_port, "443", 0, "port for HTTPS; 0: off"),
-	TEXT("web.address", web_address, "127.0.0.1", check_address, "where the API listens on TCP"),
+	TEXT("web.address", web_address, "127.0.0.1", check_address,
+		"where the API listens on TCP"),
 	PORT("web.port", web_port, "8791", 0, "port of the API; 0: off"),
-	TEXT("registry.address", registry_address, "127.0.0.1", check_address, "where images are kept"),
+	TEXT("registry.address", registry_address, "127.0.0.1", check_address,
+		"where images are kept"),
 	PORT("registry.port", registry_port, "5000", 1, "port of the registry"),
 	PATH("paths.etc", etc_dir, "etc/viking", "configuration"),
 	PATH("paths.state", state_dir, "var/lib/viking", "repositories, database, logs"),
@@ -178,9 +205,11 @@ const struct setting settings[SETTING_COUNT] = {
 	PATH("helpers.git", git_path, "/usr/bin/git", "program"),
 	BOOL("helpers.run_haproxy", run_haproxy, "true", "start and watch haproxy"),
 	BOOL("helpers.run_registry", run_registry, "true", "start and watch the registry"),
-	TEXT("deploy.branches", deploy_branches, "main,master", check_branches, "branches that deploy"),
+	TEXT("deploy.branches", deploy_branches, "main,master", check_branches,
+		"branches that deploy"),
 	BOOL("deploy.create_on_push", create_on_push, "true", "a first push makes the stack"),
-	TIME("deploy.health_timeout", health_timeout_ms, "60s", SECOND, "from start to first healthy"),
+	TIME("deploy.health_timeout", health_timeout_ms, "60s", SECOND,
+		"from start to first healthy"),
 	TIME("deploy.drain", drain_ms, "30s", 0, "for requests on old instances to end"),
 	TIME("deploy.route_ack", route_ack_ms, "30s", SECOND, "for the router to apply new routes"),
 	BOOL("receiver.bench_skip_release", bench_skip_release, "false",
@@ -190,28 +219,36 @@ const struct setting settings[SETTING_COUNT] = {
 	NUMBER("receive.max_depth", tree_depth_max, "64", 1, 1000, "deepest directory of a commit"),
 	NUMBER("receive.max_files", tree_files_max, "50000", 1, 10000000, "most files of a commit"),
 	SIZE("receive.max_bytes", tree_bytes_max, "1GiB", MIB, "all files of a commit"),
-	SIZE("receive.min_free", free_bytes_min, "512MiB", 0, "disk that has to be free for a push"),
+	SIZE("receive.min_free", free_bytes_min, "512MiB", 0,
+		"disk that has to be free for a push"),
 	NUMBER("builds.parallel", builds_parallel, "2", 1, 64, "builds at the same time"),
 	TEXT("builds.backend", build_backend, "buildkit", check_backend, "buildkit or classic"),
 	SIZE("builds.memory", build_memory, "2GiB", 32 * MIB, "memory of a build"),
-	NUMBER("builds.cpu_weight", build_cpu_weight, "100", 1, 10000, "share of builds; apps have 1000"),
+	NUMBER("builds.cpu_weight", build_cpu_weight, "100", 1, 10000,
+		"share of builds; apps have 1000"),
 	NUMBER("builds.pids", build_pids, "1024", 16, 1000000, "processes of a build"),
 	TIME("builds.timeout", build_timeout_ms, "30m", SECOND, "longest build"),
 	SIZE("images.budget", images_budget, "20GiB", 0, "disk for images before old ones go"),
-	NUMBER("releases.keep", releases_keep, "10", 1, 1000, "releases that can be rolled back to"),
-	SIZE("nodes.memory", default_memory, "512MiB", 6 * MIB, "memory of an instance that names none"),
+	NUMBER("releases.keep", releases_keep, "10", 1, 1000,
+		"releases that can be rolled back to"),
+	SIZE("nodes.memory", default_memory, "512MiB", 6 * MIB,
+		"memory of an instance that names none"),
 	NUMBER("nodes.pids", default_pids, "512", 8, 1000000, "processes of an instance"),
-	TEXT("networks.range", network_range, "10.210.0.0/16", check_range, "one /24 of it a stack"),
+	TEXT("networks.range", network_range, "10.210.0.0/16", check_range,
+		"one /24 of it a stack"),
 	SIZE("logs.stack_bytes", logs_stack_bytes, "64MiB", MIB, "kept log of a stack"),
 	BOOL("policy.privileged", policy_privileged, "false", "manifests may ask for privileged"),
-	BOOL("policy.host_network", policy_host_network, "false", "manifests may ask for the host's network"),
-	BOOL("policy.host_pid", policy_host_pid, "false", "manifests may ask for the host's processes"),
+	BOOL("policy.host_network", policy_host_network, "false",
+		"manifests may ask for the host's network"),
+	BOOL("policy.host_pid", policy_host_pid, "false",
+		"manifests may ask for the host's processes"),
 	TEXT("policy.host_paths", policy_host_paths, "", check_host_paths,
 		"directories of the host that manifests may mount"),
 	TEXT("policy.publish", policy_publish, "1024-65535", check_publish,
 		"ports of the host that manifests may publish"),
 	TEXT("sandbox", sandbox, "auto", check_sandbox,
-		"auto: what the kernel has; require: all or do not start; off, no-landlock, no-seccomp: for tests"),
+		"auto: what the kernel has; require: all or do not start; off, no-landlock, "
+		"no-seccomp: for tests"),
 };
 
 /* ---- use ---- */
@@ -252,7 +289,8 @@ static int wrong(const struct setting *s, const char *text, struct vk_err *err, 
 	return vk_err_set(err, VK_INVALID, "%s: \"%s\" is not %s", s->name, shown, wanted);
 }
 
-static int set_text(const struct setting *s, struct vk_config *c, const char *text, struct vk_err *err)
+static int set_text(
+	const struct setting *s, struct vk_config *c, const char *text, struct vk_err *err)
 {
 	struct vk_err why = {0};
 	char **field = field_of(s, c);
@@ -266,7 +304,8 @@ static int set_text(const struct setting *s, struct vk_config *c, const char *te
 	return 0;
 }
 
-static int set_bool(const struct setting *s, struct vk_config *c, const char *text, struct vk_err *err)
+static int set_bool(
+	const struct setting *s, struct vk_config *c, const char *text, struct vk_err *err)
 {
 	static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
 	for (size_t i = 0; i < VK_COUNT(words); i++) {
@@ -285,20 +324,27 @@ static char *unit_text(enum setting_type type, uint64_t v)
 		uint64_t size;
 		const char *suffix;
 	} units[] = {
-		{SETTING_SIZE, GIB, "GiB"}, {SETTING_SIZE, MIB, "MiB"}, {SETTING_SIZE, KIB, "KiB"},
-		{SETTING_DURATION, 3600 * SECOND, "h"}, {SETTING_DURATION, 60 * SECOND, "m"},
-		{SETTING_DURATION, SECOND, "s"}, {SETTING_DURATION, 1, "ms"},
+		{SETTING_SIZE, GIB, "GiB"},
+		{SETTING_SIZE, MIB, "MiB"},
+		{SETTING_SIZE, KIB, "KiB"},
+		{SETTING_DURATION, 3600 * SECOND, "h"},
+		{SETTING_DURATION, 60 * SECOND, "m"},
+		{SETTING_DURATION, SECOND, "s"},
+		{SETTING_DURATION, 1, "ms"},
 	};
 	for (size_t i = 0; i < VK_COUNT(units); i++)
 		if (units[i].type == type && v != 0 && v % units[i].size == 0)
-			return vk_asprintf("%llu%s", (unsigned long long)(v / units[i].size), units[i].suffix);
+			return vk_asprintf(
+				"%llu%s", (unsigned long long)(v / units[i].size), units[i].suffix);
 	return vk_asprintf("%llu", (unsigned long long)v);
 }
 
-static int set_number(const struct setting *s, struct vk_config *c, const char *text, struct vk_err *err)
+static int set_number(
+	const struct setting *s, struct vk_config *c, const char *text, struct vk_err *err)
 {
 	static const char *const what[] = {
-		[SETTING_NUMBER] = "a number", [SETTING_SIZE] = "a size (like 512MiB)",
+		[SETTING_NUMBER] = "a number",
+		[SETTING_SIZE] = "a size (like 512MiB)",
 		[SETTING_DURATION] = "a time (like 30s)",
 	};
 	uint64_t v = 0;
@@ -312,7 +358,8 @@ static int set_number(const struct setting *s, struct vk_config *c, const char *
 					     : vk_parse_u64(text, 0, UINT64_MAX, &v);
 	}
 	if (rc != 0 || v < s->min || v > s->max) {
-		vk_autofree char *min = unit_text(s->type, s->min), *max = unit_text(s->type, s->max);
+		vk_autofree char *min = unit_text(s->type, s->min),
+				 *max = unit_text(s->type, s->max);
 		vk_autofree char *wanted = vk_asprintf("%s from %s to %s", what[s->type], min, max);
 		return wrong(s, text, err, wanted);
 	}

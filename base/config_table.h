@@ -21,8 +21,8 @@ struct setting {
 	enum setting_type type;
 	size_t offset; /* in struct vk_config */
 	const char *dflt;
-	uint64_t min, max;     /* of what is no text */
-	setting_check *check;  /* of text; may be NULL */
+	uint64_t min, max;    /* of what is no text */
+	setting_check *check; /* of text; may be NULL */
 	const char *help;
 };
 

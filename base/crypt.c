@@ -82,18 +82,21 @@ char *vk_seal(const struct vk_secret_key *k, const char *plain, size_t n)
 	size_t size = crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES + n;
 	vk_autofree uint8_t *box = vk_alloc(size);
 	randombytes_buf(box, crypto_secretbox_NONCEBYTES);
-	crypto_secretbox_easy(box + crypto_secretbox_NONCEBYTES, (const uint8_t *)plain, n, box, k->k);
+	crypto_secretbox_easy(
+		box + crypto_secretbox_NONCEBYTES, (const uint8_t *)plain, n, box, k->k);
 	vk_autofree char *text = vk_base64(box, size);
 	return vk_asprintf(SEAL_PREFIX "%s", text);
 }
 
-int vk_unseal(const struct vk_secret_key *k, const char *sealed, struct vk_buf *plain, struct vk_err *err)
+int vk_unseal(
+	const struct vk_secret_key *k, const char *sealed, struct vk_buf *plain, struct vk_err *err)
 {
 	const size_t overhead = crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES;
 	size_t len = strlen(sealed);
 	vk_autobuf raw = VK_BUF_INIT(len + 1);
 	if (!vk_starts(sealed, SEAL_PREFIX) ||
-		vk_unbase64(sealed + strlen(SEAL_PREFIX), len - strlen(SEAL_PREFIX), &raw, NULL) != 0 ||
+		vk_unbase64(sealed + strlen(SEAL_PREFIX), len - strlen(SEAL_PREFIX), &raw, NULL) !=
+			0 ||
 		raw.len < overhead)
 		return vk_err_set(err, VK_INVALID, "not a sealed value");
 	const uint8_t *nonce = (const uint8_t *)raw.data;
@@ -102,10 +105,13 @@ int vk_unseal(const struct vk_secret_key *k, const char *sealed, struct vk_buf *
 	ready();
 	if (crypto_secretbox_open_easy(text, nonce + crypto_secretbox_NONCEBYTES,
 		    raw.len - crypto_secretbox_NONCEBYTES, nonce, k->k) != 0)
-		return vk_err_set(err, VK_INVALID, "a sealed value is damaged or was sealed with another key");
+		return vk_err_set(err, VK_INVALID,
+			"a sealed value is damaged or was sealed with another key");
 	int rc = vk_buf_add(plain, text, n);
 	sodium_memzero(text, n);
-	return rc == 0 ? 0 : vk_err_set(err, VK_LIMIT, "the value is over the limit of %zu bytes", plain->max);
+	return rc == 0
+		? 0
+		: vk_err_set(err, VK_LIMIT, "the value is over the limit of %zu bytes", plain->max);
 }
 
 static void to_hex(const uint8_t *p, size_t n, char *out)
@@ -173,7 +179,8 @@ int vk_unbase64(const char *s, size_t n, struct vk_buf *out, struct vk_err *err)
 	size_t size = n / 4 * 3 + 3, len = 0;
 	const char *end = NULL;
 	vk_autofree uint8_t *raw = vk_alloc(size);
-	if (sodium_base642bin(raw, size, s, n, NULL, &len, &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
+	if (sodium_base642bin(raw, size, s, n, NULL, &len, &end, sodium_base64_VARIANT_ORIGINAL) !=
+			0 ||
 		end != s + n)
 		return vk_err_set(err, VK_INVALID, "not base64");
 	if (vk_buf_add(out, raw, len) != 0)

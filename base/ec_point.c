@@ -10,7 +10,7 @@ struct number {
 
 static const struct curve {
 	const char *name;
-	size_t bytes; /* of a coordinate */
+	size_t bytes;      /* of a coordinate */
 	const char *p, *b; /* hexadecimal, 2 * bytes digits */
 } curves[] = {
 	{"nistp256", 32, "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",

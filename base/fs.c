@@ -15,7 +15,7 @@
 #include <viking/id.h>
 
 #define WRITE_STALL_MS 30000 /* a non-blocking descriptor nobody reads */
-#define TREE_DEPTH 128       /* directories held open at once while removing */
+#define TREE_DEPTH     128   /* directories held open at once while removing */
 
 int vk_fs_read_fd(int fd, struct vk_buf *b, struct vk_err *err)
 {
@@ -84,7 +84,8 @@ static int sync_dir(const char *dir, struct vk_err *err)
 
 static int write_new(const char *path, const void *data, size_t n, mode_t mode, struct vk_err *err)
 {
-	vk_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	vk_autoclose int fd =
+		open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return vk_err_errno(err, errno, "%s", path);
 	if (fchmod(fd, mode) != 0) /* the umask is not the caller's wish */
@@ -97,7 +98,8 @@ static int write_new(const char *path, const void *data, size_t n, mode_t mode, 
 	return 0;
 }
 
-int vk_fs_write_atomic(const char *path, const void *data, size_t n, mode_t mode, struct vk_err *err)
+int vk_fs_write_atomic(
+	const char *path, const void *data, size_t n, mode_t mode, struct vk_err *err)
 {
 	char nonce[17];
 	vk_random_hex(8, nonce);
@@ -271,7 +273,8 @@ int vk_fs_lock(const char *path, int *ret_fd, struct vk_err *err)
 		return vk_err_errno(err, errno, "%s", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		if (errno == EWOULDBLOCK)
-			return vk_err_set(err, VK_CONFLICT, "%s is locked by another process", path);
+			return vk_err_set(
+				err, VK_CONFLICT, "%s is locked by another process", path);
 		return vk_err_errno(err, errno, "lock %s", path);
 	}
 	*ret_fd = VK_TAKE_FD(fd);

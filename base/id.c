@@ -13,12 +13,21 @@
 #define DIGIT "0123456789"
 
 static const char *const reserved_stacks[] = {
-	"all", "core", "localhost", "none", "registry", "shared", "shared-registry", "system", "viking", NULL,
+	"all",
+	"core",
+	"localhost",
+	"none",
+	"registry",
+	"shared",
+	"shared-registry",
+	"system",
+	"viking",
+	NULL,
 };
 
 /* A first byte of one set, then up to max - 1 bytes of another; `rule` says so in words. */
-static int check_name(const char *s, const char *what, const char *first, const char *rest, size_t max,
-	const char *rule, struct vk_err *err)
+static int check_name(const char *s, const char *what, const char *first, const char *rest,
+	size_t max, const char *rule, struct vk_err *err)
 {
 	if (s == NULL || *s == '\0')
 		return vk_err_set(err, VK_INVALID, "the %s is missing", what);
@@ -27,8 +36,8 @@ static int check_name(const char *s, const char *what, const char *first, const 
 		return 0;
 	char shown[VK_NAME_MAX + 1];
 	vk_str_printable(s, n, shown, sizeof(shown));
-	return vk_err_set(err, VK_INVALID, "\"%s%s\" is no valid %s: %s, at most %zu characters", shown,
-		n >= sizeof(shown) ? "..." : "", what, rule, max);
+	return vk_err_set(err, VK_INVALID, "\"%s%s\" is no valid %s: %s, at most %zu characters",
+		shown, n >= sizeof(shown) ? "..." : "", what, rule, max);
 }
 
 int vk_stack_name(const char *s, struct vk_err *err)
@@ -38,7 +47,8 @@ int vk_stack_name(const char *s, struct vk_err *err)
 	if (rc != 0)
 		return rc;
 	if (s[strspn(s, DIGIT)] == '\0')
-		return vk_err_set(err, VK_INVALID, "\"%s\" is no valid stack name: it has digits only", s);
+		return vk_err_set(
+			err, VK_INVALID, "\"%s\" is no valid stack name: it has digits only", s);
 	for (size_t i = 0; reserved_stacks[i] != NULL; i++)
 		if (strcmp(s, reserved_stacks[i]) == 0)
 			return vk_err_set(err, VK_INVALID, "the stack name \"%s\" is reserved", s);
@@ -73,7 +83,7 @@ static int bad_domain(const char *s, const char *why, struct vk_err *err)
 static bool label_ok(const char *label, size_t n)
 {
 	return n >= 1 && n <= 63 && label[0] != '-' && label[n - 1] != '-' &&
-	       strspn(label, LOWER DIGIT "-") >= n;
+		strspn(label, LOWER DIGIT "-") >= n;
 }
 
 /* What address parsers take for a number: decimal, or 0x and hex digits. */
@@ -91,8 +101,10 @@ static int check_labels(const char *orig, const char *host, struct vk_err *err)
 	for (;;) {
 		size_t n = strcspn(label, ".");
 		if (!label_ok(label, n))
-			return bad_domain(orig, "each part between dots has 1 to 63 of a-z, 0-9 and -, "
-						"with no - at its ends", err);
+			return bad_domain(orig,
+				"each part between dots has 1 to 63 of a-z, 0-9 and -, "
+				"with no - at its ends",
+				err);
 		if (label[n] == '\0')
 			break;
 		dotted = true;

@@ -81,7 +81,8 @@ int vk_loop_new(struct vk_loop **ret, struct vk_err *err)
 	struct event_base *base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	if (base == NULL)
-		return vk_err_set(err, VK_INTERNAL, "cannot make an event loop (epoll): %s", strerror(errno));
+		return vk_err_set(
+			err, VK_INTERNAL, "cannot make an event loop (epoll): %s", strerror(errno));
 	struct vk_loop *l = vk_alloc(sizeof(*l));
 	l->base = base;
 	*ret = l;
@@ -149,8 +150,9 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 {
 	struct vk_io *io = arg;
 	(void)fd;
-	io->fn(io->arg, io->fd, (what & EV_READ ? VK_READ : 0) | (what & EV_WRITE ? VK_WRITE : 0) |
-		(what & EV_CLOSED ? VK_CLOSED : 0));
+	io->fn(io->arg, io->fd,
+		(what & EV_READ ? VK_READ : 0) | (what & EV_WRITE ? VK_WRITE : 0) |
+			(what & EV_CLOSED ? VK_CLOSED : 0));
 }
 
 static void on_closed(evutil_socket_t fd, short what, void *arg)
@@ -194,8 +196,9 @@ static void watch_always(struct vk_io *io)
 
 static void watch_ready(struct vk_io *io)
 {
-	short what = (short)((io->what & VK_READ ? EV_READ : 0) | (io->what & VK_WRITE ? EV_WRITE : 0) |
-			     (io->what & VK_CLOSED ? EV_CLOSED : 0) | EV_PERSIST);
+	short what =
+		(short)((io->what & VK_READ ? EV_READ : 0) | (io->what & VK_WRITE ? EV_WRITE : 0) |
+			(io->what & VK_CLOSED ? EV_CLOSED : 0) | EV_PERSIST);
 	io->ev = event_new(io->loop->base, io->fd, what, on_io, io);
 	must(io->ev != NULL, "watch");
 	if (event_add(io->ev, NULL) != 0) {

@@ -22,10 +22,12 @@
 #include <viking/str.h>
 
 #define GROUPS_MAX 64
-#define TAIL_MAX 4096 /* of stderr, kept for the error message */
+#define TAIL_MAX   4096 /* of stderr, kept for the error message */
 
 static const char *const default_env[] = {
-	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", NULL,
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	"LANG=C.UTF-8",
+	NULL,
 };
 
 /* All that the child needs, prepared before the fork: between vfork and exec it shares our memory and
@@ -180,7 +182,8 @@ static int find_user(struct plan *p, struct vk_err *err)
 	p->gid = pw.pw_gid;
 	p->ngroups = GROUPS_MAX;
 	if (getgrouplist(user, pw.pw_gid, p->groups, &p->ngroups) < 0)
-		return vk_err_set(err, VK_LIMIT, "user %s is in more than %d groups", user, GROUPS_MAX);
+		return vk_err_set(
+			err, VK_LIMIT, "user %s is in more than %d groups", user, GROUPS_MAX);
 	p->switch_user = true;
 	return 0;
 }
@@ -258,7 +261,8 @@ int vk_proc_start(const struct vk_proc_opts *o, struct vk_proc *ret, struct vk_e
 	const int wanted[3] = {o->in, o->out, o->err};
 	pid_t pid = -1;
 	if (o->path[0] != '/')
-		return vk_err_set(err, VK_INVALID, "cannot start %s: not an absolute path", o->path);
+		return vk_err_set(
+			err, VK_INVALID, "cannot start %s: not an absolute path", o->path);
 	int rc = find_user(&p, err);
 	for (int i = 0; i < 3 && rc == 0; i++)
 		rc = open_end(&p, &e, i, wanted[i], err);
@@ -269,7 +273,9 @@ int vk_proc_start(const struct vk_proc_opts *o, struct vk_proc *ret, struct vk_e
 	rc = launch(&p, &pid, err);
 	if (rc != 0)
 		return rc;
-	*ret = (struct vk_proc){.pid = pid, .in = VK_TAKE_FD(e.ours[0]), .out = VK_TAKE_FD(e.ours[1]),
+	*ret = (struct vk_proc){.pid = pid,
+		.in = VK_TAKE_FD(e.ours[0]),
+		.out = VK_TAKE_FD(e.ours[1]),
 		.err = VK_TAKE_FD(e.ours[2])};
 	return 0;
 }
@@ -497,8 +503,11 @@ int vk_proc_run(const struct vk_proc_opts *o, const void *input, size_t n, struc
 	struct vk_buf *errout, int64_t timeout_ms, struct vk_err *err)
 {
 	vk_autoclose int in = -1;
-	__attribute__((cleanup(run_release))) struct run r = {.p = {.out = -1, .err = -1}, .pidfd = -1,
-		.out = out, .errout = errout, .tail = VK_BUF_INIT(TAIL_MAX)};
+	__attribute__((cleanup(run_release))) struct run r = {.p = {.out = -1, .err = -1},
+		.pidfd = -1,
+		.out = out,
+		.errout = errout,
+		.tail = VK_BUF_INIT(TAIL_MAX)};
 	int rc = n > 0 ? input_fd(input, n, &in, err) : 0;
 	if (rc == 0)
 		rc = run_start(o, in, &r, err);

@@ -11,9 +11,9 @@
 
 #include "ec_point.h"
 
-#define LINE_MAX_BYTES 16384
-#define RSA_BITS_MIN 2048
-#define RSA_BITS_MAX 16384
+#define LINE_MAX_BYTES  16384
+#define RSA_BITS_MIN    2048
+#define RSA_BITS_MAX    16384
 #define APPLICATION_MAX 255
 
 struct reader {
@@ -75,14 +75,14 @@ static int check_rsa(struct reader *r, const char *curve, struct vk_err *err)
 	if (e_bits < 2 || e_bits > 64 || (e[e_len - 1] & 1) == 0 || (n[n_len - 1] & 1) == 0)
 		return damaged(err, "its numbers fit no RSA key");
 	if (n_bits < RSA_BITS_MIN) {
-		vk_err_set(err, VK_INVALID, "the RSA key has %zu bits, at least %d are needed", n_bits,
-			RSA_BITS_MIN);
+		vk_err_set(err, VK_INVALID, "the RSA key has %zu bits, at least %d are needed",
+			n_bits, RSA_BITS_MIN);
 		vk_err_hint(err, "ssh-keygen -t ed25519");
 		return VK_INVALID;
 	}
 	if (n_bits > RSA_BITS_MAX)
-		return vk_err_set(err, VK_INVALID, "the RSA key has %zu bits, at most %d are taken", n_bits,
-			RSA_BITS_MAX);
+		return vk_err_set(err, VK_INVALID, "the RSA key has %zu bits, at most %d are taken",
+			n_bits, RSA_BITS_MAX);
 	return 0;
 }
 
@@ -158,10 +158,14 @@ static int not_a_type(const char *line, size_t n, struct vk_err *err)
 	static const struct {
 		const char *begins, *is;
 	} mistakes[] = {
-		{"-----BEGIN ", "this is a private key: keep it, and send the file that ends in .pub"},
-		{"---- BEGIN SSH2", "this form of public key is not taken: ssh-keygen -i -f FILE converts it"},
+		{"-----BEGIN ",
+			"this is a private key: keep it, and send the file that ends in .pub"},
+		{"---- BEGIN SSH2",
+			"this form of public key is not taken: ssh-keygen -i -f FILE converts it"},
 		{"ssh-dss", "DSA keys are not taken: ssh-keygen -t ed25519 makes a good one"},
-		{"PuTTY-User-Key", "this is a private key: send the public key for OpenSSH that puttygen shows"},
+		{"PuTTY-User-Key",
+			"this is a private key: send the public key for OpenSSH that puttygen "
+			"shows"},
 	};
 	vk_autofree char *text = vk_strndup(line, n);
 	for (size_t i = 0; i < VK_COUNT(mistakes); i++)
@@ -169,11 +173,14 @@ static int not_a_type(const char *line, size_t n, struct vk_err *err)
 			return vk_err_set(err, VK_INVALID, "%s", mistakes[i].is);
 	text[strcspn(text, " \t")] = '\0';
 	if (strstr(text, "-cert-v0") != NULL)
-		return vk_err_set(err, VK_INVALID, "certificates are not taken, send the plain key");
+		return vk_err_set(
+			err, VK_INVALID, "certificates are not taken, send the plain key");
 	if (strpbrk(text, "=\"") != NULL || vk_starts(text, "no-") || vk_streq(text, "restrict"))
-		return vk_err_set(err, VK_INVALID, "a key with options is not taken, send type and key only");
-	return vk_err_set(err, VK_INVALID, "not a public key: a line like \"ssh-ed25519 AAAA... name\" "
-					   "is wanted");
+		return vk_err_set(
+			err, VK_INVALID, "a key with options is not taken, send type and key only");
+	return vk_err_set(err, VK_INVALID,
+		"not a public key: a line like \"ssh-ed25519 AAAA... name\" "
+		"is wanted");
 }
 
 /* The line without the line end it may bring; nothing in it may be a control byte. */
@@ -184,13 +191,16 @@ static int clean_line(const char *line, size_t *n, struct vk_err *err)
 	if (*n == 0)
 		return vk_err_set(err, VK_INVALID, "the key is missing");
 	if (*n > LINE_MAX_BYTES)
-		return vk_err_set(err, VK_LIMIT, "the key line is over the limit of %d bytes", LINE_MAX_BYTES);
+		return vk_err_set(err, VK_LIMIT, "the key line is over the limit of %d bytes",
+			LINE_MAX_BYTES);
 	for (size_t i = 0; i < *n; i++) {
 		if (line[i] == '\n' && memcmp(line, "-----BEGIN ", 11 < *n ? 11 : *n) != 0 &&
 			memcmp(line, "---- BEGIN", 10 < *n ? 10 : *n) != 0)
 			return vk_err_set(err, VK_INVALID, "more than one line: one key at a time");
-		if (iscntrl((unsigned char)line[i]) && line[i] != '\t' && line[i] != '\n' && line[i] != '\r')
-			return vk_err_set(err, VK_INVALID, "not a public key: it has control bytes");
+		if (iscntrl((unsigned char)line[i]) && line[i] != '\t' && line[i] != '\n' &&
+			line[i] != '\r')
+			return vk_err_set(
+				err, VK_INVALID, "not a public key: it has control bytes");
 	}
 	return 0;
 }
@@ -212,7 +222,8 @@ static size_t blank_end(const char *line, size_t n, size_t from)
 static void fingerprint(const struct vk_buf *blob, char ret_fp[static 64])
 {
 	uint8_t digest[crypto_hash_sha256_BYTES];
-	char text[sodium_base64_ENCODED_LEN(sizeof(digest), sodium_base64_VARIANT_ORIGINAL_NO_PADDING)];
+	char text[sodium_base64_ENCODED_LEN(
+		sizeof(digest), sodium_base64_VARIANT_ORIGINAL_NO_PADDING)];
 	crypto_hash_sha256(digest, (const uint8_t *)blob->data, blob->len);
 	sodium_bin2base64(text, sizeof(text), digest, sizeof(digest),
 		sodium_base64_VARIANT_ORIGINAL_NO_PADDING);

@@ -110,8 +110,8 @@ static void why_off(char why[static 96], const char *reason)
 }
 
 /* A layer that failed: an error with `require`, else its reason in the report. */
-static int tolerate(const struct vk_sandbox *s, int rc, char why[static 96], const struct vk_err *reason,
-	struct vk_err *err)
+static int tolerate(const struct vk_sandbox *s, int rc, char why[static 96],
+	const struct vk_err *reason, struct vk_err *err)
 {
 	why_off(why, reason->msg);
 	if (!vk_streq(s->mode, "require"))
@@ -121,7 +121,8 @@ static int tolerate(const struct vk_sandbox *s, int rc, char why[static 96], con
 	return rc;
 }
 
-static int enter_landlock(const struct vk_sandbox *s, struct vk_sandbox_report *r, struct vk_err *err)
+static int enter_landlock(
+	const struct vk_sandbox *s, struct vk_sandbox_report *r, struct vk_err *err)
 {
 	struct vk_err reason = {0};
 	if (!s->use_landlock) {
@@ -142,7 +143,8 @@ static int enter_landlock(const struct vk_sandbox *s, struct vk_sandbox_report *
 	return 0;
 }
 
-static int enter_seccomp(const struct vk_sandbox *s, struct vk_sandbox_report *r, struct vk_err *err)
+static int enter_seccomp(
+	const struct vk_sandbox *s, struct vk_sandbox_report *r, struct vk_err *err)
 {
 	struct vk_err reason = {0};
 	if (s->seccomp == VK_SECCOMP_NONE) {

@@ -13,12 +13,12 @@
 
 #include "sandbox_layers.h"
 
-#define FS_TRUNCATE      (1ull << 14) /* ABI 3 */
-#define FS_IOCTL_DEV     (1ull << 15) /* ABI 5 */
-#define NET_BIND_TCP     (1ull << 0)  /* ABI 4 */
-#define NET_CONNECT_TCP  (1ull << 1)
-#define SCOPE_ABSTRACT   (1ull << 0)  /* ABI 6: abstract unix sockets outside */
-#define SCOPE_SIGNAL     (1ull << 1)
+#define FS_TRUNCATE     (1ull << 14) /* ABI 3 */
+#define FS_IOCTL_DEV    (1ull << 15) /* ABI 5 */
+#define NET_BIND_TCP    (1ull << 0)  /* ABI 4 */
+#define NET_CONNECT_TCP (1ull << 1)
+#define SCOPE_ABSTRACT  (1ull << 0) /* ABI 6: abstract unix sockets outside */
+#define SCOPE_SIGNAL    (1ull << 1)
 
 /* The kernel's struct as of ABI 6; older ones are told its shorter size. */
 struct ruleset {
@@ -30,13 +30,14 @@ struct ruleset {
 /* no devices: nothing of viking makes one */
 #define FS_WRITE \
 	(FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | \
-	LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | \
-	LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM | \
-	LANDLOCK_ACCESS_FS_REFER | FS_TRUNCATE | FS_IOCTL_DEV)
+		LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR | \
+		LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | \
+		LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM | \
+		LANDLOCK_ACCESS_FS_REFER | FS_TRUNCATE | FS_IOCTL_DEV)
 /* what a rule on a file may name; the rest is for directories */
 #define FS_OF_FILE \
-	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE | \
-	FS_TRUNCATE | FS_IOCTL_DEV)
+	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | \
+		LANDLOCK_ACCESS_FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV)
 
 int landlock_abi(char why[static 96])
 {
@@ -44,8 +45,10 @@ int landlock_abi(char why[static 96])
 	why[0] = '\0';
 	if (abi > 0)
 		return (int)abi;
-	snprintf(why, 96, "%s", errno == EOPNOTSUPP ? "switched off at boot"
-		: errno == ENOSYS ? "not in this kernel" : strerror(errno));
+	snprintf(why, 96, "%s",
+		errno == EOPNOTSUPP       ? "switched off at boot"
+			: errno == ENOSYS ? "not in this kernel"
+					  : strerror(errno));
 	return 0;
 }
 
@@ -69,7 +72,8 @@ static size_t ruleset_size(int abi)
 }
 
 /* A path that does not exist gives no right, which is the safe side: later it is refused. */
-static int allow(int ruleset, const char *path, uint64_t rights, uint64_t handled, struct vk_err *err)
+static int allow(
+	int ruleset, const char *path, uint64_t rights, uint64_t handled, struct vk_err *err)
 {
 	struct stat st;
 	vk_autoclose int fd = open(path, O_PATH | O_CLOEXEC);
@@ -105,7 +109,8 @@ int landlock_enter(const struct vk_sandbox *s, int abi, struct vk_err *err)
 		attr.net = NET_BIND_TCP | NET_CONNECT_TCP;
 	if (closed && abi >= 6)
 		attr.scoped = SCOPE_ABSTRACT | SCOPE_SIGNAL;
-	vk_autoclose int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, ruleset_size(abi), 0);
+	vk_autoclose int ruleset =
+		(int)syscall(SYS_landlock_create_ruleset, &attr, ruleset_size(abi), 0);
 	if (ruleset < 0)
 		return vk_err_set(err, VK_UNAVAILABLE, "landlock: %s", strerror(errno));
 	int rc = 0;

@@ -103,7 +103,8 @@ int vk_parse_duration_ms(const char *s, int64_t *ret)
 	static const struct {
 		const char *suffix;
 		int64_t ms;
-	} units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+	} units[] = {
+		{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 	uint64_t v;
 	int64_t ms;
 	if (s == NULL || take_digits(&s, &v) != 0)
@@ -148,7 +149,8 @@ void vk_format_duration_ms(int64_t ms, char buf[static 24])
 	if (ms < 59950)
 		snprintf(buf, 24, "%.1f s", (double)ms / 1000.0);
 	else if (ms < 3600000)
-		snprintf(buf, 24, "%d min %d s", (int)(s < 60 ? 1 : s / 60), (int)(s < 60 ? 0 : s % 60));
+		snprintf(buf, 24, "%d min %d s", (int)(s < 60 ? 1 : s / 60),
+			(int)(s < 60 ? 0 : s % 60));
 	else if (s < 86400)
 		snprintf(buf, 24, "%d h %d min", (int)(s / 3600), (int)(s / 60 % 60));
 	else
@@ -165,7 +167,8 @@ static int shell_part(const char **p, struct vk_buf *out)
 			if (*s == '\0')
 				return VK_INVALID;
 			/* inside "..." a backslash is itself but before these, as POSIX has it */
-			if (quote == '"' && *s == '\\' && s[1] != '\0' && strchr("\"\\$`", s[1]) != NULL)
+			if (quote == '"' && *s == '\\' && s[1] != '\0' &&
+				strchr("\"\\$`", s[1]) != NULL)
 				s++;
 			vk_buf_addc(out, *s);
 		}
@@ -193,7 +196,8 @@ int vk_shell_split(const char *s, struct vk_strv *ret, struct vk_err *err)
 			if (shell_part(&s, &word) == 0)
 				continue;
 			if (first == '\\')
-				return vk_err_set(err, VK_INVALID, "the line ends in a lone backslash");
+				return vk_err_set(
+					err, VK_INVALID, "the line ends in a lone backslash");
 			return vk_err_set(err, VK_INVALID, "a quote (%c) is not closed", first);
 		}
 		vk_strv_take(&words, vk_buf_take(&word));
@@ -307,7 +311,7 @@ static size_t utf8_sequence(const unsigned char *p, size_t n)
 		cp = cp << 6 | (p[i] & 0x3f);
 	}
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	bool control = cp < 0xa0;                             /* C1 */
+	bool control = cp < 0xa0; /* C1 */
 	bool bidi = (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
 	if (cp < least[len] || cp > 0x10ffff || (cp >= 0xd800 && cp <= 0xdfff) || control || bidi)
 		return 0;

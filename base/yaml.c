@@ -19,10 +19,11 @@ struct builder {
 	bool document_seen;
 };
 
-static int error_at(struct vk_err *err, const char *file, size_t line, size_t col, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+static int error_at(struct vk_err *err, const char *file, size_t line, size_t col, const char *fmt,
+	...) __attribute__((format(printf, 5, 6)));
 
-static int error_at(struct vk_err *err, const char *file, size_t line, size_t col, const char *fmt, ...)
+static int error_at(
+	struct vk_err *err, const char *file, size_t line, size_t col, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
@@ -32,7 +33,8 @@ static int error_at(struct vk_err *err, const char *file, size_t line, size_t co
 	return VK_INVALID;
 }
 
-int vk_yaml_error(struct vk_err *err, const char *file, const struct vk_yaml *at, const char *fmt, ...)
+int vk_yaml_error(
+	struct vk_err *err, const char *file, const struct vk_yaml *at, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
@@ -44,7 +46,8 @@ int vk_yaml_error(struct vk_err *err, const char *file, const struct vk_yaml *at
 
 static int fail(struct builder *b, const yaml_event_t *e, const char *what)
 {
-	return error_at(b->err, b->file, e->start_mark.line + 1, e->start_mark.column + 1, "%s", what);
+	return error_at(
+		b->err, b->file, e->start_mark.line + 1, e->start_mark.column + 1, "%s", what);
 }
 
 static struct vk_yaml *node_new(enum vk_yaml_type type, const yaml_event_t *e)
@@ -122,8 +125,8 @@ static int on_scalar(struct builder *b, const yaml_event_t *e)
 	return 0;
 }
 
-static int on_open(struct builder *b, const yaml_event_t *e, enum vk_yaml_type type, const void *anchor,
-	const void *tag)
+static int on_open(struct builder *b, const yaml_event_t *e, enum vk_yaml_type type,
+	const void *anchor, const void *tag)
 {
 	if (anchor != NULL)
 		return fail(b, e, "anchors are not supported");
@@ -163,8 +166,9 @@ static int check_duplicates(struct builder *b, const struct vk_yaml *map)
 		if (strcmp(order[i].name, order[i - 1].name) != 0)
 			continue;
 		return error_at(b->err, b->file, map->keys[order[i].index].line,
-			map->keys[order[i].index].col, "the key \"%s\" is here twice (first in line %u)",
-			order[i].name, map->keys[order[i - 1].index].line);
+			map->keys[order[i].index].col,
+			"the key \"%s\" is here twice (first in line %u)", order[i].name,
+			map->keys[order[i - 1].index].line);
 	}
 	return 0;
 }
@@ -181,7 +185,8 @@ static int on_document(struct builder *b, const yaml_event_t *e)
 	if (b->document_seen)
 		return fail(b, e, "only one document is allowed in a file");
 	if (e->data.document_start.version_directive != NULL ||
-		e->data.document_start.tag_directives.start != e->data.document_start.tag_directives.end)
+		e->data.document_start.tag_directives.start !=
+			e->data.document_start.tag_directives.end)
 		return fail(b, e, "directives (%YAML, %TAG) are not supported");
 	b->document_seen = true;
 	return 0;
@@ -195,9 +200,11 @@ static int on_event(struct builder *b, const yaml_event_t *e)
 	case YAML_SCALAR_EVENT:
 		return on_scalar(b, e);
 	case YAML_SEQUENCE_START_EVENT:
-		return on_open(b, e, VK_YAML_LIST, e->data.sequence_start.anchor, e->data.sequence_start.tag);
+		return on_open(b, e, VK_YAML_LIST, e->data.sequence_start.anchor,
+			e->data.sequence_start.tag);
 	case YAML_MAPPING_START_EVENT:
-		return on_open(b, e, VK_YAML_MAP, e->data.mapping_start.anchor, e->data.mapping_start.tag);
+		return on_open(
+			b, e, VK_YAML_MAP, e->data.mapping_start.anchor, e->data.mapping_start.tag);
 	case YAML_SEQUENCE_END_EVENT:
 	case YAML_MAPPING_END_EVENT:
 		return on_close(b);
@@ -226,9 +233,9 @@ static int parser_error(struct builder *b, const char *text, size_t n)
 	const yaml_parser_t *p = &b->parser;
 	if (p->error == YAML_READER_ERROR)
 		return reader_error(b, text, n);
-	return error_at(b->err, b->file, p->problem_mark.line + 1, p->problem_mark.column + 1, "%s%s%s",
-		p->problem != NULL ? p->problem : "not YAML", p->context != NULL ? " " : "",
-		p->context != NULL ? p->context : "");
+	return error_at(b->err, b->file, p->problem_mark.line + 1, p->problem_mark.column + 1,
+		"%s%s%s", p->problem != NULL ? p->problem : "not YAML",
+		p->context != NULL ? " " : "", p->context != NULL ? p->context : "");
 }
 
 static int run(struct builder *b, const char *text, size_t n)
@@ -253,10 +260,12 @@ static bool is_empty(const struct vk_yaml *root)
 	return root == NULL || (root->type == VK_YAML_SCALAR && root->plain && root->len == 0);
 }
 
-int vk_yaml_parse(const char *text, size_t n, const char *file, struct vk_yaml **ret, struct vk_err *err)
+int vk_yaml_parse(
+	const char *text, size_t n, const char *file, struct vk_yaml **ret, struct vk_err *err)
 {
 	if (n > VK_YAML_MAX_BYTES)
-		return vk_err_set(err, VK_LIMIT, "%s: larger than %d KiB", file, VK_YAML_MAX_BYTES / 1024);
+		return vk_err_set(
+			err, VK_LIMIT, "%s: larger than %d KiB", file, VK_YAML_MAX_BYTES / 1024);
 	struct vk_err own = {0};
 	struct builder b = {.file = file, .err = err != NULL ? err : &own};
 	if (!yaml_parser_initialize(&b.parser))

@@ -16,55 +16,55 @@
 #include <viking/mem.h>
 
 struct vk_config {
-	char *root;        /* --root, absolute, or NULL */
-	bool single_uid;   /* --root without being root, or with it when the users are missing: all
+	char *root;      /* --root, absolute, or NULL */
+	bool single_uid; /* --root without being root, or with it when the users are missing: all
 	                    * processes run under one uid, which doctor says */
 	/* host */
-	char *host_name;            /* host.name; default: gethostname up to the first dot */
-	char *base_domain;          /* base_domain; "" = none */
+	char *host_name;   /* host.name; default: gethostname up to the first dot */
+	char *base_domain; /* base_domain; "" = none */
 	/* listeners */
-	char *ssh_address;          /* ssh.address, 0.0.0.0 */
-	uint64_t ssh_port;          /* 2222 */
-	char *http_address;         /* http.address, 0.0.0.0 */
-	uint64_t http_port;         /* 80 */
-	uint64_t https_port;        /* 443; 0 = off */
-	char *web_address;          /* web.address 127.0.0.1 */
-	uint64_t web_port;          /* 8791 */
-	char *registry_address;     /* registry.address, 127.0.0.1 */
-	uint64_t registry_port;     /* 5000 */
+	char *ssh_address;      /* ssh.address, 0.0.0.0 */
+	uint64_t ssh_port;      /* 2222 */
+	char *http_address;     /* http.address, 0.0.0.0 */
+	uint64_t http_port;     /* 80 */
+	uint64_t https_port;    /* 443; 0 = off */
+	char *web_address;      /* web.address 127.0.0.1 */
+	uint64_t web_port;      /* 8791 */
+	char *registry_address; /* registry.address, 127.0.0.1 */
+	uint64_t registry_port; /* 5000 */
 	/* paths, absolute after loading */
-	char *etc_dir;              /* paths.etc   ROOT/etc/viking */
-	char *state_dir;            /* paths.state ROOT/var/lib/viking */
-	char *run_dir;              /* paths.run   ROOT/run/viking */
-	char *libexec_dir;          /* paths.libexec; where the executables are (default: compiled in) */
-	char *engine_socket;        /* engine.socket, /var/run/docker.sock */
-	char *haproxy_path;         /* helpers.haproxy /usr/sbin/haproxy */
-	char *registry_path;        /* helpers.registry /usr/bin/docker-registry */
-	char *git_path;             /* helpers.git /usr/bin/git */
-	bool run_haproxy;           /* helpers.run_haproxy true */
-	bool run_registry;          /* helpers.run_registry true */
+	char *etc_dir;       /* paths.etc   ROOT/etc/viking */
+	char *state_dir;     /* paths.state ROOT/var/lib/viking */
+	char *run_dir;       /* paths.run   ROOT/run/viking */
+	char *libexec_dir;   /* paths.libexec; where the executables are (default: compiled in) */
+	char *engine_socket; /* engine.socket, /var/run/docker.sock */
+	char *haproxy_path;  /* helpers.haproxy /usr/sbin/haproxy */
+	char *registry_path; /* helpers.registry /usr/bin/docker-registry */
+	char *git_path;      /* helpers.git /usr/bin/git */
+	bool run_haproxy;    /* helpers.run_haproxy true */
+	bool run_registry;   /* helpers.run_registry true */
 	/* receive */
-	char *deploy_branches;      /* deploy.branches "main,master" */
-	bool create_on_push;        /* deploy.create_on_push true */
-	bool bench_skip_release;    /* receiver.bench_skip_release false: hooks accept and move the ref only */
-	uint64_t pack_max;          /* receive.max_pack 512 MiB */
-	uint64_t object_max;        /* receive.max_object 100 MiB */
-	uint64_t tree_depth_max;    /* receive.max_depth 64 */
-	uint64_t tree_files_max;    /* receive.max_files 50000 */
-	uint64_t tree_bytes_max;    /* receive.max_bytes 1 GiB */
-	uint64_t free_bytes_min;    /* receive.min_free 512 MiB */
-	uint64_t ssh_startups;      /* ssh.startups 100 */
+	char *deploy_branches; /* deploy.branches "main,master" */
+	bool create_on_push;   /* deploy.create_on_push true */
+	bool bench_skip_release; /* receiver.bench_skip_release false: hooks accept and move the ref only */
+	uint64_t pack_max;                /* receive.max_pack 512 MiB */
+	uint64_t object_max;              /* receive.max_object 100 MiB */
+	uint64_t tree_depth_max;          /* receive.max_depth 64 */
+	uint64_t tree_files_max;          /* receive.max_files 50000 */
+	uint64_t tree_bytes_max;          /* receive.max_bytes 1 GiB */
+	uint64_t free_bytes_min;          /* receive.min_free 512 MiB */
+	uint64_t ssh_startups;            /* ssh.startups 100 */
 	uint64_t ssh_startups_per_source; /* ssh.startups_per_source 10 */
-	uint64_t ssh_grace_ms;      /* ssh.grace 20s */
+	uint64_t ssh_grace_ms;            /* ssh.grace 20s */
 	/* build */
-	uint64_t builds_parallel;   /* builds.parallel 2 */
-	char *build_backend;        /* builds.backend buildkit | classic */
-	uint64_t build_memory;      /* builds.memory 2 GiB */
-	uint64_t build_cpu_weight;  /* builds.cpu_weight 100 (cgroup v2 scale; apps have 1000) */
-	uint64_t build_pids;        /* builds.pids 1024 */
-	uint64_t build_timeout_ms;  /* builds.timeout 30m */
-	uint64_t images_budget;     /* images.budget 20 GiB */
-	uint64_t releases_keep;     /* releases.keep 10 */
+	uint64_t builds_parallel;  /* builds.parallel 2 */
+	char *build_backend;       /* builds.backend buildkit | classic */
+	uint64_t build_memory;     /* builds.memory 2 GiB */
+	uint64_t build_cpu_weight; /* builds.cpu_weight 100 (cgroup v2 scale; apps have 1000) */
+	uint64_t build_pids;       /* builds.pids 1024 */
+	uint64_t build_timeout_ms; /* builds.timeout 30m */
+	uint64_t images_budget;    /* images.budget 20 GiB */
+	uint64_t releases_keep;    /* releases.keep 10 */
 	/* run */
 	uint64_t health_timeout_ms; /* deploy.health_timeout 60s: start to first healthy */
 	uint64_t drain_ms;          /* deploy.drain 30s */
@@ -74,12 +74,12 @@ struct vk_config {
 	char *network_range;        /* networks.range 10.210.0.0/16, one /24 a stack */
 	uint64_t logs_stack_bytes;  /* logs.stack_bytes 64 MiB, the ring of a stack */
 	/* host policy: what pushed manifests may ask for */
-	bool policy_privileged;     /* policy.privileged false */
-	bool policy_host_network;   /* policy.host_network false */
-	bool policy_host_pid;       /* policy.host_pid false */
-	char *policy_host_paths;    /* policy.host_paths "" (comma-separated prefixes) */
-	char *policy_publish;       /* policy.publish "1024-65535": host ports that may be published */
-	char *sandbox;              /* sandbox: auto | require | off; tests: no-landlock, no-seccomp */
+	bool policy_privileged;   /* policy.privileged false */
+	bool policy_host_network; /* policy.host_network false */
+	bool policy_host_pid;     /* policy.host_pid false */
+	char *policy_host_paths;  /* policy.host_paths "" (comma-separated prefixes) */
+	char *policy_publish; /* policy.publish "1024-65535": host ports that may be published */
+	char *sandbox;        /* sandbox: auto | require | off; tests: no-landlock, no-seccomp */
 };
 
 /* file: NULL = <etc>/viking.conf if it exists. root: NULL = /. */
@@ -93,8 +93,10 @@ void vk_config_print(const struct vk_config *c, bool explain, FILE *out);
  * given there: VIKING_CONFIG_FILE and VIKING_ROOT. For every main(). */
 int vk_config_from_argv(int *argc, char **argv, struct vk_config **ret, struct vk_err *err);
 /* Helpers for the fixed layout (docs/layout.md); the caller frees. fmt is relative to the directory. */
-char *vk_state_path(const struct vk_config *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-char *vk_run_path(const struct vk_config *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+char *vk_state_path(const struct vk_config *c, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+char *vk_run_path(const struct vk_config *c, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 char *vk_libexec_path(const struct vk_config *c, const char *program);
 
 #endif

@@ -24,7 +24,8 @@ enum vk_code {
 	VK_CONFLICT = -9,    /* busy, locked or changed meanwhile; HTTP 409, exit 5 */
 	VK_INTERNAL = -10,   /* our own fault; HTTP 500, exit 1 */
 	VK_USAGE = -11,      /* wrong command words; HTTP 422, exit 2 */
-	VK_FAILED = -12,     /* the thing asked for was tried and failed (build, start); HTTP 424, exit 1 */
+	VK_FAILED =
+		-12, /* the thing asked for was tried and failed (build, start); HTTP 424, exit 1 */
 };
 
 struct vk_err {
@@ -47,10 +48,10 @@ int vk_err_wrap(struct vk_err *err, const char *fmt, ...) __attribute__((format(
 /* Sets what to type next; keeps code and message. */
 int vk_err_hint(struct vk_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-int vk_err_exit(int code);         /* process exit status of a code, DESIGN section 9 */
-int vk_err_http(int code);         /* HTTP status of a code */
-int vk_err_from_http(int status);  /* the code a client makes of a status (0 for 2xx) */
-const char *vk_err_name(int code); /* "NOTFOUND" ... as in JSON error bodies */
+int vk_err_exit(int code);              /* process exit status of a code, DESIGN section 9 */
+int vk_err_http(int code);              /* HTTP status of a code */
+int vk_err_from_http(int status);       /* the code a client makes of a status (0 for 2xx) */
+const char *vk_err_name(int code);      /* "NOTFOUND" ... as in JSON error bodies */
 int vk_err_from_name(const char *name); /* VK_INTERNAL for an unknown name */
 
 #endif

@@ -9,15 +9,15 @@
 #include <stdint.h>
 #include <viking/err.h>
 
-#define VK_NAME_MAX 63
+#define VK_NAME_MAX   63
 #define VK_DOMAIN_MAX 253
 
 /* [a-z0-9][a-z0-9-]{0,62}, not all digits, not reserved (viking, core, system, shared-registry ...). */
 int vk_stack_name(const char *s, struct vk_err *err);
 /* Nodes and boats: [a-z0-9][a-z0-9_-]{0,62}. */
 int vk_node_name(const char *s, struct vk_err *err);
-int vk_key_name(const char *s, struct vk_err *err);  /* [A-Za-z0-9][A-Za-z0-9_.@-]{0,62} */
-int vk_env_name(const char *s, struct vk_err *err);  /* [A-Za-z_][A-Za-z0-9_]{0,127} */
+int vk_key_name(const char *s, struct vk_err *err); /* [A-Za-z0-9][A-Za-z0-9_.@-]{0,62} */
+int vk_env_name(const char *s, struct vk_err *err); /* [A-Za-z_][A-Za-z0-9_]{0,127} */
 /* Lower-cases, cuts one trailing dot, checks LDH labels, >= 1 dot unless it ends in "localhost", not
  * an IP address. With wildcard, a leading "*." is allowed. out holds VK_DOMAIN_MAX + 1. */
 int vk_domain(const char *s, bool wildcard, char *out, struct vk_err *err);

@@ -16,13 +16,13 @@ struct vk_timer;
 struct vk_child;
 struct vk_signal;
 
-#define VK_READ 1
-#define VK_WRITE 2
+#define VK_READ   1
+#define VK_WRITE  2
 #define VK_CLOSED 4 /* the peer closed its end (EPOLLRDHUP), reported without reading */
 
 int vk_loop_new(struct vk_loop **ret, struct vk_err *err);
 void vk_loop_free(struct vk_loop *l);
-int vk_loop_run(struct vk_loop *l);   /* until vk_loop_stop; returns the value given there */
+int vk_loop_run(struct vk_loop *l); /* until vk_loop_stop; returns the value given there */
 void vk_loop_stop(struct vk_loop *l, int status);
 /* One pass: waits up to timeout_ms (-1 for ever) for something, handles it, returns. For tests. */
 void vk_loop_once(struct vk_loop *l, int timeout_ms);

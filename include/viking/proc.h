@@ -11,23 +11,24 @@
 #include <viking/err.h>
 #include <viking/mem.h>
 
-#define VK_FD_NULL (-1)    /* /dev/null */
-#define VK_FD_PIPE (-2)    /* make a pipe, the parent's end is returned */
+#define VK_FD_NULL    (-1) /* /dev/null */
+#define VK_FD_PIPE    (-2) /* make a pipe, the parent's end is returned */
 #define VK_FD_INHERIT (-3) /* ours */
 
 struct vk_proc_opts {
-	const char *path;         /* absolute */
-	const char *const *argv;  /* NULL-terminated, argv[0] included */
-	const char *const *env;   /* NULL-terminated "K=V"; NULL = only PATH and LANG=C.UTF-8 */
-	const char *cwd;          /* NULL = / */
-	int in, out, err;         /* a descriptor or VK_FD_* */
-	const int *keep;          /* further descriptors to keep, same numbers; ends with -1; may be NULL */
-	bool new_session;         /* setsid instead of only a process group */
-	bool controlling_tty;     /* with new_session: in is a terminal and becomes the session's */
-	bool die_with_parent;     /* PR_SET_PDEATHSIG SIGKILL */
-	const char *user;         /* switch to this user (its groups), needs root; NULL = stay */
+	const char *path;        /* absolute */
+	const char *const *argv; /* NULL-terminated, argv[0] included */
+	const char *const *env;  /* NULL-terminated "K=V"; NULL = only PATH and LANG=C.UTF-8 */
+	const char *cwd;         /* NULL = / */
+	int in, out, err;        /* a descriptor or VK_FD_* */
+	const int *keep;  /* further descriptors to keep, same numbers; ends with -1; may be NULL */
+	bool new_session; /* setsid instead of only a process group */
+	bool controlling_tty; /* with new_session: in is a terminal and becomes the session's */
+	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
+	const char *user;     /* switch to this user (its groups), needs root; NULL = stay */
 	uint64_t limit_as, limit_cpu_s, limit_fsize, limit_nofile, limit_nproc; /* 0 = leave */
-	const int *ambient_caps;  /* capabilities kept over a user switch, ends with -1; NULL = none */
+	const int
+		*ambient_caps; /* capabilities kept over a user switch, ends with -1; NULL = none */
 };
 
 struct vk_proc {
@@ -44,7 +45,7 @@ int vk_proc_wait(pid_t pid, int64_t timeout_ms, int *ret_status, struct vk_err *
  * stderr, either of which may be NULL = thrown away. More stdout than the buffer's max: killed,
  * VK_LIMIT; more stderr is dropped. Exit status other than 0 is VK_FAILED with the last line of stderr. */
 int vk_proc_run(const struct vk_proc_opts *o, const void *input, size_t n, struct vk_buf *out,
-                struct vk_buf *errout, int64_t timeout_ms, struct vk_err *err);
+	struct vk_buf *errout, int64_t timeout_ms, struct vk_err *err);
 /* Start time of a pid in clock ticks since boot (/proc/PID/stat field 22), to know a pid is still the
  * same process. Gone or a zombie: VK_NOTFOUND. */
 int vk_proc_start_time(pid_t pid, uint64_t *ret);

@@ -13,9 +13,9 @@
 
 enum vk_seccomp {
 	VK_SECCOMP_NONE,
-	VK_SECCOMP_DAEMON,  /* no exec, no ptrace, no mount, no module, no namespaces; sockets allowed */
-	VK_SECCOMP_SPAWN,   /* as DAEMON but exec and fork allowed */
-	VK_SECCOMP_PURE,    /* read, write, memory, poll, exit: no open, no socket, no exec */
+	VK_SECCOMP_DAEMON, /* no exec, no ptrace, no mount, no module, no namespaces; sockets allowed */
+	VK_SECCOMP_SPAWN, /* as DAEMON but exec and fork allowed */
+	VK_SECCOMP_PURE,  /* read, write, memory, poll, exit: no open, no socket, no exec */
 	VK_SECCOMP_SESSION, /* PURE plus what libssh needs on open sockets (recv, send, getrandom ...) */
 };
 
@@ -23,12 +23,12 @@ struct vk_sandbox {
 	const char *const *read_paths;  /* NULL-terminated; landlock: everything else is refused */
 	const char *const *write_paths; /* read and write below */
 	const char *const *exec_paths;
-	bool no_files;                  /* landlock with no path at all */
+	bool no_files; /* landlock with no path at all */
 	bool use_landlock;
 	enum vk_seccomp seccomp;
-	const int *keep_fds;            /* close all above 2 but these (ends with -1); NULL = keep all */
+	const int *keep_fds; /* close all above 2 but these (ends with -1); NULL = keep all */
 	uint64_t limit_as, limit_nofile, limit_cpu_s, limit_fsize; /* 0 = leave */
-	const char *mode;               /* "auto", "require", "off" from the configuration */
+	const char *mode; /* "auto", "require", "off" from the configuration */
 };
 
 struct vk_sandbox_report {

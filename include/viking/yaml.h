@@ -16,22 +16,26 @@
 enum vk_yaml_type { VK_YAML_SCALAR, VK_YAML_LIST, VK_YAML_MAP };
 struct vk_yaml {
 	enum vk_yaml_type type;
-	unsigned line, col;   /* of the value, from 1 */
+	unsigned line, col; /* of the value, from 1 */
 	/* scalar */
 	char *text;
 	size_t len;
-	bool plain;           /* unquoted: null, true, numbers may be meant */
+	bool plain; /* unquoted: null, true, numbers may be meant */
 	/* list and map */
 	size_t n;
 	struct vk_yaml **items;
-	struct { char *name; unsigned line, col; } *keys; /* map: n keys beside n items */
+	struct {
+		char *name;
+		unsigned line, col;
+	} * keys; /* map: n keys beside n items */
 };
 /* file names the source in errors: "FILE:line:col: what". Empty document: *ret is an empty map. */
-int vk_yaml_parse(const char *text, size_t n, const char *file, struct vk_yaml **ret, struct vk_err *err);
+int vk_yaml_parse(
+	const char *text, size_t n, const char *file, struct vk_yaml **ret, struct vk_err *err);
 void vk_yaml_free(struct vk_yaml *y);
 const struct vk_yaml *vk_yaml_get(const struct vk_yaml *map, const char *key); /* NULL if absent */
 /* "FILE:line:col: <formatted>", VK_INVALID. */
-int vk_yaml_error(struct vk_err *err, const char *file, const struct vk_yaml *at, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+int vk_yaml_error(struct vk_err *err, const char *file, const struct vk_yaml *at, const char *fmt,
+	...) __attribute__((format(printf, 4, 5)));
 
 #endif

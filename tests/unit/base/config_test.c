@@ -93,8 +93,11 @@ Test(config, defaults)
 Test(config, later_layers_win)
 {
 	autotmp root = tmpdir_new();
-	put(root, "auto.conf", "ssh: {port: 1001}\nhttp.port: 2001\nweb.port: 3001\nregistry.port: 4001\nhttps.port: 5001\n");
-	put(root, "viking.conf", "http.port: 2002\nweb.port: 3002\nregistry.port: 4002\nhttps.port: 5002\n");
+	put(root, "auto.conf",
+		"ssh: {port: 1001}\nhttp.port: 2001\nweb.port: 3001\nregistry.port: "
+		"4001\nhttps.port: 5001\n");
+	put(root, "viking.conf",
+		"http.port: 2002\nweb.port: 3002\nregistry.port: 4002\nhttps.port: 5002\n");
 	put(root, "conf.d/b.yml", "registry:\n  port: 4004\nhttps.port: 5004\n");
 	put(root, "conf.d/a.yml", "web.port: 3003\nregistry.port: 4003\n");
 	put(root, "conf.d/ignored.txt", "nonsense: [");
@@ -116,10 +119,11 @@ Test(config, later_layers_win)
 Test(config, every_kind_of_value_is_read)
 {
 	autotmp root = tmpdir_new();
-	put(root, "viking.conf", "deploy: {branches: [main, release/1], create_on_push: no, drain: 1500ms}\n"
-				 "receive: {max_pack: 1G}\nbase_domain: apps.example.com\nhost: {name: one}\n"
-				 "policy: {host_paths: [/srv, /data], publish: '80,8000-9000'}\n"
-				 "paths: {state: data, run: /run/elsewhere}\nnetworks: {range: 10.0.0.0/8}\n");
+	put(root, "viking.conf",
+		"deploy: {branches: [main, release/1], create_on_push: no, drain: 1500ms}\n"
+		"receive: {max_pack: 1G}\nbase_domain: apps.example.com\nhost: {name: one}\n"
+		"policy: {host_paths: [/srv, /data], publish: '80,8000-9000'}\n"
+		"paths: {state: data, run: /run/elsewhere}\nnetworks: {range: 10.0.0.0/8}\n");
 	autoconfig c = loaded(NULL, root);
 	vk_autofree char *state = vk_asprintf("%s/data", root);
 	cr_assert_str_eq(c->deploy_branches, "main,release/1");
@@ -145,41 +149,57 @@ Test(config, the_first_vikings_name_of_the_host)
 	autoconfig f = loaded(NULL, root);
 	cr_assert_str_eq(f->host_name, "newer");
 	refused(root, "network: {public: 1.2.3.4}\n",
-		"1:11: network.public is a setting of several hosts, which this version does not have", NULL);
+		"1:11: network.public is a setting of several hosts, which this version does not "
+		"have",
+		NULL);
 }
 
 Test(config, mistakes_have_a_place_and_a_suggestion)
 {
 	autotmp root = tmpdir_new();
-	refused(root, "ssh:\n  prot: 22\n", "2:3: unknown setting \"ssh.prot\"", "did you mean ssh.port?");
-	refused(root, "zzzzzz: 1\n", "1:1: unknown setting \"zzzzzz\"", "all settings: viking config --explain");
-	refused(root, "ssh: {port: abc}\n", "1:13: ssh.port: \"abc\" is not a number from 1 to 65535", NULL);
-	refused(root, "ssh: {port: 65536}\n", "1:13: ssh.port: \"65536\" is not a number from 1 to 65535", NULL);
-	refused(root, "ssh: {port: 0}\n", "1:13: ssh.port: \"0\" is not a number from 1 to 65535", NULL);
-	refused(root, "ssh.grace: 2d\n", "1:12: ssh.grace: \"2d\" is not a time (like 30s) from 1s to 24h", NULL);
+	refused(root, "ssh:\n  prot: 22\n", "2:3: unknown setting \"ssh.prot\"",
+		"did you mean ssh.port?");
+	refused(root, "zzzzzz: 1\n", "1:1: unknown setting \"zzzzzz\"",
+		"all settings: viking config --explain");
+	refused(root, "ssh: {port: abc}\n",
+		"1:13: ssh.port: \"abc\" is not a number from 1 to 65535", NULL);
+	refused(root, "ssh: {port: 65536}\n",
+		"1:13: ssh.port: \"65536\" is not a number from 1 to 65535", NULL);
+	refused(root, "ssh: {port: 0}\n", "1:13: ssh.port: \"0\" is not a number from 1 to 65535",
+		NULL);
+	refused(root, "ssh.grace: 2d\n",
+		"1:12: ssh.grace: \"2d\" is not a time (like 30s) from 1s to 24h", NULL);
 	refused(root, "receive.max_pack: 1K\n",
-		"1:19: receive.max_pack: \"1K\" is not a size (like 512MiB) from 1MiB to 1048576GiB", NULL);
+		"1:19: receive.max_pack: \"1K\" is not a size (like 512MiB) from 1MiB to "
+		"1048576GiB",
+		NULL);
 	refused(root, "deploy.create_on_push: maybe\n",
 		"1:24: deploy.create_on_push: \"maybe\" is not true or false", NULL);
 	refused(root, "builds.backend: kaniko\n",
 		"1:17: builds.backend: \"kaniko\" is not one of: buildkit, classic", NULL);
-	refused(root, "ssh.address: here\n", "1:14: ssh.address: \"here\" is not an IPv4 or IPv6 address", NULL);
-	refused(root, "networks.range: 10.0.0.1/16\n", "1:17: networks.range: \"10.0.0.1/16\" is not an IPv4 "
-						       "range like 10.210.0.0/16, /8 to /24", NULL);
-	refused(root, "ssh: {port: 1, port: 2}\n", "1:16: the key \"port\" is here twice (first in line 1)", NULL);
+	refused(root, "ssh.address: here\n",
+		"1:14: ssh.address: \"here\" is not an IPv4 or IPv6 address", NULL);
+	refused(root, "networks.range: 10.0.0.1/16\n",
+		"1:17: networks.range: \"10.0.0.1/16\" is not an IPv4 "
+		"range like 10.210.0.0/16, /8 to /24",
+		NULL);
+	refused(root, "ssh: {port: 1, port: 2}\n",
+		"1:16: the key \"port\" is here twice (first in line 1)", NULL);
 	refused(root, "ssh: {port: [1]}\n", "1:13: ssh.port is one value, not a list", NULL);
 	refused(root, "ssh: {port: {x: 1}}\n", "1:13: ssh.port is one value, not a map", NULL);
 	refused(root, "ssh: 22\n", "1:1: unknown setting \"ssh\"", NULL);
-	refused(root, "[a]\n", "1:1: a map of settings is wanted, like \"ssh: {port: 2222}\"", NULL);
+	refused(root, "[a]\n", "1:1: a map of settings is wanted, like \"ssh: {port: 2222}\"",
+		NULL);
 	refused(root, "deploy.branches: [[a]]\n", "1:19: a word is wanted here", NULL);
 	refused(root, "paths.state: ''\n", "1:14: paths.state: \"\" is not a path", NULL);
 }
 
 Test(config, bad_texts)
 {
-	static const char *const bad[] = {"base_domain: com", "base_domain: 127.0.0.1", "deploy.branches: ''",
-		"deploy.branches: 'a,'", "deploy.branches: 'a,,b'", "deploy.branches: 'a b'", "deploy.branches: '-x'",
-		"deploy.branches: 'a..b'", "policy.publish: '0'", "policy.publish: '9-8'", "policy.publish: '1-65536'",
+	static const char *const bad[] = {"base_domain: com", "base_domain: 127.0.0.1",
+		"deploy.branches: ''", "deploy.branches: 'a,'", "deploy.branches: 'a,,b'",
+		"deploy.branches: 'a b'", "deploy.branches: '-x'", "deploy.branches: 'a..b'",
+		"policy.publish: '0'", "policy.publish: '9-8'", "policy.publish: '1-65536'",
 		"policy.publish: 'x'", "policy.host_paths: relative", "policy.host_paths: /a/../b",
 		"networks.range: 10.0.0.0/25", "networks.range: 10.0.0.0", "networks.range: ::/16",
 		"host.name: UP", "host.name: a.b", "host.name: -a", "sandbox: maybe",
@@ -199,7 +219,8 @@ Test(config, a_bad_variable_is_named)
 	struct vk_err e = {0};
 	setenv("VIKING_SSH_STARTUPS_PER_SOURCE", "many", 1);
 	cr_assert_eq(vk_config_load(NULL, root, &c, &e), VK_INVALID);
-	cr_assert(vk_starts(e.msg, "VIKING_SSH_STARTUPS_PER_SOURCE: ssh.startups_per_source"), "%s", e.msg);
+	cr_assert(vk_starts(e.msg, "VIKING_SSH_STARTUPS_PER_SOURCE: ssh.startups_per_source"), "%s",
+		e.msg);
 }
 
 Test(config, a_file_that_was_named_has_to_be_there)
@@ -222,8 +243,9 @@ Test(config, a_file_that_was_named_has_to_be_there)
 Test(config, print_round_trips)
 {
 	autotmp root = tmpdir_new();
-	put(root, "viking.conf", "engine.socket: '/a \"b\\c'\nbuilds.timeout: 90s\nssh.grace: 1500ms\n"
-				 "images.budget: 1000000001\nhttps.port: 0\nbase_domain: x.example\n");
+	put(root, "viking.conf",
+		"engine.socket: '/a \"b\\c'\nbuilds.timeout: 90s\nssh.grace: 1500ms\n"
+		"images.budget: 1000000001\nhttps.port: 0\nbase_domain: x.example\n");
 	autoconfig c = loaded(NULL, root);
 	vk_autofree char *first = printed(c, false), *explained = printed(c, true);
 	vk_autofree char *file = vk_asprintf("%s/printed.conf", root);
@@ -252,7 +274,8 @@ Test(config, argv)
 	vk_autofree char *file = vk_asprintf("%s/f", root);
 	vk_autofree char *assigned = vk_asprintf("--config=%s", file);
 	cr_assert_eq(vk_fs_write_atomic(file, "ssh.port: 7\n", 12, 0644, NULL), 0);
-	char root_option[] = "--root", check[] = "--check", word[] = "run", dashes[] = "--", prog[] = "p";
+	char root_option[] = "--root", check[] = "--check", word[] = "run", dashes[] = "--",
+	     prog[] = "p";
 	char *argv[] = {prog, root_option, root, check, assigned, word, root_option, dashes, NULL};
 	int argc = 8;
 	autoconfig c = NULL;
@@ -331,7 +354,8 @@ Test(config, paths)
 {
 	autotmp root = tmpdir_new();
 	autoconfig c = loaded(NULL, root);
-	vk_autofree char *a = vk_state_path(c, "repos/%s.git", "x"), *b = vk_run_path(c, "api.sock");
+	vk_autofree char *a = vk_state_path(c, "repos/%s.git", "x"),
+			 *b = vk_run_path(c, "api.sock");
 	vk_autofree char *d = vk_libexec_path(c, "viking-agent");
 	cr_assert(vk_starts(a, root) && vk_ends(a, "/var/lib/viking/repos/x.git"));
 	cr_assert(vk_starts(b, root) && vk_ends(b, "/run/viking/api.sock"));

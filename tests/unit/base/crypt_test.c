@@ -28,7 +28,8 @@ Test(crypt, sealing_round_trips)
 		vk_autofree char *plain = vk_alloc(sizes[i] + 1);
 		for (size_t j = 0; j < sizes[i]; j++)
 			plain[j] = (char)(j * 31);
-		vk_autofree char *one = vk_seal(&k, plain, sizes[i]), *two = vk_seal(&k, plain, sizes[i]);
+		vk_autofree char *one = vk_seal(&k, plain, sizes[i]),
+				 *two = vk_seal(&k, plain, sizes[i]);
 		vk_autobuf back = VK_BUF_INIT(200000);
 		struct vk_err e = {0};
 		cr_assert(vk_starts(one, "sb1:"));
@@ -127,8 +128,8 @@ Test(crypt, constant_time_compare)
 
 Test(crypt, base64)
 {
-	static const char *const rows[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-		{"foob", "Zm9vYg=="}, {"\xfb\xff", "+/8="}};
+	static const char *const rows[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="},
+		{"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xfb\xff", "+/8="}};
 	for (size_t i = 0; i < VK_COUNT(rows); i++) {
 		vk_autofree char *text = vk_base64(rows[i][0], strlen(rows[i][0]));
 		vk_autobuf back = VK_BUF_INIT(100);
@@ -142,11 +143,12 @@ Test(crypt, base64)
 
 Test(crypt, base64_is_read_strictly)
 {
-	static const char *const bad[] = {"Zg", "Zg=", "Zg===", "Zh==", "Zm9", "Z", "Zm9v=", "Zm 9v", "Zm9v\n",
-		"-_8=", "Zm9v!", "====", "=", NULL};
+	static const char *const bad[] = {"Zg", "Zg=", "Zg===", "Zh==", "Zm9", "Z",
+		"Zm9v=", "Zm 9v", "Zm9v\n", "-_8=", "Zm9v!", "====", "=", NULL};
 	for (int i = 0; bad[i] != NULL; i++) {
 		vk_autobuf out = VK_BUF_INIT(100);
-		cr_assert_eq(vk_unbase64(bad[i], strlen(bad[i]), &out, NULL), VK_INVALID, "%s", bad[i]);
+		cr_assert_eq(
+			vk_unbase64(bad[i], strlen(bad[i]), &out, NULL), VK_INVALID, "%s", bad[i]);
 		cr_assert_eq(out.len, 0);
 	}
 	vk_autobuf small = VK_BUF_INIT(2);
@@ -188,8 +190,8 @@ static char *generate(const char *dir, const char *type, const char *bits)
 {
 	vk_autofree char *path = vk_asprintf("%s/%s-%s", dir, type, bits);
 	vk_autofree char *pub = vk_asprintf("%s.pub", path);
-	const char *const argv[] = {"ssh-keygen", "-q", "-t", type, "-b", bits, "-N", "", "-C", "anna@host a b",
-		"-f", path, NULL};
+	const char *const argv[] = {"ssh-keygen", "-q", "-t", type, "-b", bits, "-N", "", "-C",
+		"anna@host a b", "-f", path, NULL};
 	struct vk_proc_opts o = {.path = "/usr/bin/ssh-keygen", .argv = argv};
 	vk_autobuf line = VK_BUF_INIT(65536);
 	struct vk_err e = {0};
@@ -198,8 +200,8 @@ static char *generate(const char *dir, const char *type, const char *bits)
 	return vk_buf_take(&line);
 }
 
-static const char *const generated[][2] = {{"ed25519", "256"}, {"ecdsa", "256"}, {"ecdsa", "384"},
-	{"ecdsa", "521"}, {"rsa", "2048"}};
+static const char *const generated[][2] = {
+	{"ed25519", "256"}, {"ecdsa", "256"}, {"ecdsa", "384"}, {"ecdsa", "521"}, {"rsa", "2048"}};
 
 Test(crypt, keys_of_ssh_keygen, .timeout = 120)
 {
@@ -210,7 +212,8 @@ Test(crypt, keys_of_ssh_keygen, .timeout = 120)
 		char fp[64];
 		struct vk_err e = {0};
 		cr_assert(agree(dir, line, strlen(line)), "%s", line);
-		cr_assert_eq(vk_pubkey_parse(line, strlen(line), &normal, fp, &comment, &e), 0, "%s", e.msg);
+		cr_assert_eq(vk_pubkey_parse(line, strlen(line), &normal, fp, &comment, &e), 0,
+			"%s", e.msg);
 		cr_assert_str_eq(comment, "anna@host a b");
 		cr_assert_eq(strncmp(normal, line, strlen(normal)), 0);
 		cr_assert_eq(line[strlen(normal)], ' ');
@@ -251,7 +254,8 @@ Test(crypt, damaged_keys_never_pass_for_others, .timeout = 120)
 				refused++;
 		}
 	}
-	cr_assert_eq(accepted, 32); /* any 32 bytes may be an ed25519 key; no changed point is on its curve */
+	cr_assert_eq(accepted,
+		32); /* any 32 bytes may be an ed25519 key; no changed point is on its curve */
 	cr_assert_gt(refused, 100);
 }
 
@@ -324,23 +328,24 @@ Test(crypt, rsa_numbers)
 	n[256] = n[2048] = n[2049] = 1;
 	cr_assert_eq(rsa_with("\1\0\1", 3, n, 257, NULL), 0);
 	cr_assert_eq(rsa_with("\3", 1, n, 257, NULL), 0);
-	cr_assert_eq(rsa_with("\1", 1, n, 257, NULL), VK_INVALID);               /* e = 1 */
-	cr_assert_eq(rsa_with("\4", 1, n, 257, NULL), VK_INVALID);               /* even */
-	cr_assert_eq(rsa_with("\0\1\0\1", 4, n, 257, NULL), VK_INVALID);         /* padded */
-	cr_assert_eq(rsa_with("\x81\0\1", 3, n, 257, NULL), VK_INVALID);         /* negative */
+	cr_assert_eq(rsa_with("\1", 1, n, 257, NULL), VK_INVALID);       /* e = 1 */
+	cr_assert_eq(rsa_with("\4", 1, n, 257, NULL), VK_INVALID);       /* even */
+	cr_assert_eq(rsa_with("\0\1\0\1", 4, n, 257, NULL), VK_INVALID); /* padded */
+	cr_assert_eq(rsa_with("\x81\0\1", 3, n, 257, NULL), VK_INVALID); /* negative */
 	cr_assert_eq(rsa_with("", 0, n, 257, NULL), VK_INVALID);
-	cr_assert_eq(rsa_with("\1\2\3\4\5\6\7\10\11", 9, n, 257, NULL), VK_INVALID); /* 65 bits and more */
-	cr_assert_eq(rsa_with("\1\0\1", 3, n + 1, 256, NULL), VK_INVALID);       /* negative n */
+	cr_assert_eq(rsa_with("\1\2\3\4\5\6\7\10\11", 9, n, 257, NULL),
+		VK_INVALID);                                               /* 65 bits and more */
+	cr_assert_eq(rsa_with("\1\0\1", 3, n + 1, 256, NULL), VK_INVALID); /* negative n */
 	n[1] = 0x7f;
-	cr_assert_eq(rsa_with("\1\0\1", 3, n, 257, NULL), VK_INVALID);           /* padded n */
-	cr_assert_eq(rsa_with("\1\0\1", 3, n + 1, 256, NULL), VK_INVALID);       /* 2047 bits */
+	cr_assert_eq(rsa_with("\1\0\1", 3, n, 257, NULL), VK_INVALID);     /* padded n */
+	cr_assert_eq(rsa_with("\1\0\1", 3, n + 1, 256, NULL), VK_INVALID); /* 2047 bits */
 	n[1] = (char)0x80;
 	n[256] = 2;
-	cr_assert_eq(rsa_with("\1\0\1", 3, n, 257, NULL), VK_INVALID);           /* even n */
+	cr_assert_eq(rsa_with("\1\0\1", 3, n, 257, NULL), VK_INVALID); /* even n */
 	n[256] = 0x5a;
-	cr_assert_eq(rsa_with("\1\0\1", 3, n, 2049, NULL), 0);                   /* 16384 bits */
+	cr_assert_eq(rsa_with("\1\0\1", 3, n, 2049, NULL), 0); /* 16384 bits */
 	n[1] = 1;
-	cr_assert_eq(rsa_with("\1\0\1", 3, n + 1, 2049, NULL), VK_INVALID);      /* one more */
+	cr_assert_eq(rsa_with("\1\0\1", 3, n + 1, 2049, NULL), VK_INVALID); /* one more */
 }
 
 Test(crypt, lengths_and_types_have_to_fit)
@@ -383,15 +388,18 @@ static void line_refused(const char *line, size_t n, const char *what)
 
 Test(crypt, lines_that_are_refused)
 {
-	static const char *const rows[][2] = {{"", "missing"}, {"\n", "missing"}, {"hello", "not a public key"},
-		{" " GOOD, "not a public key"}, {"ssh-ed25519", "base64"}, {"ssh-ed25519 ", "base64"},
+	static const char *const rows[][2] = {{"", "missing"}, {"\n", "missing"},
+		{"hello", "not a public key"}, {" " GOOD, "not a public key"},
+		{"ssh-ed25519", "base64"}, {"ssh-ed25519 ", "base64"},
 		{"ssh-ed25519 !!!!", "base64"}, {GOOD "\n" GOOD "\n", "more than one line"},
 		{GOOD "\r\n\r\n" GOOD, "more than one line"}, {"command=\"x\" " GOOD, "options"},
-		{"no-pty " GOOD, "options"}, {"restrict " GOOD, "options"}, {"from=\"*\",no-pty " GOOD, "options"},
-		{"ssh-dss AAAA", "DSA"}, {"-----BEGIN OPENSSH PRIVATE KEY-----\nx\n", "private key"},
+		{"no-pty " GOOD, "options"}, {"restrict " GOOD, "options"},
+		{"from=\"*\",no-pty " GOOD, "options"}, {"ssh-dss AAAA", "DSA"},
+		{"-----BEGIN OPENSSH PRIVATE KEY-----\nx\n", "private key"},
 		{"---- BEGIN SSH2 PUBLIC KEY ----\nx\n", "ssh-keygen -i"},
-		{"ssh-ed25519-cert-v01@openssh.com AAAA", "certificates"}, {"ssh-ed25519 " GOOD, "base64"},
-		{GOOD "=", "base64"}, {GOOD " a\x1b[2J", "control"}, {"SSH-ED25519 AAAA", "not a public key"},
+		{"ssh-ed25519-cert-v01@openssh.com AAAA", "certificates"},
+		{"ssh-ed25519 " GOOD, "base64"}, {GOOD "=", "base64"},
+		{GOOD " a\x1b[2J", "control"}, {"SSH-ED25519 AAAA", "not a public key"},
 		{"PuTTY-User-Key-File-3: ssh-ed25519", "private key"}};
 	for (size_t i = 0; i < VK_COUNT(rows); i++)
 		line_refused(rows[i][0], strlen(rows[i][0]), rows[i][1]);
@@ -403,15 +411,19 @@ Test(crypt, lines_that_are_refused)
 
 Test(crypt, lines_as_they_come_are_taken)
 {
-	static const char *const rows[][2] = {{GOOD, ""}, {GOOD "\n", ""}, {GOOD "\r\n", ""}, {GOOD " me", "me"},
-		{GOOD "\tme and you  \n", "me and you"}, {"ssh-ed25519   AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAA"
-		"AAAAAAAAAAAAAAAAAAAAAA  x", "x"}, {GOOD " caf\xc3\xa9", "caf\xc3\xa9"}, {GOOD " caf\xe9", "caf?"}};
+	static const char *const rows[][2] = {{GOOD, ""}, {GOOD "\n", ""}, {GOOD "\r\n", ""},
+		{GOOD " me", "me"}, {GOOD "\tme and you  \n", "me and you"},
+		{"ssh-ed25519   AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAA"
+		 "AAAAAAAAAAAAAAAAAAAAAA  x",
+			"x"},
+		{GOOD " caf\xc3\xa9", "caf\xc3\xa9"}, {GOOD " caf\xe9", "caf?"}};
 	for (size_t i = 0; i < VK_COUNT(rows); i++) {
 		vk_autofree char *normal = NULL, *comment = NULL;
 		char fp[64];
 		struct vk_err e = {0};
-		cr_assert_eq(vk_pubkey_parse(rows[i][0], strlen(rows[i][0]), &normal, fp, &comment, &e), 0,
-			"%s: %s", rows[i][0], e.msg);
+		cr_assert_eq(
+			vk_pubkey_parse(rows[i][0], strlen(rows[i][0]), &normal, fp, &comment, &e),
+			0, "%s: %s", rows[i][0], e.msg);
 		cr_assert_str_eq(normal, GOOD);
 		cr_assert_str_eq(comment, rows[i][1]);
 		cr_assert_eq(strlen(fp), 50);

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <viking/err.h>
 
-static const int all_codes[] = {VK_INVALID, VK_NOTFOUND, VK_EXISTS, VK_DENIED, VK_LIMIT, VK_UNAVAILABLE,
-	VK_TIMEOUT, VK_CANCELLED, VK_CONFLICT, VK_INTERNAL, VK_USAGE, VK_FAILED};
+static const int all_codes[] = {VK_INVALID, VK_NOTFOUND, VK_EXISTS, VK_DENIED, VK_LIMIT,
+	VK_UNAVAILABLE, VK_TIMEOUT, VK_CANCELLED, VK_CONFLICT, VK_INTERNAL, VK_USAGE, VK_FAILED};
 
 Test(err, set_fills_and_clears)
 {
@@ -48,8 +48,9 @@ Test(err, errno_gives_code_and_text)
 {
 	static const struct {
 		int errnum, code;
-	} rows[] = {{ENOENT, VK_NOTFOUND}, {EACCES, VK_DENIED}, {EPERM, VK_DENIED}, {ENOSPC, VK_LIMIT},
-		{EDQUOT, VK_LIMIT}, {ECONNREFUSED, VK_UNAVAILABLE}, {EIO, VK_INTERNAL}};
+	} rows[] = {{ENOENT, VK_NOTFOUND}, {EACCES, VK_DENIED}, {EPERM, VK_DENIED},
+		{ENOSPC, VK_LIMIT}, {EDQUOT, VK_LIMIT}, {ECONNREFUSED, VK_UNAVAILABLE},
+		{EIO, VK_INTERNAL}};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct vk_err e = {0};
 		cr_assert_eq(vk_err_errno(&e, rows[i].errnum, "f"), rows[i].code);
@@ -119,8 +120,8 @@ Test(err, exit_statuses_are_those_of_the_manual)
 	static const struct {
 		int code, status;
 	} rows[] = {{VK_OK, 0}, {VK_INVALID, 1}, {VK_USAGE, 2}, {VK_NOTFOUND, 3}, {VK_DENIED, 4},
-		{VK_EXISTS, 5}, {VK_CONFLICT, 5}, {VK_UNAVAILABLE, 6}, {VK_TIMEOUT, 7}, {VK_FAILED, 1},
-		{VK_LIMIT, 1}, {VK_CANCELLED, 1}, {VK_INTERNAL, 1}};
+		{VK_EXISTS, 5}, {VK_CONFLICT, 5}, {VK_UNAVAILABLE, 6}, {VK_TIMEOUT, 7},
+		{VK_FAILED, 1}, {VK_LIMIT, 1}, {VK_CANCELLED, 1}, {VK_INTERNAL, 1}};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		cr_assert_eq(vk_err_exit(rows[i].code), rows[i].status);
 }

@@ -178,7 +178,8 @@ Test(fs, remove_tree_wide_and_deeper_than_it_holds_open)
 	for (int depth = 0; depth < 700; depth++) {
 		cr_assert_eq(mkdirat(fd, "a_directory_with_a_long_name", 0755), 0);
 		int file = openat(fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0400);
-		int next = openat(fd, "a_directory_with_a_long_name", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int next = openat(
+			fd, "a_directory_with_a_long_name", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		close(file);
 		close(fd);
 		fd = next;
@@ -201,7 +202,8 @@ Test(fs, remove_tree_of_a_file_and_of_nothing)
 	write_text(path, "x");
 	cr_assert_eq(vk_fs_remove_tree(path, &e), 0);
 	cr_assert_not(vk_fs_exists(path));
-	cr_assert_lt(vk_fs_remove_tree("/proc/self/task", &e), 0); /* what cannot be removed is told */
+	cr_assert_lt(
+		vk_fs_remove_tree("/proc/self/task", &e), 0); /* what cannot be removed is told */
 }
 
 Test(fs, free_bytes)

@@ -38,8 +38,10 @@ static void plain(void)
 Test(log, one_line_an_event)
 {
 	capture(plain);
-	cr_assert(matches("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\\.[0-9]{3}Z info agent instance-started "
-			  "stack=ragnar n=3\n$"), "%s", captured);
+	cr_assert(matches("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\\.[0-9]{3}Z info agent "
+			  "instance-started "
+			  "stack=ragnar n=3\n$"),
+		"%s", captured);
 }
 
 static void levels(void)
@@ -71,7 +73,8 @@ Test(log, nothing_breaks_out_of_its_line)
 {
 	capture(hostile);
 	cr_assert(matches("ev name=a\\?fake line\\?\\[2J\n"), "%s", captured);
-	cr_assert(matches("warn x failed code=DENIED msg=\"say \\\\\"no\\\\\" \\\\\\\\ here\"\n$"), "%s", captured);
+	cr_assert(matches("warn x failed code=DENIED msg=\"say \\\\\"no\\\\\" \\\\\\\\ here\"\n$"),
+		"%s", captured);
 }
 
 static void endless(void)

@@ -1,5 +1,5 @@
-#include <criterion/criterion.h>
 #include <arpa/inet.h>
+#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -187,7 +187,8 @@ Test(loop, closed_with_reading)
 
 Test(loop, closed_by_a_reset_connection)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(addr);
 	struct linger hard = {.l_onoff = 1};
 	struct seen s = {.free_me = true};

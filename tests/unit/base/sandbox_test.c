@@ -2,8 +2,8 @@
  * Each layer is tried alone, in a child: what it is there to stop is refused, with the other layers off; and the same
  * act succeeds without it, so that a refusal means the layer.
  */
-#include <criterion/criterion.h>
 #include <arpa/inet.h>
+#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -113,7 +113,8 @@ static int act_packet_socket(const char *arg)
 
 static int act_connect(const char *arg)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(1),
+	struct sockaddr_in a = {.sin_family = AF_INET,
+		.sin_port = htons(1),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	(void)arg;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -155,7 +156,10 @@ static int act_mount(const char *path)
 static int act_exec_memory(const char *arg)
 {
 	(void)arg;
-	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? errno : 0;
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+			MAP_FAILED
+		? errno
+		: 0;
 }
 
 static int act_protect_exec(const char *arg)
@@ -179,7 +183,8 @@ struct places {
 
 static struct places make_places(char *dir)
 {
-	struct places p = {.dir = vk_asprintf("%s/in", dir), .in = vk_asprintf("%s/in/f", dir),
+	struct places p = {.dir = vk_asprintf("%s/in", dir),
+		.in = vk_asprintf("%s/in/f", dir),
 		.out = vk_asprintf("%s/out", dir)};
 	cr_assert_eq(mkdir(p.dir, 0755), 0);
 	cr_assert_eq(vk_fs_write_atomic(p.in, "x", 1, 0644, NULL), 0);
@@ -220,7 +225,8 @@ Test(sandbox, landlock_write_paths)
 {
 	autotmp dir = tmpdir_new();
 	autoplaces p = make_places(dir);
-	vk_autofree char *fresh = vk_asprintf("%s/fresh", p.dir), *outside = vk_asprintf("%s/fresh", dir);
+	vk_autofree char *fresh = vk_asprintf("%s/fresh", p.dir),
+			 *outside = vk_asprintf("%s/fresh", dir);
 	const char *const write[] = {p.dir, p.out, NULL};
 	struct vk_sandbox s = {.write_paths = write, .use_landlock = true, .mode = "require"};
 	cr_assert_eq(outcome(&s, act_write, fresh), 0);
@@ -249,7 +255,8 @@ Test(sandbox, landlock_exec_paths)
 Test(sandbox, landlock_without_any_file)
 {
 	const char *const ignored[] = {"/", NULL};
-	struct vk_sandbox s = {.read_paths = ignored, .no_files = true, .use_landlock = true, .mode = "require"};
+	struct vk_sandbox s = {
+		.read_paths = ignored, .no_files = true, .use_landlock = true, .mode = "require"};
 	cr_assert_eq(outcome(&s, act_read, "/etc/passwd"), EACCES);
 	cr_assert_eq(outcome(NULL, act_read, "/etc/passwd"), 0);
 	cr_assert_eq(outcome(&s, act_socket, NULL), 0); /* of sockets it knows nothing */
@@ -258,7 +265,9 @@ Test(sandbox, landlock_without_any_file)
 /* The network and signal rights go with the closed profiles; seccomp itself is left out. */
 Test(sandbox, landlock_net_and_signals_of_closed_profiles)
 {
-	struct vk_sandbox s = {.no_files = true, .use_landlock = true, .seccomp = VK_SECCOMP_SESSION,
+	struct vk_sandbox s = {.no_files = true,
+		.use_landlock = true,
+		.seccomp = VK_SECCOMP_SESSION,
 		.mode = "no-seccomp"};
 	struct vk_sandbox_report r;
 	vk_sandbox_probe(&r);
@@ -278,8 +287,8 @@ Test(sandbox, landlock_net_and_signals_of_closed_profiles)
 
 static struct vk_sandbox filter(enum vk_seccomp profile)
 {
-	return (struct vk_sandbox){.no_files = true, .use_landlock = true, .seccomp = profile,
-		.mode = "no-landlock"};
+	return (struct vk_sandbox){
+		.no_files = true, .use_landlock = true, .seccomp = profile, .mode = "no-landlock"};
 }
 
 Test(sandbox, seccomp_daemon)
@@ -359,7 +368,8 @@ static int act_socket_work(const char *arg)
 	(void)arg;
 	if (send(pair[1], "hello", 5, MSG_NOSIGNAL) != 5 || recv(pair[0], text, 5, 0) != 5)
 		return 1;
-	if (getsockopt(pair[0], SOL_SOCKET, SO_ERROR, &value, &len) != 0 || shutdown(pair[1], SHUT_WR) != 0)
+	if (getsockopt(pair[0], SOL_SOCKET, SO_ERROR, &value, &len) != 0 ||
+		shutdown(pair[1], SHUT_WR) != 0)
 		return 2;
 	return fcntl(pair[0], F_SETFL, O_NONBLOCK) == 0 ? 0 : 3;
 }
@@ -452,7 +462,8 @@ Test(sandbox, capabilities)
 
 static int act_regain(const char *arg)
 {
-	char sh[] = "sh", c[] = "-c", script[] = "grep -q 'CapEff:.0000000000000000' /proc/self/status";
+	char sh[] = "sh", c[] = "-c",
+	     script[] = "grep -q 'CapEff:.0000000000000000' /proc/self/status";
 	char *argv[] = {sh, c, script, NULL};
 	(void)arg;
 	execve("/bin/sh", argv, environ);
@@ -491,7 +502,8 @@ static void describe_in_child(const struct vk_sandbox *s)
 
 Test(sandbox, reports)
 {
-	struct vk_sandbox s = {.no_files = true, .use_landlock = true, .seccomp = VK_SECCOMP_PURE, .mode = "auto"};
+	struct vk_sandbox s = {
+		.no_files = true, .use_landlock = true, .seccomp = VK_SECCOMP_PURE, .mode = "auto"};
 	struct vk_sandbox_report r;
 	char want[320];
 	vk_sandbox_probe(&r);
@@ -501,10 +513,12 @@ Test(sandbox, reports)
 	cr_assert_str_eq(described, want);
 	s.mode = "off";
 	describe_in_child(&s);
-	cr_assert_str_eq(described, "landlock=off(off by configuration) seccomp=off(off by configuration)");
+	cr_assert_str_eq(
+		described, "landlock=off(off by configuration) seccomp=off(off by configuration)");
 	s = (struct vk_sandbox){.mode = "require"};
 	describe_in_child(&s);
-	cr_assert_str_eq(described, "landlock=off(not used by this process) seccomp=off(not used by this process)");
+	cr_assert_str_eq(described,
+		"landlock=off(not used by this process) seccomp=off(not used by this process)");
 }
 
 /* A kernel without landlock, played by a filter that answers ENOSYS to its first call. */
@@ -514,13 +528,16 @@ static int act_without_landlock(const char *mode)
 	struct vk_sandbox_report r;
 	struct vk_err e = {0};
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
-	if (seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(landlock_create_ruleset), 0) != 0 || seccomp_load(f) != 0)
+	if (seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(landlock_create_ruleset), 0) !=
+			0 ||
+		seccomp_load(f) != 0)
 		return 100;
 	seccomp_release(f);
 	int rc = vk_sandbox_enter(&s, &r, &e);
 	if (strcmp(mode, "require") == 0)
 		return rc == VK_UNAVAILABLE && strstr(e.msg, "not in this kernel") != NULL ? 0 : 1;
-	return rc == 0 && !r.landlock && strstr(r.landlock_why, "not in this kernel") != NULL ? 0 : 2;
+	return rc == 0 && !r.landlock && strstr(r.landlock_why, "not in this kernel") != NULL ? 0
+											      : 2;
 }
 
 Test(sandbox, a_missing_layer_is_reported_or_fatal)

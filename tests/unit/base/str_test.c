@@ -19,8 +19,8 @@ Test(str, compare)
 
 Test(str, u64_takes_plain_decimals_only)
 {
-	static const char *const bad[] = {"", " 1", "1 ", "+1", "-1", "0x1", "1.0", "1e3", "a", "1a",
-		"18446744073709551616", "99999999999999999999999", NULL};
+	static const char *const bad[] = {"", " 1", "1 ", "+1", "-1", "0x1", "1.0", "1e3", "a",
+		"1a", "18446744073709551616", "99999999999999999999999", NULL};
 	uint64_t v = 7;
 	for (int i = 0; bad[i] != NULL; i++)
 		cr_assert_eq(vk_parse_u64(bad[i], 0, UINT64_MAX, &v), VK_INVALID, "%s", bad[i]);
@@ -55,10 +55,11 @@ Test(str, sizes)
 	static const struct {
 		const char *text;
 		uint64_t v;
-	} good[] = {{"0", 0}, {"100", 100}, {"100B", 100}, {"64KiB", 65536}, {"64k", 65536}, {"64KB", 65536},
-		{"512M", 512ull << 20}, {"2G", 2ull << 30}, {"2GiB", 2ull << 30}, {"16T", 16ull << 40}};
-	static const char *const bad[] = {"", "G", "1.5G", "-1", "1X", "1GG", "1iB", "1 G", "16777216T",
-		"99999999999999999999", NULL};
+	} good[] = {{"0", 0}, {"100", 100}, {"100B", 100}, {"64KiB", 65536}, {"64k", 65536},
+		{"64KB", 65536}, {"512M", 512ull << 20}, {"2G", 2ull << 30}, {"2GiB", 2ull << 30},
+		{"16T", 16ull << 40}};
+	static const char *const bad[] = {"", "G", "1.5G", "-1", "1X", "1GG", "1iB", "1 G",
+		"16777216T", "99999999999999999999", NULL};
 	uint64_t v;
 	for (size_t i = 0; i < VK_COUNT(good); i++) {
 		cr_assert_eq(vk_parse_size(good[i].text, &v), 0, "%s", good[i].text);
@@ -148,8 +149,8 @@ Test(str, shell_words_refused_leave_nothing)
 
 Test(str, quoting_survives_splitting)
 {
-	static const char *const words[] = {"", "plain", "a b", "it's", "\"", "\\", "$x", "a\nb", "'''", "-x=1",
-		"\xc3\xa9", "*?[", NULL};
+	static const char *const words[] = {"", "plain", "a b", "it's", "\"", "\\", "$x", "a\nb",
+		"'''", "-x=1", "\xc3\xa9", "*?[", NULL};
 	vk_autobuf line = VK_BUF_INIT(4096);
 	vk_autostrv v = {0};
 	for (int i = 0; words[i] != NULL; i++) {
@@ -168,13 +169,15 @@ Test(str, glob)
 	static const struct {
 		const char *pattern, *s;
 		bool is;
-	} rows[] = {{"*", "", true}, {"*", "abc", true}, {"", "", true}, {"", "a", false}, {"a?c", "abc", true},
-		{"a?c", "ac", false}, {"a*c", "abbbc", true}, {"a*c", "abbb", false}, {"*ab*cd*", "xxabyycdzz", true},
-		{"*ab*cd*", "xxcdyyab", false}, {"**a", "bba", true}, {"[a]", "a", false}, {"[a]", "[a]", true},
-		{"?*", "", false}, {"a*", "b", false}, {"*aab", "aaaab", true}};
+	} rows[] = {{"*", "", true}, {"*", "abc", true}, {"", "", true}, {"", "a", false},
+		{"a?c", "abc", true}, {"a?c", "ac", false}, {"a*c", "abbbc", true},
+		{"a*c", "abbb", false}, {"*ab*cd*", "xxabyycdzz", true},
+		{"*ab*cd*", "xxcdyyab", false}, {"**a", "bba", true}, {"[a]", "a", false},
+		{"[a]", "[a]", true}, {"?*", "", false}, {"a*", "b", false},
+		{"*aab", "aaaab", true}};
 	for (size_t i = 0; i < VK_COUNT(rows); i++)
-		cr_assert_eq(vk_glob(rows[i].pattern, rows[i].s), rows[i].is, "%s %s", rows[i].pattern,
-			rows[i].s);
+		cr_assert_eq(vk_glob(rows[i].pattern, rows[i].s), rows[i].is, "%s %s",
+			rows[i].pattern, rows[i].s);
 }
 
 Test(str, glob_has_no_bad_case)
@@ -220,15 +223,18 @@ Test(str, printable)
 {
 	printable_is("a\tb\n\x1b[0m\x7f", 9, 64, "a\tb??[0m?");
 	printable_is("a\0b", 3, 64, "a?b");
-	printable_is("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9, 64, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
-	printable_is("\xc0\xaf", 2, 64, "??");             /* overlong */
-	printable_is("\xe0\x80\xaf", 3, 64, "???");        /* overlong */
-	printable_is("\xed\xa0\x80", 3, 64, "???");        /* surrogate */
-	printable_is("\xf4\x90\x80\x80", 4, 64, "????");   /* above the last */
-	printable_is("\xc3", 1, 64, "?");                  /* cut */
-	printable_is("\xc2\x9b", 2, 64, "??");             /* C1 control */
-	printable_is("\xe2\x80\xae" "x", 4, 64, "???x");   /* right-to-left override */
-	printable_is("ab\xc3\xa9", 4, 4, "ab");            /* no half character at the end */
+	printable_is("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9, 64,
+		"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+	printable_is("\xc0\xaf", 2, 64, "??");           /* overlong */
+	printable_is("\xe0\x80\xaf", 3, 64, "???");      /* overlong */
+	printable_is("\xed\xa0\x80", 3, 64, "???");      /* surrogate */
+	printable_is("\xf4\x90\x80\x80", 4, 64, "????"); /* above the last */
+	printable_is("\xc3", 1, 64, "?");                /* cut */
+	printable_is("\xc2\x9b", 2, 64, "??");           /* C1 control */
+	printable_is("\xe2\x80\xae"
+		     "x",
+		4, 64, "???x");                 /* right-to-left override */
+	printable_is("ab\xc3\xa9", 4, 4, "ab"); /* no half character at the end */
 	printable_is("abcdef", 6, 4, "abc");
 	printable_is("abc", 3, 1, "");
 }
@@ -240,10 +246,12 @@ Test(str, times)
 		int64_t ms;
 	} rows[] = {{"1970-01-01T00:00:00Z", 0}, {"2026-11-21T04:05:06Z", 1795233906000},
 		{"2024-02-29T23:59:59Z", 1709251199000}, {"1969-12-31T23:59:59Z", -1000},
-		{"9999-12-31T23:59:59Z", 253402300799000}, {"0001-01-01T00:00:00Z", -62135596800000}};
-	static const char *const bad[] = {"", "2026", "2026-13-01", "2026-02-30", "2026-02-29", "2026-1-1",
-		"2026-01-01T24:00:00Z", "2026-01-01T00:00:60Z", "2026-01-01T00:00:00", "2026-01-01 00:00:00Z",
-		"2026-01-01T00:00:00Zx", "20260101", "2026-00-10", "2026-01-00", NULL};
+		{"9999-12-31T23:59:59Z", 253402300799000},
+		{"0001-01-01T00:00:00Z", -62135596800000}};
+	static const char *const bad[] = {"", "2026", "2026-13-01", "2026-02-30", "2026-02-29",
+		"2026-1-1", "2026-01-01T24:00:00Z", "2026-01-01T00:00:60Z", "2026-01-01T00:00:00",
+		"2026-01-01 00:00:00Z", "2026-01-01T00:00:00Zx", "20260101", "2026-00-10",
+		"2026-01-00", NULL};
 	char buf[32];
 	int64_t v;
 	for (size_t i = 0; i < VK_COUNT(rows); i++) {

@@ -35,7 +35,8 @@ static void refused(const char *text, const char *place, const char *what)
 
 Test(yaml, tree_with_places)
 {
-	autoyaml y = parsed("viking:\n  name: ragnar\ndeploy:\n  web:\n    expose: [80, \"81\"]\n    run: |\n      a\n      b\n");
+	autoyaml y = parsed("viking:\n  name: ragnar\ndeploy:\n  web:\n    expose: [80, \"81\"]\n  "
+			    "  run: |\n      a\n      b\n");
 	cr_assert_eq(y->type, VK_YAML_MAP);
 	cr_assert_eq(y->n, 2);
 	cr_assert_str_eq(y->keys[1].name, "deploy");
@@ -63,7 +64,8 @@ Test(yaml, tree_with_places)
 
 Test(yaml, empty_documents_are_empty_maps)
 {
-	static const char *const texts[] = {"", "\n", "# only a comment\n", "---\n", "---\n...\n", NULL};
+	static const char *const texts[] = {
+		"", "\n", "# only a comment\n", "---\n", "---\n...\n", NULL};
 	for (int i = 0; texts[i] != NULL; i++) {
 		autoyaml y = parsed(texts[i]);
 		cr_assert_eq(y->type, VK_YAML_MAP);
@@ -113,7 +115,9 @@ Test(yaml, what_is_refused_and_where)
 	refused("a: 'x\n", "f.yml:2:1: ", "");
 	refused("ok: 1\nbad: \xff\n", "f.yml:2:6: ", "UTF-8");
 	refused_n("a: \0b", 5, "f.yml:1:4: ", "UTF-8");
-	refused_n("\xff\xfe" "a\0:\0 \0b\0", 10, "f.yml:1:", "UTF-8");
+	refused_n("\xff\xfe"
+		  "a\0:\0 \0b\0",
+		10, "f.yml:1:", "UTF-8");
 }
 
 static char *nested(int depth, char c)
@@ -162,8 +166,8 @@ static void bomb(const char *unit, const char *start)
 
 Test(yaml, bombs)
 {
-	static const char *const units[] = {"[", "{", "- ", "a@: &a@ x\n", "k@: 1\n", "? ", "\"", "|\n ", "{a: ",
-		"[],", "!", "&a", "*a ", "%", "a: ", ",", "-\n", "\n", "#", NULL};
+	static const char *const units[] = {"[", "{", "- ", "a@: &a@ x\n", "k@: 1\n", "? ", "\"",
+		"|\n ", "{a: ", "[],", "!", "&a", "*a ", "%", "a: ", ",", "-\n", "\n", "#", NULL};
 	for (int i = 0; units[i] != NULL; i++)
 		bomb(units[i], "");
 	bomb("@,", "[");
