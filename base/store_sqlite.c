@@ -24,8 +24,8 @@ static const char *const sql[STATEMENTS] = {
 	[GET] = ROW "WHERE key = ?1",
 	[PREFIX] = ROW "WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key",
 	[BY_LEASE] = ROW "WHERE lease = ?1 AND lease <> 0 ORDER BY key",
-	[PUT] = "INSERT INTO kv(key, value, create_rev, mod_rev, lease) VALUES (?1, ?2, ?3, ?4, ?5) "
-	        "ON CONFLICT(key) DO UPDATE SET value = ?2, create_rev = ?3, mod_rev = ?4, lease = ?5",
+	[PUT] = ("INSERT INTO kv(key, value, create_rev, mod_rev, lease) VALUES (?1, ?2, ?3, ?4, ?5) "
+	         "ON CONFLICT(key) DO UPDATE SET value = ?2, create_rev = ?3, mod_rev = ?4, lease = ?5"),
 	[DEL] = "DELETE FROM kv WHERE key = ?1",
 	[SAVE_REV] = "UPDATE meta SET rev = ?1",
 	[LEASE_PUT] = "INSERT OR REPLACE INTO lease(id, ttl_ms) VALUES (?1, ?2)",
