@@ -2,6 +2,7 @@
 include(CheckCCompilerFlag)
 include(CheckLinkerFlag)
 
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g") # no NDEBUG: asserts stay in what runs
 set(CMAKE_C_STANDARD 17)
 set(CMAKE_C_EXTENSIONS ON)
 set(CMAKE_C_STANDARD_REQUIRED ON)
