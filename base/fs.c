@@ -38,9 +38,10 @@ int vk_fs_read(const char *path, struct vk_buf *b, struct vk_err *err)
 	vk_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return vk_err_errno(err, errno, "%s", path);
-	if (vk_fs_read_fd(fd, b, err) != 0)
-		return vk_err_wrap(err, "%s", path);
-	return 0;
+	int rc = vk_fs_read_fd(fd, b, err);
+	if (rc != 0)
+		vk_err_wrap(err, "%s", path);
+	return rc;
 }
 
 int vk_write_all(int fd, const void *p, size_t n, struct vk_err *err)
@@ -91,8 +92,10 @@ static int write_new(const char *path, const void *data, size_t n, mode_t mode, 
 	if (fchmod(fd, mode) != 0) /* the umask is not the caller's wish */
 		return vk_err_errno(err, errno, "%s", path);
 	int rc = vk_write_all(fd, data, n, err);
-	if (rc != 0)
-		return vk_err_wrap(err, "%s", path);
+	if (rc != 0) {
+		vk_err_wrap(err, "%s", path);
+		return rc;
+	}
 	if (fsync(fd) != 0)
 		return vk_err_errno(err, errno, "sync %s", path);
 	return 0;

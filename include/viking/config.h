@@ -92,7 +92,7 @@ void vk_config_print(const struct vk_config *c, bool explain, FILE *out);
  * (up to the first word without '-', so that words of a command to be run are left alone), then loads. Not
  * given there: VIKING_CONFIG_FILE and VIKING_ROOT. For every main(). */
 int vk_config_from_argv(int *argc, char **argv, struct vk_config **ret, struct vk_err *err);
-/* Helpers for the fixed layout (docs/layout.md); the caller frees. fmt is relative to the directory. */
+/* Helpers for the fixed layout (docs/protocol.md 2); the caller frees. fmt is relative to the directory. */
 char *vk_state_path(const struct vk_config *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 char *vk_run_path(const struct vk_config *c, const char *fmt, ...)

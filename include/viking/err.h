@@ -43,7 +43,8 @@ int vk_err_setv(struct vk_err *err, int code, const char *fmt, va_list ap)
  * EPERM -> VK_DENIED, ENOSPC and EDQUOT -> VK_LIMIT, ECONNREFUSED -> VK_UNAVAILABLE, else VK_INTERNAL). */
 int vk_err_errno(struct vk_err *err, int errnum, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Puts "<formatted>: " before the message; keeps code and hint. */
+/* Puts "<formatted>: " before the message; keeps code and hint. (Without an err the code is not known:
+ * VK_INTERNAL. Who may be given NULL returns its own code.) */
 int vk_err_wrap(struct vk_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Sets what to type next; keeps code and message. */
 int vk_err_hint(struct vk_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

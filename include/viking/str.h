@@ -25,12 +25,13 @@ void vk_format_duration_ms(int64_t ms, char buf[static 24]); /* "0.3 s", "2 min 
 int vk_shell_split(const char *s, struct vk_strv *ret, struct vk_err *err);
 /* Quotes one word so that vk_shell_split gives it back. Caller frees. */
 char *vk_shell_quote(const char *s);
-/* '*' any run, '?' one character; everything else literal. Linear time. */
+/* '*' any run, '?' one character; everything else literal. At most |pattern| x |s| steps. */
 bool vk_glob(const char *pattern, const char *s);
 /* The nearest of `words` (NULL-terminated) within edit distance 2 (and less than the word's length),
  * or NULL. For "did you mean". */
 const char *vk_suggest(const char *word, const char *const *words);
-/* Copies with control bytes and non-UTF-8 replaced by '?' (tab stays); at most max bytes. */
+/* Copies with control bytes and non-UTF-8 replaced by '?' (tab stays); at most max bytes, the
+ * final NUL included. */
 void vk_str_printable(const char *s, size_t n, char *out, size_t max);
 int64_t vk_now_ms(void);                                   /* CLOCK_REALTIME */
 int64_t vk_mono_ms(void);                                  /* CLOCK_BOOTTIME */

@@ -110,6 +110,8 @@ Test(err, http_status_goes_both_ways_but_for_the_shared_one)
 	cr_assert_eq(vk_err_from_http(204), 0);
 	cr_assert_eq(vk_err_from_http(401), VK_DENIED);
 	cr_assert_eq(vk_err_from_http(405), VK_INVALID);
+	cr_assert_eq(vk_err_from_http(408), VK_TIMEOUT);
+	cr_assert_eq(vk_err_from_http(429), VK_LIMIT);
 	cr_assert_eq(vk_err_from_http(502), VK_UNAVAILABLE);
 	cr_assert_eq(vk_err_from_http(505), VK_INTERNAL);
 	cr_assert_eq(vk_err_from_http(301), VK_INTERNAL);

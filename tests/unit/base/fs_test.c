@@ -68,6 +68,7 @@ Test(fs, read_appends_up_to_the_limit)
 	cr_assert_eq(vk_fs_read(path, &b, &e), 0);
 	cr_assert_str_eq(vk_buf_str(&b), "1234512345");
 	cr_assert_eq(vk_fs_read(path, &b, &e), VK_LIMIT);
+	cr_assert_eq(vk_fs_read(path, &b, NULL), VK_LIMIT);
 	cr_assert_not_null(strstr(e.msg, path));
 }
 
@@ -123,6 +124,16 @@ Test(fs, a_failed_write_keeps_the_old_file)
 	cr_assert_eq(vk_fs_mkdir_p(sub, 0755, &e), 0);
 	cr_assert_lt(vk_fs_write_atomic(sub, "x", 1, 0644, &e), 0); /* a directory is in the way */
 	cr_assert_eq(entries(dir), 2);
+}
+
+Test(fs, write_atomic_with_a_relative_path)
+{
+	autotmp dir = tmpdir_new();
+	struct vk_err e = {0};
+	cr_assert_eq(chdir(dir), 0);
+	cr_assert_eq(vk_fs_write_atomic("f", "x", 1, 0600, &e), 0, "%s", e.msg);
+	cr_assert(holds("f", "x"));
+	cr_assert_eq(chdir("/"), 0);
 }
 
 Test(fs, write_atomic_to_a_full_disk)
