@@ -17,13 +17,14 @@ struct fixture {
 	char path[96];
 };
 
-void fixture_init(struct fixture *f, void (*open)(struct fixture *f));
+/* where: the directory for its temporary one. */
+void fixture_init(struct fixture *f, const char *where, void (*open)(struct fixture *f));
 void fixture_release(struct fixture *f);
 void fixture_close(struct fixture *f);  /* closes the store only */
 void fixture_settle(struct fixture *f); /* turns the loop until nothing is left to do */
 
 /* Blocking forms; codes are those of the completion. */
-struct got { int code; char value[256]; size_t n, len; uint64_t rev, create_rev, mod_rev; char keys[512]; };
+struct got { int code; char value[256]; /* the beginning */ size_t n, len; uint64_t rev, create_rev, mod_rev; char keys[512]; };
 struct got store_get(struct fixture *f, const char *key);
 struct got store_range(struct fixture *f, const char *prefix); /* keys joined by blanks */
 struct done { int code; bool committed; uint64_t rev; char msg[256]; };

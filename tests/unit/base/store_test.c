@@ -30,9 +30,9 @@ static void open_shuffled(struct fixture *f)
 	cr_assert_eq(vk_store_memory_open(f->loop, &faults, &f->store, NULL), 0);
 }
 
-static void setup_sqlite(void) { fixture_init(&fx, open_sqlite); }
-static void setup_memory(void) { fixture_init(&fx, open_memory); }
-static void setup_shuffled(void) { fixture_init(&fx, open_shuffled); }
+static void setup_sqlite(void) { fixture_init(&fx, "/tmp", open_sqlite); }
+static void setup_memory(void) { fixture_init(&fx, "/tmp", open_memory); }
+static void setup_shuffled(void) { fixture_init(&fx, "/tmp", open_shuffled); }
 static void teardown(void) { fixture_release(&fx); }
 
 TestSuite(store_sqlite, .init = setup_sqlite, .fini = teardown, .timeout = 60);
