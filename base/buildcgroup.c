@@ -234,15 +234,30 @@ static uint64_t named_number(const char *text, const char *name)
 	return 0;
 }
 
+static uint64_t read_number(const char *dir, const char *name)
+{
+	char text[4096];
+	uint64_t v;
+	return read_text(dir, name, text) == 0 && vk_parse_u64(text, 0, UINT64_MAX, &v) == 0 ? v : 0;
+}
+
+/* v1 counts kills in the killed step's own group, which is gone by then, and newer kernels do not count
+ * refusals (failcnt) of a parent. Left are: the class has been at its limit, and somebody was killed. */
+static uint64_t v1_memory_hits(const char *dir)
+{
+	vk_autobuf vmstat = VK_BUF_INIT(256u << 10);
+	uint64_t limit = read_number(dir, "memory.limit_in_bytes");
+	if (limit == 0 || read_number(dir, "memory.max_usage_in_bytes") < limit)
+		return 0;
+	return vk_fs_read("/proc/vmstat", &vmstat, NULL) == 0 ? 1 + named_number(vk_buf_str(&vmstat), "oom_kill") : 1;
+}
+
 uint64_t vk_build_cgroup_memory_hits(const char *sysfs_root)
 {
 	char text[4096];
-	uint64_t v = 0;
 	vk_autofree char *v2 = vk_asprintf("%s/" CLASS, sysfs_root);
 	if (read_text(v2, "memory.events", text) == 0)
 		return named_number(text, "oom_kill");
 	vk_autofree char *v1 = vk_asprintf("%s/memory/" CLASS, sysfs_root);
-	if (read_text(v1, "memory.failcnt", text) == 0 && vk_parse_u64(text, 0, UINT64_MAX, &v) == 0)
-		return v;
-	return 0;
+	return v1_memory_hits(v1);
 }

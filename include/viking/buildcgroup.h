@@ -43,8 +43,9 @@ int vk_build_cgroup_apply(const char *sysfs_root, const struct vk_build_cgroup_l
                           struct vk_build_cgroup_report *ret, struct vk_err *err);
 /* Which limits stand now on the class (any value but "no limit"). */
 int vk_build_cgroup_check(const char *sysfs_root, struct vk_build_cgroup_report *ret, struct vk_err *err);
-/* How often builds ran into the memory limit since boot: kills on v2, refused charges on v1. A rise during
- * a build together with a killed step means out of memory. 0 when not known. */
+/* A number that rises when a build step is killed for want of memory: a rise during a build whose step was
+ * killed means out of memory. v2 counts kills in the class; v1 all kills on the host, once the class has been at
+ * its limit. 0 when not known. */
 uint64_t vk_build_cgroup_memory_hits(const char *sysfs_root);
 
 #endif
