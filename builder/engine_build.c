@@ -12,6 +12,7 @@
 #include "relay.h"
 
 #define QUERY_MAX (512u << 10) /* build arguments travel in it */
+#define LABELS 5
 
 static void add(struct vk_buf *query, const char *name, const char *value)
 {
@@ -93,6 +94,8 @@ static int run_once(struct job *j, struct engine_build *b, struct progress *p, s
 	int64_t bytes = vk_json_int(b->source.header, "tar", 0);
 	uint64_t hits = vk_build_cgroup_memory_hits(VK_CGROUP_ROOT);
 	struct relay relay;
+	/* it adds them to the last stage; a target before that one loses them, so nothing relies on them there */
+	p->own_steps = b->classic && vk_json_str(j->recipe, "target", "")[0] == '\0' ? LABELS : 0;
 	int code = relay_start(self, b->source.fd, bytes > 0 ? (uint64_t)bytes : 0, &relay, err);
 	if (code != 0)
 		return code;

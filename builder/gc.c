@@ -28,6 +28,18 @@ bool gc_kept(const json_t *keep, const char *ref)
 	return false;
 }
 
+bool gc_image_ours(const json_t *image, const char *server, const char *root_label)
+{
+	vk_autostrv names = {0};
+	size_t n = strlen(server);
+	gc_image_names(image, &names);
+	for (size_t i = 0; i < names.n; i++) {
+		if (strncmp(names.v[i], server, n) == 0 && names.v[i][n] == '/')
+			return true;
+	}
+	return vk_streq(vk_json_str(json_object_get(image, "Labels"), "viking.root", NULL), root_label);
+}
+
 bool gc_image_unused(const json_t *image, const json_t *keep, const struct vk_strv *used)
 {
 	const json_t *digests = json_object_get(image, "RepoDigests");

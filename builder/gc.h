@@ -14,7 +14,9 @@
 
 /* Image ids ("sha256:..") that containers use, from the engine's GET /containers/json?all=1. */
 void gc_used_images(const json_t *containers, struct vk_strv *ret);
-/* May this entry of GET /images/json go? */
+/* Is this entry of GET /images/json of this installation: named into its registry, or labelled by it? */
+bool gc_image_ours(const json_t *image, const char *server, const char *root_label);
+/* May it go? */
 bool gc_image_unused(const json_t *image, const json_t *keep, const struct vk_strv *used);
 /* All names under which the engine knows it (tags, then digests), without the engine's "<none>". */
 void gc_image_names(const json_t *image, struct vk_strv *ret);

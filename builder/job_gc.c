@@ -65,19 +65,17 @@ static int drop_images(struct gc *g, struct vk_err *err)
 {
 	struct job *j = g->job;
 	vk_autojson *containers = NULL, *images = NULL;
-	vk_autojson *filter = json_pack("{s:[o]}", "label", json_sprintf("viking.root=%s", j->root_label));
-	vk_autofree char *text = vk_json_text(filter);
-	vk_autofree char *escaped = vk_engine_escape(text);
-	vk_autofree char *path = vk_asprintf("/images/json?filters=%s", escaped);
 	vk_autostrv used = {0};
 	int code = vk_engine_call(j->engine, "GET", "/containers/json?all=1", NULL, ENGINE_MS, &containers, err);
 	if (code == 0)
-		code = vk_engine_call(j->engine, "GET", path, NULL, ENGINE_MS, &images, err);
+		code = vk_engine_call(j->engine, "GET", "/images/json", NULL, ENGINE_MS, &images, err);
 	if (code != 0)
 		return code;
 	gc_used_images(containers, &used);
 	for (size_t i = 0; i < json_array_size(images) && code == 0; i++) {
 		const json_t *image = json_array_get(images, i);
+		if (!gc_image_ours(image, j->registry.server, j->root_label))
+			continue;
 		if (gc_image_unused(image, j->keep, &used))
 			code = drop_image(g, image, err);
 		else

@@ -190,8 +190,11 @@ static bool classic_step(struct progress *p, const char *line)
 	if (n != p->classic_step + 1) /* output that looks like a step */
 		return false;
 	p->classic_step = n;
+	if (total > p->own_steps && n > total - p->own_steps)
+		return true; /* our labels: nobody wrote them */
 	copy_span(p->classic_text, sizeof(p->classic_text), s + 3, strlen(s + 3));
-	buildlog_linef(p->log, "Step %u/%u: %s", n, total, p->classic_text);
+	buildlog_linef(p->log, "Step %u/%u: %s", n, total > p->own_steps ? total - p->own_steps : total,
+	               p->classic_text);
 	return true;
 }
 

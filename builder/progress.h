@@ -37,6 +37,7 @@ struct progress {
 	int64_t shown;  /* index of the step named last, -1 */
 	struct linefold classic;
 	unsigned classic_step; /* the step the classic builder is at */
+	unsigned own_steps;    /* set by the caller: how many LABELs the classic builder adds for us at the end */
 	char classic_text[201];
 	char image[80]; /* "sha256:..." when built */
 	char *error;    /* the engine's last word on a failed build, or NULL */

@@ -72,7 +72,7 @@ int relay_start(const char *self, int in, uint64_t bytes, struct relay *ret, str
 	const char *const argv[] = {"viking-job", "--relay", count, NULL};
 	struct vk_proc proc;
 	int code = vk_proc_start(&(struct vk_proc_opts){.path = self, .argv = argv, .in = in, .out = write_end,
-	                         .err = VK_FD_INHERIT, .die_with_parent = true}, &proc, err);
+	                         .env = (const char *const *)environ, .err = VK_FD_INHERIT, .die_with_parent = true}, &proc, err);
 	if (code != 0)
 		return code;
 	*ret = (struct relay){.pid = proc.pid, .out = VK_TAKE_FD(read_end)};

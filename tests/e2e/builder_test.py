@@ -311,6 +311,7 @@ class Bench:
         self.builder = subprocess.Popen([BIN + "/viking-builder", "--config", self.root + "/etc/viking/viking.conf",
                                          "--root", self.root], stderr=self.log, env=env, pass_fds=[told])
         os.close(told)
+        self.log.close()
         with os.fdopen(ready) as f:
             self.ready = f.read()
 
@@ -328,7 +329,6 @@ class Bench:
             for name in (image["RepoTags"] or []) + (image["RepoDigests"] or []):
                 if name.startswith(prefix):
                     lib.engine("DELETE", f"/images/{name}?force=1")
-        self.log.close()
         with open(self.root + "/builder.log") as f:
             text = f.read()
         shutil.rmtree(self.root)
@@ -581,6 +581,7 @@ class Classic(Case):
         out = self.s.out(job["id"])
         self.assertIn("       Step 4/5: RUN echo out", out)
         self.assertIn("       out", out)
+        self.assertFalse(any("viking." in line for line in out), out)
         done = self.fails(self.b.job({}, f"FROM {BASE}\nENV A=1\nRUN exit 6\n"))
         self.assertEqual(done["message"], "build failed at Dockerfile:3: RUN exit 6: exit code 6")
         done = self.fails(self.b.job({}, f"FROM {BASE}\nRUNN\n"))
@@ -596,6 +597,7 @@ class Classic(Case):
         job = self.b.job({}, f"FROM {BASE}\nRUN echo up; sleep 4711\n", no_cache=True)
         self.s.want(job)
         self.s.wait_line(job["id"], "up")
+        lib.wait_for("step runs", lambda: sleeping("4711"), 5)
         self.s.want()
         lib.wait_for("sleep gone", lambda: not sleeping("4711"), 3)
 
@@ -619,7 +621,7 @@ class Queue(Case):
         job = self.b.job({}, f"FROM {BASE}\nRUN echo up; sleep 4712\n", no_cache=True)
         self.s.want(job)
         self.s.wait_line(job["id"], "up")
-        self.assertTrue(sleeping("4712"))
+        lib.wait_for("step runs", lambda: sleeping("4712"), 5)
         start = time.monotonic()
         self.s.want()
         lib.wait_for("job gone", lambda: not self.b.jobs_running(), 1)
@@ -849,9 +851,10 @@ int main(int argc, char **argv)
 """)
         flags = []
         with contextlib.suppress(OSError):
-            for line in open(BUILD + "/CMakeCache.txt"):
-                if line.startswith("VIKING_SANITIZE:") and line.strip().split("=", 1)[1]:
-                    flags = ["-fsanitize=" + line.strip().split("=", 1)[1]]
+            with open(BUILD + "/CMakeCache.txt") as f:
+                for line in f:
+                    if line.startswith("VIKING_SANITIZE:") and line.strip().split("=", 1)[1]:
+                        flags = ["-fsanitize=" + line.strip().split("=", 1)[1]]
         subprocess.run(["cc", "-D_GNU_SOURCE", "-I", SOURCE + "/include", *flags, "-o", d + "/apply", d + "/apply.c",
                         BUILD + "/base/libviking_base.a"], check=True)
         p = subprocess.run([d + "/apply", str(memory), str(weight), str(pids)], capture_output=True, text=True)

@@ -302,6 +302,20 @@ Test(progress, output_that_looks_like_a_step_is_output)
 	replay_release(&r);
 }
 
+Test(progress, the_classic_builders_own_labels_are_not_shown)
+{
+	struct replay r;
+	vk_buf_init(&r.out, 1 << 16);
+	buildlog_init(&r.log, collect, &r.out);
+	progress_init(&r.p, &r.log);
+	r.p.own_steps = 2;
+	vk_autojson *a = json_pack("{s:s}", "stream", "Step 1/3 : FROM x\nStep 2/3 : LABEL viking.a=1\n ---> Running in "
+	                           "0123456789ab\nStep 3/3 : LABEL viking.b=2\n");
+	progress_line(&r.p, a, NULL);
+	cr_assert_str_eq(vk_buf_str(&r.out), "       Step 1/1: FROM x\n");
+	replay_release(&r);
+}
+
 Test(progress, total_output_is_capped_and_the_tail_is_kept)
 {
 	vk_autobuf out = VK_BUF_INIT(64 << 20);

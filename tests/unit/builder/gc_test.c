@@ -91,6 +91,19 @@ Test(gc, an_image_goes_only_when_nothing_names_or_runs_it)
 	cr_assert(gc_image_unused(bare, keep, &used));
 }
 
+Test(gc, whose_an_image_is)
+{
+	vk_autojson *named = image("sha256:9", "127.0.0.1:5000/t/x@sha256:aaaa");
+	vk_autojson *near = json_pack("{s:s, s:[s], s:n, s:n}", "Id", "sha256:5", "RepoTags", "127.0.0.1:50001/s/web:1",
+	                              "RepoDigests", "Labels");
+	vk_autojson *labelled = json_pack("{s:s, s:n, s:n, s:{s:s}}", "Id", "sha256:6", "RepoTags", "RepoDigests", "Labels",
+	                                  "viking.root", "r1");
+	cr_assert(gc_image_ours(named, "127.0.0.1:5000", "r1"));
+	cr_assert(!gc_image_ours(near, "127.0.0.1:5000", "r1"));
+	cr_assert(gc_image_ours(labelled, "127.0.0.1:5000", "r1"));
+	cr_assert(!gc_image_ours(labelled, "127.0.0.1:5000", "r2"));
+}
+
 Test(gc, names_of_an_image)
 {
 	vk_autojson *named = image("sha256:9", KEPT);
