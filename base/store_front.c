@@ -151,7 +151,7 @@ static int run_grant(struct front *f, struct vk_request *r, struct vk_err *err)
 
 static void no_lease(struct vk_request *r)
 {
-	vk_err_set(&r->err, VK_NOTFOUND, "no such lease");
+	vk_err_set(vk_request_err(r), VK_NOTFOUND, "no such lease");
 }
 
 static int run_keep(struct front *f, struct vk_request *r)
@@ -298,8 +298,8 @@ static void fail(struct vk_request *r, int code, const struct vk_err *why)
 {
 	r->committed = false;
 	vk_rows_release(&r->rows);
-	r->err = *why;
-	r->err.code = code;
+	*vk_request_err(r) = *why;
+	r->err->code = code;
 }
 
 static int run_requests(struct front *f, struct vk_requests *batch, struct vk_err *err)
@@ -485,7 +485,7 @@ static void front_free(struct front *f)
 		hand_back(f);
 		for (struct vk_request *r = f->queue.first; r != NULL; r = r->next) {
 			r->late = true;
-			vk_err_set(&r->err, VK_CANCELLED, "the store is being closed");
+			vk_err_set(vk_request_err(r), VK_CANCELLED, "the store is being closed");
 		}
 	}
 	vk_timer_free(f->kick);

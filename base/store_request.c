@@ -60,6 +60,7 @@ void vk_request_free(struct vk_request *r)
 	free(r->cmps);
 	free(r->ops);
 	free(r->key);
+	free(r->err);
 	vk_rows_release(&r->rows);
 	free(r);
 }
@@ -80,6 +81,13 @@ void vk_request_copy(struct vk_request *r, const struct vk_cmp *cmps, size_t nc,
 	}
 }
 
+struct vk_err *vk_request_err(struct vk_request *r)
+{
+	if (r->err == NULL)
+		r->err = vk_alloc(sizeof(*r->err));
+	return r->err;
+}
+
 static int by_key(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -94,21 +102,23 @@ bool vk_request_check(struct vk_request *r)
 	qsort(keys, r->no, sizeof(*keys), by_key);
 	for (size_t i = 0; i < r->no; i++) {
 		if (*keys[i] == '\0')
-			vk_err_set(&r->err, VK_INVALID, "a key must not be empty");
+			vk_err_set(vk_request_err(r), VK_INVALID, "a key must not be empty");
 		else if (i + 1 < r->no && strcmp(keys[i], keys[i + 1]) == 0)
-			vk_err_set(&r->err, VK_INVALID, "the key %s is changed twice in one transaction", keys[i]);
+			vk_err_set(vk_request_err(r), VK_INVALID, "the key %s is changed twice in one transaction", keys[i]);
 	}
-	return r->err.code == 0;
+	return r->err == NULL;
 }
 
 void vk_request_complete(struct vk_request *r)
 {
+	static const struct vk_err success;
+	const struct vk_err *err = r->err != NULL ? r->err : &success;
 	if (r->range_fn != NULL)
-		r->range_fn(r->arg, &r->err, r->rows.v, r->rows.n, r->rev);
+		r->range_fn(r->arg, err, r->rows.v, r->rows.n, r->rev);
 	if (r->txn_fn != NULL)
-		r->txn_fn(r->arg, &r->err, r->err.code == 0 && r->committed, r->rev);
+		r->txn_fn(r->arg, err, err->code == 0 && r->committed, r->rev);
 	if (r->lease_fn != NULL)
-		r->lease_fn(r->arg, &r->err, r->lease);
+		r->lease_fn(r->arg, err, r->lease);
 }
 
 void vk_requests_init(struct vk_requests *l)

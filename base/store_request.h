@@ -31,7 +31,7 @@ struct vk_request {
 	vk_store_lease_fn *lease_fn;
 	void *arg;
 	/* result */
-	struct vk_err err;
+	struct vk_err *err;  /* NULL = success; apart, for it is larger than all the rest */
 	bool committed;
 	uint64_t rev;
 	struct vk_rows rows;
@@ -42,6 +42,8 @@ struct vk_request *vk_request_new(enum vk_request_kind kind);
 void vk_request_free(struct vk_request *r);
 void vk_request_copy(struct vk_request *r, const struct vk_cmp *cmps, size_t nc, const struct vk_op *ops,
                      size_t no);
+/* Makes room for the error of a request that fails. */
+struct vk_err *vk_request_err(struct vk_request *r);
 /* False, with r->err set, for a transaction no back end takes (a key changed twice, an empty key). */
 bool vk_request_check(struct vk_request *r);
 void vk_request_complete(struct vk_request *r); /* calls its function */
