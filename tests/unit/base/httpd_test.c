@@ -17,7 +17,8 @@
 static struct pair pair;
 static struct vk_httpd *server;
 static struct vk_timer *later;
-static struct vk_req *held;     /* waits for `later` or for its client to go */
+static struct vk_req *held[64]; /* wait for `later`, whether their clients do or not */
+static unsigned held_count;
 static unsigned closed_count, handled;
 static bool closed_flag;
 static char path_seen[128];
@@ -26,9 +27,8 @@ static struct vk_err no_err;
 static void answer_later(void *arg)
 {
 	(void)arg;
-	struct vk_req *r = VK_TAKE(held);
-	if (r != NULL)
-		vk_req_json(r, 200, json_pack("{s:s}", "when", "later"));
+	while (held_count > 0)
+		vk_req_json(held[--held_count], 200, json_pack("{s:s}", "when", "later"));
 }
 
 static void on_closed(void *arg, struct vk_req *r)
@@ -36,7 +36,6 @@ static void on_closed(void *arg, struct vk_req *r)
 	(void)arg, (void)r;
 	closed_count++;
 	closed_flag = true;
-	held = NULL;
 }
 
 static void on_upgrade(void *arg, int fd, const void *early, size_t n)
@@ -98,13 +97,12 @@ static void route_file(struct vk_req *r)
 	vk_req_file(r, 206, "text/plain", open(path, O_RDONLY | O_CLOEXEC), 2, 5);
 }
 
-static void hold(struct vk_req *r, bool answer)
+static void hold(struct vk_req *r)
 {
-	held = r;
-	if (answer)
-		vk_timer_set(later, 30);
-	else
-		vk_req_on_closed(r, on_closed, NULL);
+	if (held_count == VK_COUNT(held))
+		answer_later(NULL);
+	held[held_count++] = r;
+	vk_timer_set(later, 30);
 }
 
 static void handler(void *arg, struct vk_req *r)
@@ -117,11 +115,10 @@ static void handler(void *arg, struct vk_req *r)
 	if (vk_starts(path, "/echo")) {
 		route_echo(r);
 	} else if (vk_streq(path, "/later")) {
-		hold(r, true);
+		hold(r);
 	} else if (vk_streq(path, "/never")) {
-		hold(r, false);
+		vk_req_on_closed(r, on_closed, NULL);
 	} else if (vk_streq(path, "/silent")) {
-		held = r;
 		vk_req_stream(r, 200, NULL, 0, on_closed, NULL);
 	} else if (vk_streq(path, "/stream")) {
 		route_stream(r);
@@ -151,7 +148,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	vk_httpd_free(server);
+	vk_httpd_free(server); /* what is still held goes with it */
 	vk_timer_free(later);
 	pair_release(&pair);
 }
@@ -514,4 +511,62 @@ Test(httpd, listening_refuses_a_live_socket_and_replaces_a_stale_one)
 	cr_assert_eq(vk_listen_tcp("localhost", 0, 16, &fd, &err), VK_INVALID);
 	cr_assert_eq(vk_listen_tcp("127.0.0.1", 0, 16, &fd, &err), 0);
 	close(fd);
+}
+
+/* ---- many clients that do as they like ---- */
+
+static const char *const wild[] = {
+	"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+	"GET /later HTTP/1.1\r\nHost: x\r\n\r\n",
+	"GET /stream HTTP/1.1\r\nHost: x\r\n\r\nGET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+	"GET /silent HTTP/1.1\r\nHost: x\r\n\r\n",
+	"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n",
+	"GET /never HTTP/1.0\r\n\r\n",
+	"GET /file HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+	"POST /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: viking\r\n\r\nearly",
+	"POST /upgrade HTTP/1.0\r\n\r\n",
+	"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n0123456789",
+	"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n0123456789",
+	"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+	"\x16\x03\x01 not http at all\r\n\r\n",
+};
+
+#define CLIENTS 24
+
+static void one_step(int *fd, unsigned *seed)
+{
+	unsigned dice = (unsigned)rand_r(seed) % 8;
+	char piece[2048];
+	if (*fd < 0) {
+		if (vk_connect_unix(pair.socket, fd, NULL) != 0)
+			*fd = -1;
+	} else if (dice < 4) {
+		const char *text = wild[(unsigned)rand_r(seed) % VK_COUNT(wild)];
+		size_t n = strlen(text);
+		n = dice == 0 ? (unsigned)rand_r(seed) % n : n;
+		(void)!send(*fd, text, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} else if (dice < 6) {
+		(void)!recv(*fd, piece, sizeof(piece), MSG_DONTWAIT);
+	} else if (dice == 6) {
+		shutdown(*fd, SHUT_WR);
+	} else {
+		close(*fd);
+		*fd = -1;
+	}
+}
+
+Test(httpd, survives_clients_that_do_as_they_like)
+{
+	int fds[CLIENTS];
+	unsigned seed = 20261121;
+	memset(fds, -1, sizeof(fds));
+	for (int i = 0; i < 20000; i++) {
+		one_step(&fds[(unsigned)rand_r(&seed) % CLIENTS], &seed);
+		vk_loop_once(pair.loop, 0);
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	cr_assert_gt(handled, 500, "only %u requests came through", handled);
+	pair_run(&pair, client_echo);
 }
