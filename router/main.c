@@ -1,12 +1,10 @@
 /* viking-router: makes HAProxy serve the scheduler's routing table. */
 #include <signal.h>
-#include <stdio.h>
 #include <viking/config.h>
 #include <viking/log.h>
 #include <viking/loop.h>
 #include <viking/ready.h>
 #include <viking/sandbox.h>
-#include <viking/str.h>
 
 #include "router.h"
 
@@ -16,20 +14,6 @@ static void on_signal(void *arg, int signo)
 	vk_loop_stop(arg, 0);
 }
 
-/* Exec is left open for one program, `haproxy -c`; landlock holds it to that file and its libraries, and
- * passes on to it. */
-static int enter_sandbox(const struct vk_config *c, struct vk_sandbox_report *report, struct vk_err *err)
-{
-	vk_autofree char *state = vk_state_path(c, "route"), *run = vk_run_path(c, "route");
-	vk_autofree char *api = vk_run_path(c, "api.sock");
-	const char *const reads[] = { api, "/etc/ssl", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/etc/localtime", NULL };
-	const char *const writes[] = { state, run, "/dev/null", NULL };
-	const char *const execs[] = { c->haproxy_path, "/usr/lib", "/lib", "/lib64", NULL };
-	struct vk_sandbox s = { .read_paths = reads, .write_paths = writes, .exec_paths = execs,
-		.use_landlock = true, .seccomp = VK_SECCOMP_SPAWN, .mode = c->sandbox };
-	return vk_sandbox_enter(&s, report, err);
-}
-
 static int serve(const struct vk_config *c, struct vk_loop *l, struct vk_err *err)
 {
 	struct router *r = NULL;
@@ -37,7 +21,7 @@ static int serve(const struct vk_config *c, struct vk_loop *l, struct vk_err *er
 	int ready = vk_ready_fd();
 	int rc = router_new(l, c, &r, err);
 	if (rc == 0)
-		rc = enter_sandbox(c, &report, err);
+		rc = router_confine(c, &report, err);
 	if (rc == 0) {
 		char text[320];
 		vk_sandbox_describe(&report, text);

@@ -99,13 +99,14 @@ static void open_slot(struct writer *w, const char *name, unsigned slot, const s
 static void end_slot(struct writer *w, const char *name, unsigned slot, const struct slot *want,
                      const struct slot *live)
 {
-	bool moved = strcmp(want->addr, live->addr) != 0 || want->port != live->port;
-	const char *state = want->state == SLOT_DRAIN ? "drain" : "maint";
-	if (live->state == SLOT_NONE)
+	struct slot now = *live;
+	if (live->state == SLOT_NONE) {
 		command(w, "add server %s/s%u %s:%u" ADDED_SERVER, name, slot, MODEL_CLOSED_ADDR, MODEL_CLOSED_PORT);
-	if (live->state != want->state && !(live->state == SLOT_NONE && want->state == SLOT_FREE))
-		command(w, "set server %s/s%u state %s", name, slot, state);
-	if (moved)
+		slot_close(&now);
+	}
+	if (now.state != want->state)
+		command(w, "set server %s/s%u state %s", name, slot, want->state == SLOT_DRAIN ? "drain" : "maint");
+	if (strcmp(want->addr, now.addr) != 0 || want->port != now.port)
 		command(w, "set server %s/s%u addr %s port %u", name, slot, want->addr, want->port);
 }
 

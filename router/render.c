@@ -105,7 +105,7 @@ static void render_frontend(const struct render_settings *s, struct vk_buf *out)
 		"\thttp-request del-header X-Viking-Site\n"
 		"\thttp-request del-header Forwarded\n"
 		"\thttp-request del-header Proxy\n"
-		"\thttp-request deny deny_status 413 if { req.hdr_val(content-length) gt 4294967296 }\n"
+		"\thttp-request deny deny_status 413 if { req.body_size gt 4294967296 }\n"
 		"\thttp-request set-header X-Forwarded-For %%[src]\n"
 		"\thttp-request set-header X-Forwarded-Host %%[req.fhdr(host)]\n"
 		"\thttp-request set-header X-Forwarded-Port %%[dst_port]\n"

@@ -282,6 +282,18 @@ int router_new(struct vk_loop *l, const struct vk_config *c, struct router **ret
 	return 0;
 }
 
+int router_confine(const struct vk_config *c, struct vk_sandbox_report *ret, struct vk_err *err)
+{
+	vk_autofree char *state = vk_state_path(c, "route"), *run = vk_run_path(c, "route");
+	vk_autofree char *api = vk_run_path(c, "api.sock");
+	const char *const reads[] = { api, "/etc/ssl", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/etc/localtime", NULL };
+	const char *const writes[] = { state, run, "/dev/null", NULL };
+	const char *const execs[] = { c->haproxy_path, "/usr/lib", "/lib", "/lib64", NULL };
+	struct vk_sandbox s = { .read_paths = reads, .write_paths = writes, .exec_paths = execs,
+		.use_landlock = true, .seccomp = VK_SECCOMP_SPAWN, .mode = c->sandbox };
+	return vk_sandbox_enter(&s, ret, err);
+}
+
 void router_start(struct router *r)
 {
 	struct applier_opts ao = { .files = &r->files, .haproxy = r->haproxy, .admin = r->admin,

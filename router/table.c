@@ -348,23 +348,29 @@ static void lose(struct table *t, const struct claim *lost, const struct claim *
 	s->domains[lost->domain].lost = true;
 }
 
+/* Settles the claims of one domain, c[0] .. c[n - 1]. */
+static void settle_domain(struct table *t, const struct table *old, const struct claim *c, size_t n,
+                          struct faults *faults)
+{
+	const struct claim *won = c;
+	for (size_t i = 1; i < n; i++)
+		if (loser(t, old, won, &c[i]) == won)
+			won = &c[i];
+	for (size_t i = 0; i < n; i++)
+		if (&c[i] != won)
+			lose(t, &c[i], won, faults);
+}
+
 /* Marks who gives way in every clash; true if there was one. */
 static bool mark_lost(struct table *t, const struct table *old, struct faults *faults)
 {
 	size_t n;
 	bool any = false;
 	vk_autofree struct claim *c = claims_of(t, &n);
-	const struct claim *holder = c;
-	for (size_t i = 1; i < n; i++) {
-		if (strcmp(holder->key, c[i].key) != 0) {
-			holder = &c[i];
-			continue;
-		}
-		const struct claim *lost = loser(t, old, holder, &c[i]);
-		const struct claim *won = lost == holder ? &c[i] : holder;
-		lose(t, lost, won, faults);
-		holder = won;
-		any = true;
+	for (size_t i = 0, k; i < n; i = k) {
+		for (k = i + 1; k < n && strcmp(c[i].key, c[k].key) == 0; k++)
+			any = true;
+		settle_domain(t, old, &c[i], k - i, faults);
 	}
 	return any;
 }

@@ -1,34 +1,17 @@
 /* viking-web: serves the files of websites to HAProxy. */
-#include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
-#include <unistd.h>
-#include <viking/api.h>
 #include <viking/config.h>
-#include <viking/fs.h>
-#include <viking/httpd.h>
 #include <viking/log.h>
 #include <viking/loop.h>
 #include <viking/ready.h>
 #include <viking/sandbox.h>
 
-#include "serve.h"
-#include "sites.h"
 #include "web.h"
 
 static void on_signal(void *arg, int signo)
 {
 	(void)signo;
 	vk_loop_stop(arg, 0);
-}
-
-static int enter_sandbox(const struct vk_config *c, struct vk_sandbox_report *report, struct vk_err *err)
-{
-	vk_autofree char *files = vk_state_path(c, "static"), *api = vk_run_path(c, "api.sock");
-	const char *const reads[] = { files, api, NULL };
-	struct vk_sandbox s = { .read_paths = reads, .use_landlock = true, .seccomp = VK_SECCOMP_DAEMON,
-		.mode = c->sandbox };
-	return vk_sandbox_enter(&s, report, err);
 }
 
 static int serve(const struct vk_config *c, struct vk_loop *l, struct vk_err *err)
@@ -38,7 +21,7 @@ static int serve(const struct vk_config *c, struct vk_loop *l, struct vk_err *er
 	int ready = vk_ready_fd();
 	int rc = web_new(l, c, &w, err);
 	if (rc == 0)
-		rc = enter_sandbox(c, &report, err);
+		rc = web_confine(c, &report, err);
 	if (rc == 0)
 		rc = web_start(w, err);
 	if (rc == 0) {

@@ -22,10 +22,10 @@ static void text_page(struct vk_req *r, int status, const char *text)
 	vk_req_bytes(r, status, "text/plain; charset=utf-8", text, strlen(text));
 }
 
-/* The kernel itself refuses to leave `dir`, whatever links lie below it. O_NONBLOCK: a FIFO would hang. */
+/* The kernel itself refuses to leave `dir`, whatever links lie below it. */
 static int open_below(int dir, const char *rel, int flags)
 {
-	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY),
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC),
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
 	return (int)syscall(SYS_openat2, dir, rel, &how, sizeof(how));
 }
@@ -39,7 +39,7 @@ static int open_site(const struct serve *s, const struct site *site)
 /* *ret_kind: S_IFREG or S_IFDIR of what was opened. Anything else is not there for us. */
 static int open_entry(int dir, const char *rel, struct stat *st)
 {
-	int fd = open_below(dir, rel, O_RDONLY);
+	int fd = open_below(dir, rel, O_RDONLY | O_NONBLOCK | O_NOCTTY); /* a FIFO would hang */
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, st) == 0 && (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)))

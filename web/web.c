@@ -110,6 +110,15 @@ int web_new(struct vk_loop *l, const struct vk_config *c, struct web **ret, stru
 	return 0;
 }
 
+int web_confine(const struct vk_config *c, struct vk_sandbox_report *ret, struct vk_err *err)
+{
+	vk_autofree char *files = vk_state_path(c, "static"), *api = vk_run_path(c, "api.sock");
+	const char *const reads[] = { files, api, NULL };
+	struct vk_sandbox s = { .read_paths = reads, .use_landlock = true, .seccomp = VK_SECCOMP_DAEMON,
+		.mode = c->sandbox };
+	return vk_sandbox_enter(&s, ret, err);
+}
+
 int web_start(struct web *w, struct vk_err *err)
 {
 	struct vk_httpd_opts o = { .body_max = 1, .connections_max = CONNECTIONS_MAX };

@@ -171,6 +171,22 @@ class RouterTest(unittest.TestCase):
         self.assertEqual(self.s.worker(), worker)
         self.assert_same_as_file()
 
+    def test_golden_files_are_valid(self):
+        """The golden configurations, with this root's paths, by the real `haproxy -c`."""
+        self.s.start("router")
+        golden = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden/router")
+        names = [f[:-4] for f in os.listdir(golden) if f.endswith(".cfg")]
+        self.assertGreaterEqual(len(names), 3)
+        for name in names:
+            text = get(os.path.join(golden, name + ".cfg"))
+            text = text.replace("/ROUTE", self.s.state("").rstrip("/")).replace("/RUN", self.s.path("run/viking/route"))
+            text = text.replace("/SITES", self.s.path("run/viking/web"))
+            put(self.s.path("golden.cfg"), text)
+            put(self.s.state("hosts.map"), get(os.path.join(golden, name + ".hosts")))
+            put(self.s.state("suffix.map"), get(os.path.join(golden, name + ".suffix")))
+            p = subprocess.run(["/usr/sbin/haproxy", "-c", "-f", self.s.path("golden.cfg")], capture_output=True, text=True)
+            self.assertEqual((p.returncode, "WARNING" in p.stderr), (0, False), p.stderr)
+
     def test_names_stay(self):
         self.up()
         self.table(bjorn=app(["b.com"], self.server("two")), ragnar=app(["a.com"], self.server("one")))

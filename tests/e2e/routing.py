@@ -146,7 +146,7 @@ class Site:
         r, w = os.pipe()
         program = os.path.join(BUILD, name, "viking-" + name)
         p = subprocess.Popen([program, "--root", self.root], pass_fds=(w,), stdout=self.log, stderr=self.log,
-                             env=dict(os.environ, VIKING_READY_FD=str(w), VIKING_SINGLE_UID="1"))
+                             env=dict(os.environ, VIKING_READY_FD=str(w), VIKING_SINGLE_UID="1", ASAN_OPTIONS="detect_leaks=0"))
         os.close(w)
         self.procs[name] = p
         if wait:
@@ -255,18 +255,24 @@ class Site:
         for p in self.procs.values():
             if p.poll() is None:
                 p.terminate()
-        for p in self.procs.values():
+        bad = []
+        for name, p in self.procs.items():
+            was_gone = p.returncode is not None
             try:
                 p.wait(10)
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()
+            if name in ("router", "web") and p.returncode != 0 and not was_gone:
+                bad.append(f"{name} ended with {p.returncode}:\n" + self.tail())
         self.api.stop()
         self.log.close()
         if os.environ.get("VIKING_KEEP"):
             print("kept", self.root)
         else:
             shutil.rmtree(self.root, ignore_errors=True)
+        if bad:
+            raise AssertionError("\n".join(bad))
 
 
 BACKEND = r"""
