@@ -101,7 +101,8 @@ int export_parse(struct export *x, int argc, char **argv, struct vk_err *err)
 
 int export_run(struct export *x, struct vk_err *err)
 {
-	return find_mode(x->mode)->run(x, err);
+	const struct mode *m = find_mode(x->mode);
+	return m != NULL ? m->run(x, err) : usage(err, "unknown mode", "");
 }
 
 void export_release(struct export *x)

@@ -3,6 +3,15 @@
 
 #include "export.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+/* The leak check at exit starts a thread that traces this one: the filter forbids both. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+#endif
+
 int main(int argc, char **argv)
 {
 	struct export x = {0};
