@@ -69,6 +69,12 @@ static void on_out(void *arg, json_t *lines)
 	report(run->d, run->job, json_pack("{s:O}", "out", lines));
 }
 
+static void on_state(void *arg, json_t *name)
+{
+	struct run *run = arg;
+	report(run->d, run->job, json_pack("{s:O}", "state", name));
+}
+
 static void on_ended(void *arg, json_t *done)
 {
 	struct run *run = arg;
@@ -108,6 +114,7 @@ static void start(struct dispatch *d, struct queue_job *j)
 		.timeout_setting = "builds.timeout",
 		.tell_silence = j->kind == QUEUE_IMAGE,
 		.out = on_out,
+		.state = on_state,
 		.ended = on_ended,
 		.arg = run,
 	};

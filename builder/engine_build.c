@@ -8,6 +8,7 @@
 #include <viking/str.h>
 
 #include "failure.h"
+#include "image_name.h"
 #include "progress.h"
 #include "relay.h"
 
@@ -26,17 +27,30 @@ static void add_json(struct vk_buf *query, const char *name, const json_t *value
 	add(query, name, text);
 }
 
-/* The header's args are the recipe's with viking:STACK/BOAT in them resolved. */
-static const json_t *build_args(const struct job *j, const json_t *header)
+/* The recipe's arguments as the engine gets them: viking:STACK/BOAT becomes the image in the registry, as the
+ * scanner did with such names in the Dockerfile itself. */
+static json_t *build_args(const struct job *j)
 {
-	const json_t *args = json_object_get(header, "args");
-	return json_is_object(args) ? args : json_object_get(j->recipe, "args");
+	json_t *args = json_object(), *value;
+	const char *name;
+	json_object_foreach(json_object_get(j->recipe, "args"), name, value) {
+		struct boat_ref boat;
+		const char *text = json_string_value(value);
+		json_object_set(args, name, value);
+		if (text == NULL || !image_is_boat(text) || image_boat_ref(text, &boat, NULL) != 0)
+			continue;
+		vk_autofree char *key = vk_asprintf("%s/%s", boat.stack, boat.boat);
+		json_t *ref = json_object_get(j->refs, key);
+		if (json_is_string(ref))
+			json_object_set(args, name, ref);
+	}
+	return args;
 }
 
 char *engine_build_path(const struct job *j, const struct engine_build *b)
 {
 	vk_autobuf query = VK_BUF_INIT(QUERY_MAX);
-	const json_t *args = build_args(j, b->source.header);
+	vk_autojson *args = build_args(j);
 	const char *target = vk_json_str(j->recipe, "target", "");
 	vk_autojson *labels = json_pack("{s:s, s:s, s:s, s:s, s:s}", "viking.stack", j->stack, "viking.boat", j->boat,
 	                                "viking.commit", j->commit, "viking.build-key", b->key, "viking.root",
@@ -91,12 +105,11 @@ static int run_once(struct job *j, struct engine_build *b, struct progress *p, s
 {
 	vk_autofree char *self = vk_libexec_path(j->config, "viking-job");
 	vk_autofree char *path = engine_build_path(j, b);
-	int64_t bytes = vk_json_int(b->source.header, "tar", 0);
 	uint64_t hits = vk_build_cgroup_memory_hits(VK_CGROUP_ROOT);
 	struct relay relay;
 	/* it adds them to the last stage; a target before that one loses them, so nothing relies on them there */
 	p->own_steps = b->classic && vk_json_str(j->recipe, "target", "")[0] == '\0' ? LABELS : 0;
-	int code = relay_start(self, b->source.fd, bytes > 0 ? (uint64_t)bytes : 0, &relay, err);
+	int code = relay_start(self, b->source.fd, &relay, err);
 	if (code != 0)
 		return code;
 	vk_closep(&b->source.fd);

@@ -152,6 +152,11 @@ void job_emit_out(void *arg, const char *line, size_t n)
 	emit(json_pack("{s:o}", "out", vk_json_safe_string(line, n)));
 }
 
+void job_emit_state(const char *state)
+{
+	emit(json_pack("{s:s}", "state", state));
+}
+
 void job_emit_done(const struct job *j, json_t *done, const struct vk_err *err)
 {
 	if (done == NULL) {

@@ -45,8 +45,9 @@ int job_image(struct job *j, json_t *done, struct vk_err *err);
 int job_site(struct job *j, json_t *done, struct vk_err *err);
 int job_gc(struct job *j, json_t *done, struct vk_err *err);
 
-/* {"out"} and {"done"} lines on stdout; the process ends when nobody reads them. */
+/* {"out"}, {"state"} and {"done"} lines on stdout; the process ends when nobody reads them. */
 void job_emit_out(void *arg, const char *line, size_t n);
+void job_emit_state(const char *state);
 void job_emit_done(const struct job *j, json_t *done, const struct vk_err *err);
 
 #endif

@@ -167,6 +167,7 @@ static int build_and_push(struct job *j, struct source *source, struct image *m,
 	vk_format_duration_ms(vk_mono_ms() - start, took);
 	buildlog_linef(&j->log, "Built: %s in %s", size, took);
 	start = vk_mono_ms();
+	job_emit_state("pushing");
 	code = push(j, m, err);
 	if (code != 0)
 		return code;

@@ -1,6 +1,6 @@
 /*
  * viking-job: does one job for viking-builder. `viking-job --config FILE --root DIR` reads the job from
- * stdin; `viking-job --relay BYTES` copies a tar from stdin to stdout and says by its exit status whether
+ * stdin; `viking-job --relay` copies a tar from stdin to stdout and says by its exit status whether
  * it came whole.
  */
 #include <signal.h>
@@ -44,12 +44,11 @@ int main(int argc, char **argv)
 {
 	struct vk_err err = {0};
 	struct vk_config *c = NULL;
-	uint64_t bytes;
 	vk_log_init("viking-job");
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	signal(SIGPIPE, SIG_IGN);
-	if (argc == 3 && vk_streq(argv[1], "--relay") && vk_parse_u64(argv[2], 0, UINT64_MAX, &bytes) == 0)
-		return relay_tar(STDIN_FILENO, STDOUT_FILENO, bytes, &err) == 0 ? 0 : 1;
+	if (argc == 2 && vk_streq(argv[1], "--relay"))
+		return relay_tar(STDIN_FILENO, STDOUT_FILENO, &err) == 0 ? 0 : 1;
 	if (vk_config_from_argv(&argc, argv, &c, &err) != 0 || argc > 1) {
 		vk_log(VK_ERROR, "usage", "why=\"%s\"", err.msg[0] != '\0' ? err.msg : "viking-job takes no words");
 		return vk_err_exit(VK_USAGE);

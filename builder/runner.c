@@ -129,10 +129,15 @@ static int on_line(void *arg, json_t *line, struct vk_err *err)
 {
 	struct runner *r = arg;
 	json_t *text = json_object_get(line, "out"), *done = json_object_get(line, "done");
+	json_t *state = json_object_get(line, "state");
 	(void)err;
 	if (json_is_string(text)) {
 		r->quiet_since = vk_mono_ms();
 		add_line(r, text);
+	}
+	if (json_is_string(state) && r->o.state != NULL) {
+		flush_now(r); /* what was said before comes before */
+		r->o.state(r->o.arg, state);
 	}
 	if (json_is_object(done) && r->done == NULL)
 		r->done = json_incref(done);

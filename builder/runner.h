@@ -29,6 +29,7 @@ struct runner_opts {
 	const char *timeout_setting;  /* named when the deadline passes: "builds.timeout" */
 	bool tell_silence;
 	void (*out)(void *arg, json_t *lines);   /* an array of strings, borrowed */
+	void (*state)(void *arg, json_t *name);  /* a string: what the job is at now; may be NULL */
 	/* Once, the last call; the runner is freed after it. done: the {"done"} object or one made up for a job
 	 * that died or overran, borrowed; NULL when it was cancelled. */
 	void (*ended)(void *arg, json_t *done);

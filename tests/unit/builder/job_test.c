@@ -63,6 +63,7 @@ Test(job, the_request_names_everything_escaped)
 {
 	struct job j;
 	vk_autojson *doc = image_job();
+	json_object_set_new(json_object_get(json_object_get(doc, "recipe"), "args"), "B", json_string("viking:ragnar/base"));
 	cr_assert_eq(job_init(&j, doc, &config, NULL), 0);
 	struct engine_build b = {.image_name = "127.0.0.1:5000/ragnar/web:0123456789ab", .key = "k1",
 	                         .limits = {.memory = 1024}};
@@ -71,7 +72,8 @@ Test(job, the_request_names_everything_escaped)
 	cr_assert(vk_starts(path, "/build?version=2&"), "%s", path);
 	cr_assert(strstr(path, "&t=127.0.0.1%3A5000%2Fragnar%2Fweb%3A0123456789ab") != NULL, "%s", path);
 	cr_assert(strstr(path, "&dockerfile=sub%20dir%2FDockerfile") != NULL, "%s", path);
-	cr_assert(strstr(path, "buildargs=%7B%22A%22%3A%22x%26y%20z%22%7D") != NULL, "%s", path);
+	cr_assert(strstr(path, "buildargs=%7B%22A%22%3A%22x%26y%20z%22%2C%22B%22%3A%22127.0.0.1%3A5000%2F"
+	                    "ragnar%2Fbase%40sha256%3A" HEX64 "%22%7D") != NULL, "%s", path);
 	cr_assert(strstr(path, "viking.build-key") != NULL, "%s", path);
 	cr_assert(strstr(path, "memory=") == NULL && strstr(path, "nocache") == NULL && strstr(path, "target") == NULL);
 	b.classic = true;
@@ -130,21 +132,38 @@ Test(source, a_silent_or_closed_receiver)
 	cr_assert_eq(source_read_header(s[0], 1000, &header, &err), VK_UNAVAILABLE);
 }
 
-/* What the relay makes of n bytes with so many zeros at the end; announced: bytes or 0. */
-static int relayed(size_t n, size_t zeros, uint64_t announced, size_t *ret_out)
+/* A tar of entries of these sizes, all of whose data is zeros, ended by so many empty blocks. */
+static void make_tar(struct vk_buf *b, const size_t *sizes, size_t n, size_t end_blocks)
+{
+	char block[512];
+	vk_buf_init(b, 1 << 20);
+	for (size_t i = 0; i < n; i++) {
+		memset(block, 0, sizeof(block));
+		snprintf(block, sizeof(block), "file%zu", i);
+		snprintf(block + 124, 12, "%011zo", sizes[i]);
+		vk_buf_add(b, block, sizeof(block));
+		memset(block, 0, sizeof(block));
+		for (size_t k = 0; k < (sizes[i] + 511) / 512; k++)
+			vk_buf_add(b, block, sizeof(block));
+	}
+	memset(block, 0, sizeof(block));
+	for (size_t k = 0; k < end_blocks; k++)
+		vk_buf_add(b, block, sizeof(block));
+}
+
+static int relayed(const struct vk_buf *tar)
 {
 	int in[2], out[2];
-	vk_autofree char *data = vk_alloc(n);
-	memset(data, 'x', n - zeros);
+	vk_autobuf got = VK_BUF_INIT(1 << 20);
 	cr_assert_eq(pipe(in), 0);
 	cr_assert_eq(pipe(out), 0);
-	cr_assert_eq(write(in[1], data, n), (ssize_t)n);
+	cr_assert_eq(write(in[1], vk_buf_str(tar), tar->len), (ssize_t)tar->len);
 	close(in[1]);
-	int code = relay_tar(in[0], out[1], announced, NULL);
+	int code = relay_tar(in[0], out[1], NULL);
 	close(out[1]);
-	vk_autobuf got = VK_BUF_INIT(1 << 20);
 	vk_fs_read_fd(out[0], &got, NULL);
-	*ret_out = got.len;
+	cr_assert_eq(got.len, tar->len);
+	cr_assert_arr_eq(vk_buf_str(&got), vk_buf_str(tar), tar->len);
 	close(in[0]);
 	close(out[0]);
 	return code;
@@ -152,33 +171,54 @@ static int relayed(size_t n, size_t zeros, uint64_t announced, size_t *ret_out)
 
 Test(relay, knows_a_whole_tar)
 {
-	size_t n;
-	cr_assert_eq(relayed(10240, 1024, 0, &n), 0);
-	cr_assert_eq(n, 10240);
-	cr_assert_eq(relayed(10240, 1024, 10240, &n), 0);
-	cr_assert_eq(relayed(1024, 1024, 0, &n), 0); /* an empty tree */
+	static const size_t sizes[] = {0, 1, 512, 5000, 2048};
+	struct vk_buf tar;
+	make_tar(&tar, sizes, VK_COUNT(sizes), 2);
+	cr_assert_eq(relayed(&tar), 0);
+	vk_buf_release(&tar);
+	make_tar(&tar, sizes, VK_COUNT(sizes), 20); /* padded to a record */
+	cr_assert_eq(relayed(&tar), 0);
+	vk_buf_release(&tar);
+	make_tar(&tar, NULL, 0, 2); /* an empty tree */
+	cr_assert_eq(relayed(&tar), 0);
+	vk_buf_release(&tar);
 }
 
-Test(relay, knows_one_that_was_cut_off)
+Test(relay, knows_one_that_was_cut_off_anywhere)
 {
-	size_t n;
-	cr_assert_eq(relayed(10240, 512, 0, &n), VK_FAILED);
-	cr_assert_eq(relayed(9728, 1024, 10240, &n), VK_FAILED);
-	cr_assert_eq(relayed(10000, 2000, 0, &n), VK_FAILED);
-	cr_assert_eq(relayed(512, 512, 0, &n), VK_FAILED);
+	static const size_t sizes[] = {1, 5000, 4096}; /* zeros at the end are no end */
+	struct vk_buf tar;
+	make_tar(&tar, sizes, VK_COUNT(sizes), 2);
+	for (size_t n = 0; n < tar.len; n += n % 512 == 0 ? 511 : 1) {
+		struct vk_buf part = {.data = tar.data, .len = n, .cap = tar.cap, .max = tar.max};
+		cr_assert_eq(relayed(&part), VK_FAILED, "cut at %zu", n);
+	}
+	vk_buf_release(&tar);
+}
+
+Test(relay, refuses_what_is_no_tar)
+{
+	struct vk_buf tar;
+	make_tar(&tar, NULL, 0, 0);
+	for (int i = 0; i < 2048; i++)
+		vk_buf_addc(&tar, i < 1024 ? 'x' : '\0');
+	cr_assert_eq(relayed(&tar), VK_FAILED);
+	vk_buf_release(&tar);
 }
 
 Test(relay, an_engine_that_stops_reading_does_not_hide_the_rest)
 {
 	int in[2], out[2];
-	char data[4096] = "";
+	struct vk_buf tar;
+	make_tar(&tar, &(size_t){3000}, 1, 2);
 	signal(SIGPIPE, SIG_IGN);
 	cr_assert_eq(pipe(in), 0);
 	cr_assert_eq(pipe(out), 0);
 	close(out[0]);
-	cr_assert_eq(write(in[1], data, sizeof(data)), (ssize_t)sizeof(data));
+	cr_assert_eq(write(in[1], tar.data, tar.len), (ssize_t)tar.len);
 	close(in[1]);
-	cr_assert_eq(relay_tar(in[0], out[1], 4096, NULL), 0);
+	cr_assert_eq(relay_tar(in[0], out[1], NULL), 0);
+	vk_buf_release(&tar);
 }
 
 /* --- the runner, with a shell in the job's place --- */
