@@ -11,6 +11,7 @@
 #include "export.h"
 #include "export_plan.h"
 #include "export_site.h"
+#include "steps.h"
 
 #define REQUEST_MAX (1024 * 1024)
 
@@ -81,6 +82,7 @@ static int serve_tar(struct export *x, const struct request *q, struct tree_stor
 	json_object_set_new(answer, "key", json_string(p.key));
 	json_object_set_new(answer, "dockerfile", vk_json_safe_string(p.dockerfile, strlen(p.dockerfile)));
 	json_object_set(answer, "froms", p.froms);
+	json_object_set_new(answer, "steps", steps_list(vk_buf_str(&p.text), p.text.len));
 	json_object_set_new(answer, "files", json_integer((json_int_t)p.files));
 	json_object_set_new(answer, "bytes", json_integer((json_int_t)p.bytes));
 	rc = export_print_json(answer, err);
