@@ -5,6 +5,7 @@
 #include <viking/json.h>
 #include <viking/str.h>
 
+#include "dockerfile.h"
 #include "export.h"
 
 #define LFS_POINTER_MAX 1024 /* as the specification has it */
@@ -17,7 +18,6 @@ struct survey {
 	uint64_t files, bytes;
 	uint64_t pointers;   /* LFS */
 	char *pointer;       /* the first of them */
-	bool procfile;
 };
 
 static int look_for_pointer(struct survey *s, const struct tree_entry *e, uint64_t size, struct vk_err *err)
@@ -63,8 +63,6 @@ static int survey_entry(void *arg, const struct tree_entry *e, struct vk_err *er
 		return vk_err_wrap(err, "%s", e->path);
 	s->files++;
 	s->bytes += size;
-	if (strcmp(e->path, "Procfile") == 0)
-		s->procfile = true;
 	if (e->kind == TREE_LINK && size > TREE_LINK_MAX)
 		return vk_err_set(err, VK_INVALID, "%.200s: the target of a symbolic link is too long", e->path);
 	if (size > s->config->object_max)
@@ -104,20 +102,20 @@ static int find_manifest(struct export_tree_files *t, const char **ret, struct v
 	return 0;
 }
 
-static int nothing_to_deploy(struct export_tree_files *t, const struct survey *s, struct vk_err *err)
+int export_nothing(const struct manifest_files *files, struct vk_err *err)
 {
-	struct tree_entry e;
-	vk_err_set(err, VK_INVALID, "nothing here says how to deploy: looked in the root of the commit for vikingfile, "
+	vk_autobuf some = VK_BUF_INIT(DOCKERFILE_MAX);
+	vk_err_set(err, VK_INVALID, "nothing here says how to deploy: looked in the root for vikingfile, "
 		"vikingfile.yml, viking.yml, viking.yaml and Dockerfile");
-	if (tree_find(t->store, &t->root, "dockerfile", &e, NULL) == 0)
+	if (files->read(files->arg, "dockerfile", &some, NULL) == 0)
 		return vk_err_hint(err, "git mv dockerfile Dockerfile");
-	if (s->procfile)
+	if (files->read(files->arg, "Procfile", &some, NULL) == 0)
 		return vk_err_hint(err, "add a Dockerfile: this version of viking does not build from a Procfile");
 	return vk_err_hint(err, "add a Dockerfile, or a vikingfile with build: and deploy:");
 }
 
-static int read_manifest(struct export_tree_files *t, const struct survey *s, struct manifest_opts *o,
-	struct manifest **ret, struct vk_err *err)
+static int read_manifest(struct export_tree_files *t, struct manifest_opts *o, struct manifest **ret,
+	struct vk_err *err)
 {
 	int rc = find_manifest(t, &o->file, err);
 	if (rc != 0)
@@ -130,7 +128,7 @@ static int read_manifest(struct export_tree_files *t, const struct survey *s, st
 	}
 	struct tree_entry e;
 	if (tree_find(t->store, &t->root, "Dockerfile", &e, NULL) != 0)
-		return nothing_to_deploy(t, s, err);
+		return export_nothing(&files, err);
 	o->file = "Dockerfile";
 	*ret = manifest_default(o);
 	return 0;
@@ -145,7 +143,7 @@ static int check_tree(struct export *x, struct export_tree_files *t, json_t **re
 	int rc = survey(x, t, &s, err);
 	vk_autofree char *pointer = s.pointer;
 	if (rc == 0)
-		rc = read_manifest(t, &s, &o, &m, err);
+		rc = read_manifest(t, &o, &m, err);
 	if (rc == 0)
 		rc = manifest_resolve(m, &files, err);
 	if (rc == 0) {

@@ -44,6 +44,9 @@ static int load(const struct manifest_files *files, const struct manifest_opts *
 {
 	vk_autobuf text = VK_BUF_INIT(MANIFEST_MAX + 1);
 	if (strcmp(o->file, "Dockerfile") == 0) {
+		if (!files->is_dir(files->arg, "Dockerfile") &&
+			files->read(files->arg, "Dockerfile", &text, NULL) == VK_NOTFOUND)
+			return export_nothing(files, err);
 		*ret = manifest_default(o);
 		return 0;
 	}

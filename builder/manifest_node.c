@@ -400,6 +400,10 @@ static int parse_node(struct manifest *m, const struct vk_yaml *y, const char *n
 	struct vk_err *err)
 {
 	vk_autofree char *what = vk_asprintf("deploy.%s", name);
+	/* "web:" alone is a node with nothing but defaults */
+	struct vk_yaml none = {.type = VK_YAML_MAP, .line = y->line, .col = y->col};
+	if (mval_is_null(y))
+		y = &none;
 	struct mval v = {m, y, what};
 	int rc = mval_map(&v, err);
 	if (rc == 0)
