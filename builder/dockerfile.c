@@ -17,6 +17,13 @@
 #define ARCH "amd64"
 #endif
 
+/* What BuildKit sets by itself. */
+static const struct {
+	const char *name, *value;
+} platform[] = {{"TARGETPLATFORM", "linux/" ARCH}, {"TARGETOS", "linux"}, {"TARGETARCH", ARCH},
+	{"TARGETVARIANT", ""}, {"BUILDPLATFORM", "linux/" ARCH}, {"BUILDOS", "linux"}, {"BUILDARCH", ARCH},
+	{"BUILDVARIANT", ""}};
+
 /* One reading of the text. */
 struct scan {
 	const struct dockerfile_opts *o;
@@ -246,6 +253,14 @@ static int do_run(struct scan *s, const struct df_line *l, const struct df_words
 	return 0;
 }
 
+static bool is_platform(const char *name)
+{
+	for (size_t i = 0; i < VK_COUNT(platform); i++)
+		if (strcmp(platform[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 /* A build argument wins over the default, and counts only where ARG asks for it. */
 static int do_arg(struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
 {
@@ -267,8 +282,8 @@ static int do_arg(struct scan *s, const struct df_line *l, const struct df_words
 			set_var(vars, name, given);
 		else if (eq != NULL)
 			set_var(vars, name, vk_buf_str(&value));
-		else if (outer != NULL)
-			set_var(vars, name, outer);
+		else if (outer != NULL || is_platform(name))
+			set_var(vars, name, outer != NULL ? outer : "");
 		const char *now = json_string_value(json_object_get(vars, name));
 		if (global && now != NULL && strstr(now, "://") == NULL &&
 			image_host_forbidden(now, s->o->registry, err) != 0)
@@ -426,12 +441,9 @@ static int read_all(struct scan *s, struct vk_err *err)
 static int scan_once(const char *text, size_t n, const struct dockerfile_opts *o,
 	const struct df_rules *rules, bool platform_args, bool probe, struct dockerfile *d, struct vk_err *err)
 {
-	static const char *const platform[][2] = {{"TARGETPLATFORM", "linux/" ARCH}, {"TARGETOS", "linux"},
-		{"TARGETARCH", ARCH}, {"TARGETVARIANT", ""}, {"BUILDPLATFORM", "linux/" ARCH},
-		{"BUILDOS", "linux"}, {"BUILDARCH", ARCH}, {"BUILDVARIANT", ""}};
 	struct scan s = {.o = o, .probe = probe, .d = d, .globals = json_object(), .vars = json_object()};
 	for (size_t i = 0; platform_args && i < VK_COUNT(platform); i++)
-		set_var(s.globals, platform[i][0], platform[i][1]);
+		set_var(s.globals, platform[i].name, platform[i].value);
 	df_reader_init(&s.reader, rules, text, n);
 	int rc = read_all(&s, err);
 	df_reader_release(&s.reader);

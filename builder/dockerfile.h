@@ -5,8 +5,9 @@
  * scanned in every reading, and what is forbidden in one is refused. Only the bytes of a name are replaced and every
  * line stays where it is, so that line numbers in messages stay right.
  *
- * What it cannot see: names that resolve to private addresses, HTTP redirects, and triggers in base
- * images (dockerfile_check_trigger is for those, once the image is there).
+ * What it cannot see: names that resolve to private addresses, HTTP redirects, variables that a base image
+ * sets over an ARG, and triggers in base images (dockerfile_check_trigger is for those, once the image is
+ * there). So nothing on loopback may answer without authentication.
  */
 #ifndef VIKING_DOCKERFILE_H
 #define VIKING_DOCKERFILE_H

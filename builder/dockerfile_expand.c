@@ -57,6 +57,8 @@ static int expand_modifier(struct df_expand *x, const char **p, const char *valu
 	if (value == NULL && x->unknown_at == SIZE_MAX)
 		x->unknown_at = out->len; /* either side may come true */
 	char op = **p;
+	if (op == '\0')
+		return vk_err_set(err, VK_INVALID, "a ${ is not closed");
 	if (op != '-' && op != '+' && op != '?')
 		return vk_err_set(err, VK_INVALID, "the form ${...%s%c...} of a variable is not known here",
 			colon ? ":" : "", isprint((unsigned char)op) ? op : ' ');
