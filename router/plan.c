@@ -6,6 +6,7 @@
 
 /* A server that is added at run time gets no default-server settings: pools of idle connections are
  * off unless asked for. */
+#define KEY_BYTES "abcdefghijklmnopqrstuvwxyz0123456789.-"
 #define ADDED_SERVER " pool-max-conn -1 pool-purge-delay 5s"
 
 struct writer {
@@ -136,7 +137,7 @@ struct host_changes {
 	const struct routes *want, *live;
 	const char *path;
 	size_t deletes;
-	bool twice; /* a key is there twice: only a swap makes that right */
+	bool odd; /* a key is there twice, or cannot stand in a command: only a swap makes that right */
 };
 
 static void delete_host(struct writer *w, const struct host_changes *c, const char *key)
@@ -153,8 +154,10 @@ static void count_deletes(struct host_changes *c)
 		const struct route *r = routes_find(c->want, c->live->v[i].key);
 		if (r == NULL || r->backend != c->live->v[i].backend)
 			c->deletes++;
+		if (c->live->v[i].key[strspn(c->live->v[i].key, KEY_BYTES)] != '\0')
+			c->odd = true;
 		if (i > 0 && strcmp(c->live->v[i - 1].key, c->live->v[i].key) == 0)
-			c->twice = true;
+			c->odd = true;
 	}
 }
 
@@ -181,7 +184,7 @@ static void plan_new_hosts(struct writer *w, const struct host_changes *c)
 static bool swap_is_cheaper(const struct host_changes *c)
 {
 	size_t added = c->want->n > c->live->n ? c->want->n - c->live->n : 0;
-	return c->twice || c->deletes > PLAN_DELETES_MAX || added > 1000;
+	return c->odd || c->deletes > PLAN_DELETES_MAX || added > 1000;
 }
 
 void plan_make(const struct model *want, const struct model *live, const struct plan_paths *paths,

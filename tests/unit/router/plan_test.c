@@ -183,6 +183,17 @@ Test(plan, a_key_that_is_there_twice_is_a_swap)
 	model_release(&live);
 }
 
+Test(plan, a_key_that_could_be_a_command_is_a_swap)
+{
+	struct model want, live;
+	model_init(&want, 1, 2);
+	model_init(&live, 1, 2);
+	routes_add(&live.hosts, "a.com;shutdown", 1);
+	expect(&want, &live, "SWAP H\n");
+	model_release(&want);
+	model_release(&live);
+}
+
 Test(plan, swap_chunks_hold_all)
 {
 	struct routes r = {0};

@@ -1,0 +1,194 @@
+/*
+ * A random table: what it renders reads back as the model it came from, has no long line, and holds
+ * checked names only; and the plan from an empty HAProxy to it is taken by a strict stand-in. The input is
+ * JSON, or (first byte not '{') bytes from which a table is made.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <viking/json.h>
+
+#include "../unit/router/cfg_parse.h"
+#include "../unit/router/simulated.h"
+#include "assign.h"
+#include "render.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+#define TEXT_MAX (8u << 20)
+
+#define must(cond) \
+	do { \
+		if (!(cond)) \
+			__builtin_trap(); \
+	} while (0)
+
+struct input {
+	const uint8_t *p;
+	size_t n;
+};
+
+static unsigned take(struct input *in, unsigned below)
+{
+	unsigned v = in->n > 0 ? in->p[0] : 0;
+	in->p += in->n > 0;
+	in->n -= in->n > 0;
+	return v % below;
+}
+
+/* A short string of what names are made of and of what breaks out of them. */
+static json_t *text(struct input *in)
+{
+	static const char alphabet[] = "abcdefgh0123-_.*:;#\"'\\ \n\t${}%/[],<>()|&!@~=+ABC";
+	char s[64];
+	size_t len = take(in, sizeof(s));
+	for (size_t i = 0; i < len; i++)
+		s[i] = alphabet[take(in, sizeof(alphabet) - 1)];
+	return vk_json_safe_string(s, len);
+}
+
+static json_t *domain(struct input *in)
+{
+	static const char *const names[] = { "a.com", "*.a.com", "b.a.com", "*.b.a.com", "x.localhost", "localhost" };
+	unsigned pick = take(in, 9);
+	return pick < VK_COUNT(names) ? json_string(names[pick]) : text(in);
+}
+
+static json_t *address(struct input *in)
+{
+	static const char *const addrs[] = { "10.0.0.1", "10.0.0.2", "fd00::1", "0.0.0.0", "127.0.0.1" };
+	unsigned pick = take(in, 7);
+	return pick < VK_COUNT(addrs) ? json_string(addrs[pick]) : text(in);
+}
+
+static json_t *server(struct input *in)
+{
+	static const char *const states[] = { "ready", "drain", "ready", "up" };
+	json_t *s = json_object(), *id = take(in, 4) ? json_sprintf("i-%u", take(in, 50)) : text(in);
+	json_object_set_new(s, "id", id);
+	json_object_set_new(s, "addr", address(in));
+	json_object_set_new(s, "port", json_integer(take(in, 200)));
+	json_object_set_new(s, "state", json_string(states[take(in, 4)]));
+	return s;
+}
+
+static void set_text(json_t *obj, json_t *key, json_t *value)
+{
+	json_object_set_new(obj, json_string_value(key), value);
+	json_decref(key);
+}
+
+static json_t *node_name(struct input *in)
+{
+	static const char *const names[] = { "web", "worker", "help_1", "api" };
+	unsigned pick = take(in, 5);
+	return pick < VK_COUNT(names) ? json_string(names[pick]) : text(in);
+}
+
+static json_t *stack(struct input *in)
+{
+	json_t *s = json_object(), *backends = json_object(), *domains = json_object(), *sites = json_array();
+	for (unsigned i = take(in, 4); i > 0; i--) {
+		json_t *servers = json_array(), *b = json_object();
+		for (unsigned k = take(in, 6); k > 0; k--)
+			json_array_append_new(servers, server(in));
+		json_object_set_new(b, "servers", servers);
+		set_text(backends, node_name(in), b);
+	}
+	for (unsigned i = take(in, 5); i > 0; i--)
+		set_text(domains, domain(in), node_name(in));
+	for (unsigned i = take(in, 2); i > 0; i--)
+		json_array_append_new(sites, node_name(in));
+	json_object_set_new(s, "backends", backends);
+	json_object_set_new(s, "domains", domains);
+	json_object_set_new(s, "sites", sites);
+	return s;
+}
+
+static json_t *made_up(struct input *in)
+{
+	json_t *doc = json_object(), *stacks = json_object();
+	for (unsigned i = 1 + take(in, 24); i > 0 && in->n > 0; i--)
+		set_text(stacks, take(in, 8) ? json_sprintf("s-%u", take(in, 30)) : text(in), stack(in));
+	json_object_set_new(doc, "rev", json_integer(1));
+	json_object_set_new(doc, "stacks", stacks);
+	return doc;
+}
+
+static void check_maps(const struct model *m)
+{
+	for (size_t i = 0; i < m->hosts.n + m->suffixes.n; i++) {
+		const struct route *r = i < m->hosts.n ? &m->hosts.v[i] : &m->suffixes.v[i - m->hosts.n];
+		must(r->key[strspn(r->key, "abcdefghijklmnopqrstuvwxyz0123456789.-")] == '\0');
+		must(r->backend <= m->n && strlen(r->key) <= 254);
+		must((r->key[0] == '.') == (i >= m->hosts.n));
+	}
+	for (size_t i = 1; i < m->suffixes.n; i++)
+		must(strlen(m->suffixes.v[i - 1].key) >= strlen(m->suffixes.v[i].key));
+	for (size_t i = 1; i < m->hosts.n; i++)
+		must(strcmp(m->hosts.v[i - 1].key, m->hosts.v[i].key) < 0);
+}
+
+static void check_text(const struct model *m)
+{
+	vk_autobuf b = VK_BUF_INIT(TEXT_MAX);
+	struct model back = {0};
+	render_backends(m, &b);
+	must(cfg_parse(b.data, &back));
+	must(cfg_same(m, &back));
+	model_release(&back);
+}
+
+static void check_plan(const struct model *m)
+{
+	static const struct plan_paths paths = { "H", "S" };
+	struct model live;
+	struct plan p;
+	model_init(&live, m->n, 2);
+	plan_make(m, &live, &paths, &p);
+	must(sim_run(&p, m, &live));
+	plan_release(&p);
+	plan_make(m, &live, &paths, &p);
+	must(plan_empty(&p));
+	plan_release(&p);
+	model_release(&live);
+}
+
+static void check_doc(const json_t *doc, struct assign *a, struct table **current)
+{
+	struct table *t = NULL;
+	struct faults faults = {0};
+	struct model m;
+	if (table_parse(doc, &t, &faults, NULL) == 0) {
+		table_settle(t, *current, &faults);
+		table_free(*current);
+		*current = t;
+		assign_update(a, t);
+		assign_model(a, t, &m);
+		check_maps(&m);
+		check_text(&m);
+		check_plan(&m);
+		model_release(&m);
+	}
+	faults_release(&faults);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct assign a;
+	struct table *current = NULL;
+	assign_init(&a);
+	if (n > 0 && data[0] == '{') {
+		vk_autojson *doc = NULL;
+		if (vk_json_parse((const char *)data, n, &doc, NULL) == 0)
+			check_doc(doc, &a, &current);
+	} else {
+		struct input in = { data, n < 4096 ? n : 4096 };
+		for (unsigned i = 0; i < 3 && in.n > 0; i++) {
+			vk_autojson *doc = made_up(&in);
+			check_doc(doc, &a, &current);
+		}
+	}
+	table_free(current);
+	assign_release(&a);
+	return 0;
+}
