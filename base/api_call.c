@@ -13,11 +13,11 @@ struct exchange {
 	const struct vk_api_opts *o;
 	int fd;
 	int64_t timeout_ms, deadline;
-	bool per_byte;          /* the deadline moves with every byte (streams) */
+	bool per_byte; /* the deadline moves with every byte (streams) */
 	struct vk_http1 *reader;
 	int status;
 	bool raw, done;
-	struct vk_buf body;     /* of a call, or of a refusal */
+	struct vk_buf body; /* of a call, or of a refusal */
 	/* stream */
 	struct vk_jsonl lines;
 	vk_api_line_fn *fn;
@@ -63,11 +63,11 @@ static int on_end(void *arg, struct vk_err *err)
 	return x->fn != NULL && !refused(x) ? vk_jsonl_end(&x->lines, on_line, x, err) : 0;
 }
 
-static const struct vk_http1_events events = { on_head, on_body, on_end };
+static const struct vk_http1_events events = {on_head, on_body, on_end};
 
 static void exchange_init(struct exchange *x, const struct vk_api_opts *o)
 {
-	*x = (struct exchange){ .o = o, .fd = -1 };
+	*x = (struct exchange){.o = o, .fd = -1};
 	x->timeout_ms = o->timeout_ms > 0 ? o->timeout_ms : VK_API_TIMEOUT_MS;
 	x->deadline = vk_mono_ms() + x->timeout_ms;
 	x->reader = vk_http1_new(&events, x);
@@ -88,13 +88,13 @@ static int wait_for(struct exchange *x, short events_wanted, struct vk_err *err)
 {
 	for (;;) {
 		int64_t left = x->deadline - vk_mono_ms();
-		struct pollfd p = { .fd = x->fd, .events = events_wanted };
+		struct pollfd p = {.fd = x->fd, .events = events_wanted};
 		int n = left > 0 ? poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left) : 0;
 		if (n > 0)
 			return 0;
 		if (n == 0)
-			return vk_err_set(err, VK_TIMEOUT, "no answer from %s within %lld ms", x->o->socket,
-			                  (long long)x->timeout_ms);
+			return vk_err_set(err, VK_TIMEOUT, "no answer from %s within %lld ms",
+				x->o->socket, (long long)x->timeout_ms);
 		if (errno != EINTR)
 			return vk_err_errno(err, errno, "poll");
 	}
@@ -149,8 +149,10 @@ static int receive(struct exchange *x, struct vk_buf *early, struct vk_err *err)
 		rc = vk_http1_feed(x->reader, piece, (size_t)n, &used, err);
 		if (rc != 0)
 			return rc;
-		if (x->raw && early != NULL && vk_buf_add(early, piece + used, (size_t)n - used) != 0)
-			return vk_err_set(err, VK_LIMIT, "too many bytes came with the answer's head");
+		if (x->raw && early != NULL &&
+			vk_buf_add(early, piece + used, (size_t)n - used) != 0)
+			return vk_err_set(
+				err, VK_LIMIT, "too many bytes came with the answer's head");
 		if (x->per_byte)
 			x->deadline = vk_mono_ms() + x->timeout_ms;
 	}
@@ -158,7 +160,7 @@ static int receive(struct exchange *x, struct vk_buf *early, struct vk_err *err)
 }
 
 static int perform(struct exchange *x, const char *method, const char *path, const json_t *body,
-                   bool upgrade, struct vk_buf *early, struct vk_err *err)
+	bool upgrade, struct vk_buf *early, struct vk_err *err)
 {
 	vk_autobuf request = VK_BUF_INIT(1);
 	int rc = vk_api_request(x->o, method, path, body, upgrade, &request, err);
@@ -173,15 +175,16 @@ static int perform(struct exchange *x, const char *method, const char *path, con
 	return rc;
 }
 
-int vk_api_call(const struct vk_api_opts *o, const char *method, const char *path, const json_t *body,
-                json_t **ret, struct vk_err *err)
+int vk_api_call(const struct vk_api_opts *o, const char *method, const char *path,
+	const json_t *body, json_t **ret, struct vk_err *err)
 {
 	struct exchange x;
 	exchange_init(&x, o);
 	json_t *answer = NULL;
 	int rc = perform(&x, method, path, body, false, NULL, err);
 	if (rc == 0 && x.body.len > 0)
-		rc = vk_json_parse_max(vk_buf_str(&x.body), x.body.len, VK_API_ANSWER_MAX, &answer, err);
+		rc = vk_json_parse_max(
+			vk_buf_str(&x.body), x.body.len, VK_API_ANSWER_MAX, &answer, err);
 	exchange_release(&x);
 	if (rc == 0 && ret != NULL)
 		*ret = VK_TAKE(answer);
@@ -189,8 +192,8 @@ int vk_api_call(const struct vk_api_opts *o, const char *method, const char *pat
 	return rc;
 }
 
-int vk_api_stream(const struct vk_api_opts *o, const char *method, const char *path, const json_t *body,
-                  vk_api_line_fn *fn, void *arg, struct vk_err *err)
+int vk_api_stream(const struct vk_api_opts *o, const char *method, const char *path,
+	const json_t *body, vk_api_line_fn *fn, void *arg, struct vk_err *err)
 {
 	struct exchange x;
 	exchange_init(&x, o);
@@ -202,15 +205,15 @@ int vk_api_stream(const struct vk_api_opts *o, const char *method, const char *p
 	return rc;
 }
 
-int vk_api_upgrade(const struct vk_api_opts *o, const char *method, const char *path, const json_t *body,
-                   int *ret_fd, struct vk_buf *early, struct vk_err *err)
+int vk_api_upgrade(const struct vk_api_opts *o, const char *method, const char *path,
+	const json_t *body, int *ret_fd, struct vk_buf *early, struct vk_err *err)
 {
 	struct exchange x;
 	exchange_init(&x, o);
 	int rc = perform(&x, method, path, body, true, early, err);
 	if (rc == 0 && !x.raw)
-		rc = vk_err_set(err, VK_INTERNAL, "the server answered %d instead of switching protocols",
-		                x.status);
+		rc = vk_err_set(err, VK_INTERNAL,
+			"the server answered %d instead of switching protocols", x.status);
 	if (rc == 0)
 		*ret_fd = VK_TAKE_FD(x.fd);
 	exchange_release(&x);

@@ -19,13 +19,13 @@ struct vk_api_conn {
 	int fd;
 	struct vk_io *io;
 	struct vk_timer *deadline;
-	struct vk_http1 *reader;  /* NULL between answers */
-	bool ended;               /* the reader has seen the end */
-	struct vk_buf out;        /* what is still to be sent */
+	struct vk_http1 *reader; /* NULL between answers */
+	bool ended;              /* the reader has seen the end */
+	struct vk_buf out;       /* what is still to be sent */
 	bool per_byte;
-	struct vk_err failure;    /* code != 0: to be told when the deadline timer fires */
-	unsigned busy;            /* depth of callbacks */
-	bool dead;                /* freed inside one of them */
+	struct vk_err failure; /* code != 0: to be told when the deadline timer fires */
+	unsigned busy;         /* depth of callbacks */
+	bool dead;             /* freed inside one of them */
 };
 
 int64_t vk_api_backoff(int64_t last_ms)
@@ -98,8 +98,8 @@ static void on_deadline(void *arg)
 {
 	struct vk_api_conn *c = arg;
 	if (c->failure.code == 0)
-		vk_err_set(&c->failure, VK_TIMEOUT, "no answer from %s within %lld ms", c->o->socket,
-		           (long long)c->o->timeout_ms);
+		vk_err_set(&c->failure, VK_TIMEOUT, "no answer from %s within %lld ms",
+			c->o->socket, (long long)c->o->timeout_ms);
 	struct vk_err why = c->failure;
 	c->failure = (struct vk_err){0};
 	c->busy++;
@@ -130,7 +130,7 @@ static int reader_end(void *arg, struct vk_err *err)
 	return 0;
 }
 
-static const struct vk_http1_events reader_events = { reader_head, reader_body, reader_end };
+static const struct vk_http1_events reader_events = {reader_head, reader_body, reader_end};
 
 static void answer_complete(struct vk_api_conn *c, bool eof)
 {
@@ -148,14 +148,15 @@ static void pull_in(struct vk_api_conn *c)
 	ssize_t n = recv(c->fd, piece, sizeof(piece), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (c->reader == NULL) { /* an idle connection the server has closed, or speaks on unasked */
+	if (c->reader ==
+		NULL) { /* an idle connection the server has closed, or speaks on unasked */
 		close_conn(c);
 		return;
 	}
 	struct vk_err err = {0};
 	size_t used;
 	int rc = n > 0 ? vk_http1_feed(c->reader, piece, (size_t)n, &used, &err)
-	               : vk_http1_eof(c->reader, &err);
+		       : vk_http1_eof(c->reader, &err);
 	if (c->dead)
 		return;
 	if (rc == 0 && n > 0 && c->per_byte)
@@ -210,7 +211,7 @@ static int open_conn(struct vk_api_conn *c, struct vk_err *err)
 }
 
 struct vk_api_conn *vk_api_conn_new(struct vk_loop *l, const struct vk_api_opts *o,
-                                    const struct vk_api_conn_events *ev, void *arg)
+	const struct vk_api_conn_events *ev, void *arg)
 {
 	struct vk_api_conn *c = vk_alloc(sizeof(*c));
 	c->loop = l;

@@ -18,7 +18,7 @@ struct vk_api_conn_events {
 
 /* o is borrowed for the connection's life. */
 struct vk_api_conn *vk_api_conn_new(struct vk_loop *l, const struct vk_api_opts *o,
-                                    const struct vk_api_conn_events *ev, void *arg);
+	const struct vk_api_conn_events *ev, void *arg);
 void vk_api_conn_free(struct vk_api_conn *c);
 /* Opens the connection if it is not open, then sends. One request at a time. per_byte: the deadline
  * (o->timeout_ms) counts from the last byte instead of from now. */

@@ -8,7 +8,7 @@
 struct call {
 	struct call *next;
 	struct vk_buf request;
-	struct vk_err bad;      /* the request could not be made: its answer */
+	struct vk_err bad; /* the request could not be made: its answer */
 	vk_api_done_fn *done;
 	void *arg;
 };
@@ -16,11 +16,11 @@ struct call {
 struct vk_api_queue {
 	struct vk_api_opts o;
 	struct vk_api_conn *conn;
-	struct vk_timer *kick;  /* sends the first call: soon, or after a back-off */
+	struct vk_timer *kick; /* sends the first call: soon, or after a back-off */
 	int64_t backoff_ms;
 	struct call *head, **tail;
 	size_t n;
-	bool sending;           /* the head is on the wire, or its retry is scheduled */
+	bool sending; /* the head is on the wire, or its retry is scheduled */
 	int status;
 	struct vk_buf answer;
 	unsigned busy;
@@ -138,7 +138,8 @@ static void on_end(void *arg)
 	if (q->status < 200 || q->status > 299)
 		vk_api_refusal(q->status, vk_buf_str(&q->answer), q->answer.len, &err);
 	else if (q->answer.len > 0)
-		vk_json_parse_max(vk_buf_str(&q->answer), q->answer.len, VK_API_ANSWER_MAX, &answer, &err);
+		vk_json_parse_max(
+			vk_buf_str(&q->answer), q->answer.len, VK_API_ANSWER_MAX, &answer, &err);
 	vk_buf_release(&q->answer);
 	finish(q, &err, answer);
 }
@@ -149,7 +150,7 @@ static void on_lost(void *arg, const struct vk_err *err)
 	retry(arg);
 }
 
-static const struct vk_api_conn_events events = { on_head, on_body, on_end, on_lost };
+static const struct vk_api_conn_events events = {on_head, on_body, on_end, on_lost};
 
 struct vk_api_queue *vk_api_queue_new(struct vk_loop *l, const struct vk_api_opts *o)
 {
@@ -162,8 +163,8 @@ struct vk_api_queue *vk_api_queue_new(struct vk_loop *l, const struct vk_api_opt
 	return q;
 }
 
-void vk_api_queue_add(struct vk_api_queue *q, const char *method, const char *path, const json_t *body,
-                      vk_api_done_fn *done, void *arg)
+void vk_api_queue_add(struct vk_api_queue *q, const char *method, const char *path,
+	const json_t *body, vk_api_done_fn *done, void *arg)
 {
 	struct call *c = vk_alloc(sizeof(*c));
 	vk_buf_init(&c->request, 1);

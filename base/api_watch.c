@@ -11,11 +11,11 @@ struct vk_api_watch {
 	struct vk_timer *again;
 	int64_t backoff_ms;
 	struct vk_buf request;
-	struct vk_err bad;     /* the request could not be made */
+	struct vk_err bad; /* the request could not be made */
 	struct vk_jsonl lines;
 	struct vk_buf refusal;
 	int status;
-	bool connected, told;  /* told: the owner knows of the present loss */
+	bool connected, told; /* told: the owner knows of the present loss */
 	vk_api_watch_line_fn *on_line;
 	vk_api_watch_state_fn *on_state;
 	void *arg;
@@ -130,11 +130,11 @@ static void on_lost(void *arg, const struct vk_err *err)
 	retry(arg, err);
 }
 
-static const struct vk_api_conn_events events = { on_head, on_body, on_end, on_lost };
+static const struct vk_api_conn_events events = {on_head, on_body, on_end, on_lost};
 
-struct vk_api_watch *vk_api_watch_new(struct vk_loop *l, const struct vk_api_opts *o, const char *path,
-                                      vk_api_watch_line_fn *on_line_fn,
-                                      vk_api_watch_state_fn *on_state, void *arg)
+struct vk_api_watch *vk_api_watch_new(struct vk_loop *l, const struct vk_api_opts *o,
+	const char *path, vk_api_watch_line_fn *on_line_fn, vk_api_watch_state_fn *on_state,
+	void *arg)
 {
 	struct vk_api_watch *w = vk_alloc(sizeof(*w));
 	vk_api_opts_copy(&w->o, o);

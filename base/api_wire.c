@@ -18,23 +18,26 @@ static int add_headers(const struct vk_api_opts *o, bool upgrade, struct vk_buf 
 	const char *token = o->token ? o->token : getenv("VIKING_TOKEN");
 	int rc = 0;
 	if (o->role != NULL)
-		rc |= plain(o->role) ? vk_buf_addf(out, "Viking-Role: %s\r\n", o->role) : VK_INVALID;
+		rc |= plain(o->role) ? vk_buf_addf(out, "Viking-Role: %s\r\n", o->role)
+				     : VK_INVALID;
 	if (token != NULL && *token != '\0')
-		rc |= plain(token) ? vk_buf_addf(out, "Authorization: Bearer %s\r\n", token) : VK_INVALID;
+		rc |= plain(token) ? vk_buf_addf(out, "Authorization: Bearer %s\r\n", token)
+				   : VK_INVALID;
 	if (upgrade)
 		rc |= vk_buf_adds(out, "Connection: Upgrade\r\nUpgrade: viking\r\n");
 	return rc;
 }
 
-int vk_api_request(const struct vk_api_opts *o, const char *method, const char *path, const json_t *body,
-                   bool upgrade, struct vk_buf *out, struct vk_err *err)
+int vk_api_request(const struct vk_api_opts *o, const char *method, const char *path,
+	const json_t *body, bool upgrade, struct vk_buf *out, struct vk_err *err)
 {
 	if (!plain(method) || !plain(path) || *path != '/')
 		return vk_err_set(err, VK_INVALID, "not a path the API could have");
 	out->max = REQUEST_MAX;
 	vk_buf_addf(out, "%s %s HTTP/1.1\r\nHost: viking\r\n", method, path);
 	if (add_headers(o, upgrade, out) != 0)
-		return vk_err_set(err, VK_INVALID, "the token or role holds bytes that cannot be sent");
+		return vk_err_set(
+			err, VK_INVALID, "the token or role holds bytes that cannot be sent");
 	vk_autofree char *text = body != NULL ? vk_json_text(body) : vk_strdup("");
 	if (body != NULL)
 		vk_buf_adds(out, "Content-Type: application/json\r\n");
@@ -49,7 +52,8 @@ int vk_api_refusal(int status, const char *body, size_t n, struct vk_err *err)
 	vk_autojson *j = NULL;
 	if (vk_json_parse_max(body, n, VK_API_ANSWER_MAX, &j, NULL) != 0 || !json_is_object(j)) {
 		int code = vk_err_from_http(status);
-		return vk_err_set(err, code ? code : VK_INTERNAL, "the server answered with status %d", status);
+		return vk_err_set(err, code ? code : VK_INTERNAL,
+			"the server answered with status %d", status);
 	}
 	const char *name = vk_json_str(j, "error", NULL);
 	int code = name != NULL ? vk_err_from_name(name) : vk_err_from_http(status);

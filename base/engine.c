@@ -5,14 +5,15 @@
 #include <unistd.h>
 #include <viking/str.h>
 
-#define ANSWER_MAX (16u << 20)
+#define ANSWER_MAX     (16u << 20)
 #define LINE_MAX_BYTES (4u << 20) /* buildkit packs whole status updates into one line */
-#define UPLOAD_BUFFER (256L << 10)
-#define STREAM_BUFFER 4096L /* there may be one a container */
-#define API_MINOR_MIN 41    /* Docker 20.10 */
-#define API_MINOR_BEST 44   /* what this code was written for; the oldest that Docker 29 takes */
+#define UPLOAD_BUFFER  (256L << 10)
+#define STREAM_BUFFER  4096L /* there may be one a container */
+#define API_MINOR_MIN  41    /* Docker 20.10 */
+#define API_MINOR_BEST 44    /* what this code was written for; the oldest that Docker 29 takes */
 
-int vk_engine_new(const char *socket_path, struct vk_loop *loop, struct vk_engine **ret, struct vk_err *err)
+int vk_engine_new(
+	const char *socket_path, struct vk_loop *loop, struct vk_engine **ret, struct vk_err *err)
 {
 	/* nothing: no TLS, and no threads that could race for the initialisation */
 	if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
@@ -71,14 +72,16 @@ static size_t on_write(char *p, size_t size, size_t n, void *arg)
 	}
 	if (vk_buf_add(&op->answer, p, n) == 0)
 		return n;
-	return fail_write(op, vk_err_set(&op->err, VK_LIMIT, "the engine's answer is over %u bytes", ANSWER_MAX));
+	return fail_write(op,
+		vk_err_set(&op->err, VK_LIMIT, "the engine's answer is over %u bytes", ANSWER_MAX));
 }
 
 void vk_engine_away(const struct vk_engine *e, int errnum, struct vk_err *err)
 {
 	if (errnum == EACCES || errnum == EPERM) {
 		vk_err_set(err, VK_DENIED, "no right to use the engine's socket %s", e->socket);
-		vk_err_hint(err, "let this user into the group that owns it: usermod -aG docker USER");
+		vk_err_hint(
+			err, "let this user into the group that owns it: usermod -aG docker USER");
 		return;
 	}
 	vk_err_set(err, VK_UNAVAILABLE, "no Docker Engine answers at %s", e->socket);
@@ -126,12 +129,13 @@ static int judge_code(struct vk_engine_op *op, CURLcode code, struct vk_err *err
 		vk_engine_away(op->e, (int)errnum, err);
 		return err->code;
 	case CURLE_OPERATION_TIMEDOUT:
-		return vk_err_set(err, VK_TIMEOUT, "the engine did not answer %s %s within %lld ms", op->method,
-		                  op->path, (long long)(op->timeout_ms > 0 ? op->timeout_ms : VK_ENGINE_TIMEOUT_MS));
+		return vk_err_set(err, VK_TIMEOUT, "the engine did not answer %s %s within %lld ms",
+			op->method, op->path,
+			(long long)(op->timeout_ms > 0 ? op->timeout_ms : VK_ENGINE_TIMEOUT_MS));
 	default:
 		op->e->prefix[0] = '\0';
-		vk_err_set(err, VK_UNAVAILABLE, "the engine broke off %s %s: %s", op->method, op->path,
-		           curl_easy_strerror(code));
+		vk_err_set(err, VK_UNAVAILABLE, "the engine broke off %s %s: %s", op->method,
+			op->path, curl_easy_strerror(code));
 		return VK_UNAVAILABLE;
 	}
 }
@@ -151,10 +155,12 @@ static int take_version(struct vk_engine_op *op, struct vk_err *err)
 	int rc = vk_engine_op_json(op, &j, err);
 	if (rc != 0)
 		return rc;
-	int newest = minor_of(vk_json_str(j, "ApiVersion", "")), oldest = minor_of(vk_json_str(j, "MinAPIVersion", "1.0"));
+	int newest = minor_of(vk_json_str(j, "ApiVersion", "")),
+	    oldest = minor_of(vk_json_str(j, "MinAPIVersion", "1.0"));
 	if (newest < API_MINOR_MIN)
-		return vk_err_set(err, VK_UNAVAILABLE, "the engine at %s is too old: API %s, viking needs 1.%d (Docker 20.10)",
-		                  op->e->socket, vk_json_str(j, "ApiVersion", "unknown"), API_MINOR_MIN);
+		return vk_err_set(err, VK_UNAVAILABLE,
+			"the engine at %s is too old: API %s, viking needs 1.%d (Docker 20.10)",
+			op->e->socket, vk_json_str(j, "ApiVersion", "unknown"), API_MINOR_MIN);
 	int use = newest < API_MINOR_BEST ? newest : API_MINOR_BEST;
 	use = use < oldest ? oldest : use;
 	snprintf(op->e->prefix, sizeof(op->e->prefix), "/v1.%d", use);
@@ -194,8 +200,8 @@ int vk_engine_op_json(struct vk_engine_op *op, json_t **ret, struct vk_err *err)
 
 /* ---- requests ---- */
 
-struct vk_engine_op *vk_engine_op_new(struct vk_engine *e, const char *method, const char *path,
-                                      const json_t *body)
+struct vk_engine_op *vk_engine_op_new(
+	struct vk_engine *e, const char *method, const char *path, const json_t *body)
 {
 	struct vk_engine_op *op = vk_alloc(sizeof(*op));
 	op->e = e;
@@ -230,7 +236,7 @@ void vk_engine_op_free(struct vk_engine_op *op)
 static size_t on_read(char *p, size_t size, size_t n, void *arg)
 {
 	struct vk_engine_op *op = arg;
-	struct pollfd ready = { .fd = op->upload_fd, .events = POLLIN };
+	struct pollfd ready = {.fd = op->upload_fd, .events = POLLIN};
 	if (poll(&ready, 1, 0) == 0) {
 		op->upload_paused = true;
 		return CURL_READFUNC_PAUSE;
@@ -261,7 +267,8 @@ static void prepare_body(struct vk_engine_op *op)
 		curl_easy_setopt(op->easy, CURLOPT_READFUNCTION, on_read);
 		curl_easy_setopt(op->easy, CURLOPT_READDATA, op);
 		curl_easy_setopt(op->easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
-		curl_easy_setopt(op->easy, CURLOPT_FRESH_CONNECT, 1L); /* a pipe cannot be sent again */
+		curl_easy_setopt(
+			op->easy, CURLOPT_FRESH_CONNECT, 1L); /* a pipe cannot be sent again */
 		add_header(op, "Transfer-Encoding: chunked");
 		add_header(op, "Content-Type: application/x-tar");
 	} else if (op->body != NULL) {
@@ -278,7 +285,8 @@ static void prepare_body(struct vk_engine_op *op)
 static void prepare_request(struct vk_engine_op *op)
 {
 	prepare_body(op);
-	add_header(op, "Expect:"); /* the engine never answers 100, libcurl would wait a second for it */
+	add_header(op,
+		"Expect:"); /* the engine never answers 100, libcurl would wait a second for it */
 	if (op->registry_auth != NULL) {
 		vk_autofree char *line = vk_asprintf("X-Registry-Auth: %s", op->registry_auth);
 		add_header(op, line);
@@ -314,8 +322,9 @@ int vk_engine_op_prepare(struct vk_engine_op *op, struct vk_err *err)
 	if (op->easy == NULL)
 		abort();
 	curl_easy_reset(op->easy);
-	vk_autofree char *url = op->negotiating ? vk_strdup("http://engine/version")
-	                                        : vk_asprintf("http://engine%s%s", op->e->prefix, op->path);
+	vk_autofree char *url = op->negotiating
+		? vk_strdup("http://engine/version")
+		: vk_asprintf("http://engine%s%s", op->e->prefix, op->path);
 	curl_easy_setopt(op->easy, CURLOPT_URL, url);
 	curl_easy_setopt(op->easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(op->easy, CURLOPT_UNIX_SOCKET_PATH, op->e->socket);
@@ -327,7 +336,7 @@ int vk_engine_op_prepare(struct vk_engine_op *op, struct vk_err *err)
 	curl_easy_setopt(op->easy, CURLOPT_PRIVATE, op);
 	if (op->timeout_ms > 0 || op->negotiating)
 		curl_easy_setopt(op->easy, CURLOPT_TIMEOUT_MS,
-		                 (long)(op->timeout_ms > 0 ? op->timeout_ms : VK_ENGINE_TIMEOUT_MS));
+			(long)(op->timeout_ms > 0 ? op->timeout_ms : VK_ENGINE_TIMEOUT_MS));
 	if (!op->negotiating)
 		prepare_request(op);
 	return 0;

@@ -24,7 +24,8 @@ static void act(struct vk_engine *e, curl_socket_t fd, int what)
 
 static void on_io(void *arg, int fd, int what)
 {
-	act(arg, fd, (what & VK_READ ? CURL_CSELECT_IN : 0) | (what & VK_WRITE ? CURL_CSELECT_OUT : 0));
+	act(arg, fd,
+		(what & VK_READ ? CURL_CSELECT_IN : 0) | (what & VK_WRITE ? CURL_CSELECT_OUT : 0));
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *slot)
@@ -172,7 +173,7 @@ static void add(struct vk_engine_op *op)
 }
 
 struct vk_engine_op *vk_engine_call_async(struct vk_engine *e, const char *method, const char *path,
-		const json_t *body, int64_t timeout_ms, vk_engine_done_fn *done, void *arg)
+	const json_t *body, int64_t timeout_ms, vk_engine_done_fn *done, void *arg)
 {
 	struct vk_engine_op *op = vk_engine_op_new(e, method, path, body);
 	if (timeout_ms > 0)
@@ -183,8 +184,9 @@ struct vk_engine_op *vk_engine_call_async(struct vk_engine *e, const char *metho
 	return op;
 }
 
-struct vk_engine_op *vk_engine_stream_async(struct vk_engine *e, const char *method, const char *path,
-		const char *registry_auth, vk_engine_bytes_fn *bytes, vk_engine_done_fn *done, void *arg)
+struct vk_engine_op *vk_engine_stream_async(struct vk_engine *e, const char *method,
+	const char *path, const char *registry_auth, vk_engine_bytes_fn *bytes,
+	vk_engine_done_fn *done, void *arg)
 {
 	struct vk_engine_op *op = vk_engine_op_new(e, method, path, NULL);
 	op->registry_auth = vk_strdup(registry_auth);

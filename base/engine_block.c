@@ -15,7 +15,7 @@ struct watch {
 
 static bool fd_ready(int fd)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	return fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
@@ -28,10 +28,11 @@ static int check_limits(struct vk_engine_op *op, struct watch *w, struct vk_err 
 	if (fd_ready(w->cancel_fd))
 		return vk_err_set(err, VK_CANCELLED, "cancelled");
 	if (w->deadline >= 0 && now >= w->deadline)
-		return vk_err_set(err, VK_TIMEOUT, "the engine did not finish %s %s in time", op->method, op->path);
+		return vk_err_set(err, VK_TIMEOUT, "the engine did not finish %s %s in time",
+			op->method, op->path);
 	if (w->silence_ms > 0 && now - w->heard >= w->silence_ms)
 		return vk_err_set(err, VK_TIMEOUT, "the engine was silent for %lld ms in %s %s",
-		                  (long long)w->silence_ms, op->method, op->path);
+			(long long)w->silence_ms, op->method, op->path);
 	return 0;
 }
 
@@ -73,9 +74,11 @@ static int drive(struct vk_engine_op *op, struct watch *w, struct vk_err *err)
 		struct curl_waitfd extra[2];
 		unsigned n = 0;
 		if (w->cancel_fd >= 0)
-			extra[n++] = (struct curl_waitfd){ .fd = w->cancel_fd, .events = CURL_WAIT_POLLIN };
+			extra[n++] = (struct curl_waitfd){
+				.fd = w->cancel_fd, .events = CURL_WAIT_POLLIN};
 		if (op->upload_paused)
-			extra[n++] = (struct curl_waitfd){ .fd = op->upload_fd, .events = CURL_WAIT_POLLIN };
+			extra[n++] = (struct curl_waitfd){
+				.fd = op->upload_fd, .events = CURL_WAIT_POLLIN};
 		curl_multi_poll(m, extra, n, wait_ms(w), NULL);
 		if (op->upload_paused && fd_ready(op->upload_fd)) {
 			op->upload_paused = false;
@@ -86,11 +89,14 @@ static int drive(struct vk_engine_op *op, struct watch *w, struct vk_err *err)
 
 /* One or two transfers: GET /version when it is not known yet, then the request. Taking an unfinished
  * handle out of the multi handle closes its connection, which is how the engine is told to stop. */
-static int run(struct vk_engine_op *op, int cancel_fd, int64_t total_ms, int64_t silence_ms, struct vk_err *err)
+static int run(struct vk_engine_op *op, int cancel_fd, int64_t total_ms, int64_t silence_ms,
+	struct vk_err *err)
 {
 	struct vk_err own = {0};
-	struct watch w = { .cancel_fd = cancel_fd, .silence_ms = silence_ms, .heard = vk_mono_ms(),
-	                   .deadline = total_ms > 0 ? vk_mono_ms() + total_ms : -1 };
+	struct watch w = {.cancel_fd = cancel_fd,
+		.silence_ms = silence_ms,
+		.heard = vk_mono_ms(),
+		.deadline = total_ms > 0 ? vk_mono_ms() + total_ms : -1};
 	int rc;
 	bool again;
 	do {
@@ -108,7 +114,7 @@ static int run(struct vk_engine_op *op, int cancel_fd, int64_t total_ms, int64_t
 }
 
 int vk_engine_call(struct vk_engine *e, const char *method, const char *path, const json_t *body,
-                   int64_t timeout_ms, json_t **ret, struct vk_err *err)
+	int64_t timeout_ms, json_t **ret, struct vk_err *err)
 {
 	struct vk_engine_op *op = vk_engine_op_new(e, method, path, body);
 	if (timeout_ms > 0)
@@ -128,8 +134,8 @@ int vk_engine_negotiate(struct vk_engine *e, struct vk_err *err)
 	return e->prefix[0] != '\0' ? 0 : vk_engine_call(e, "GET", "/_ping", NULL, 0, NULL, err);
 }
 
-static int stream(struct vk_engine_op *op, const char *registry_auth, int cancel_fd, int64_t total_ms,
-                  int64_t silence_ms, struct vk_err *err)
+static int stream(struct vk_engine_op *op, const char *registry_auth, int cancel_fd,
+	int64_t total_ms, int64_t silence_ms, struct vk_err *err)
 {
 	op->registry_auth = vk_strdup(registry_auth);
 	op->timeout_ms = 0;
@@ -138,8 +144,9 @@ static int stream(struct vk_engine_op *op, const char *registry_auth, int cancel
 	return rc;
 }
 
-int vk_engine_stream(struct vk_engine *e, const char *method, const char *path, const char *registry_auth,
-                     vk_jsonl_fn *fn, void *arg, int64_t silence_ms, struct vk_err *err)
+int vk_engine_stream(struct vk_engine *e, const char *method, const char *path,
+	const char *registry_auth, vk_jsonl_fn *fn, void *arg, int64_t silence_ms,
+	struct vk_err *err)
 {
 	struct vk_engine_op *op = vk_engine_op_new(e, method, path, NULL);
 	op->line_fn = fn;
@@ -147,8 +154,9 @@ int vk_engine_stream(struct vk_engine *e, const char *method, const char *path, 
 	return stream(op, registry_auth, -1, 0, silence_ms, err);
 }
 
-int vk_engine_upload(struct vk_engine *e, const char *method, const char *path, const char *registry_auth,
-                     int fd, int cancel_fd, vk_jsonl_fn *fn, void *arg, int64_t total_ms, struct vk_err *err)
+int vk_engine_upload(struct vk_engine *e, const char *method, const char *path,
+	const char *registry_auth, int fd, int cancel_fd, vk_jsonl_fn *fn, void *arg,
+	int64_t total_ms, struct vk_err *err)
 {
 	struct vk_engine_op *op = vk_engine_op_new(e, method, path, NULL);
 	op->upload_fd = fd;

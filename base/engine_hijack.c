@@ -10,9 +10,10 @@
 
 #include "engine_op.h"
 
-#define HIJACK_MS 5000 /* the engine answers in about a millisecond; the agent's loop waits meanwhile */
+#define HIJACK_MS \
+	5000 /* the engine answers in about a millisecond; the agent's loop waits meanwhile */
 #define REFUSAL_MAX 65536
-#define FRAME_HEAD 8
+#define FRAME_HEAD  8
 
 struct hijack {
 	int fd;
@@ -52,12 +53,13 @@ static int wait_readable(const struct hijack *h, struct vk_err *err)
 {
 	for (;;) {
 		int64_t left = h->deadline - vk_mono_ms();
-		struct pollfd p = { .fd = h->fd, .events = POLLIN };
+		struct pollfd p = {.fd = h->fd, .events = POLLIN};
 		int n = left > 0 ? poll(&p, 1, (int)left) : 0;
 		if (n > 0)
 			return 0;
 		if (n == 0)
-			return vk_err_set(err, VK_TIMEOUT, "the engine did not answer within %d ms", HIJACK_MS);
+			return vk_err_set(err, VK_TIMEOUT, "the engine did not answer within %d ms",
+				HIJACK_MS);
 		if (errno != EINTR)
 			return vk_err_errno(err, errno, "poll");
 	}
@@ -78,7 +80,8 @@ static int read_answer(struct hijack *h, struct vk_http1 *reader, struct vk_err 
 		size_t used;
 		rc = vk_http1_feed(reader, piece, (size_t)n, &used, err);
 		if (rc == 0 && h->raw && vk_buf_add(h->early, piece + used, (size_t)n - used) != 0)
-			rc = vk_err_set(err, VK_LIMIT, "too many bytes came with the engine's answer");
+			rc = vk_err_set(
+				err, VK_LIMIT, "too many bytes came with the engine's answer");
 		if (rc != 0)
 			return rc;
 	}
@@ -86,14 +89,16 @@ static int read_answer(struct hijack *h, struct vk_http1 *reader, struct vk_err 
 }
 
 static int write_request(struct hijack *h, const char *prefix, const char *path, const json_t *body,
-                         struct vk_err *err)
+	struct vk_err *err)
 {
 	vk_autobuf b = VK_BUF_INIT(1 << 20);
 	vk_autofree char *text = body != NULL ? vk_json_text(body) : vk_strdup("");
 	for (const char *p = path; *p != '\0'; p++)
 		if ((unsigned char)*p <= ' ' || *p == 0x7f)
 			return vk_err_set(err, VK_INVALID, "not a path the engine could have");
-	vk_buf_addf(&b, "POST %s%s HTTP/1.1\r\nHost: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n", prefix, path);
+	vk_buf_addf(&b,
+		"POST %s%s HTTP/1.1\r\nHost: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n",
+		prefix, path);
 	if (body != NULL)
 		vk_buf_adds(&b, "Content-Type: application/json\r\n");
 	vk_buf_addf(&b, "Content-Length: %zu\r\n\r\n", strlen(text));
@@ -121,10 +126,10 @@ static int open_socket(struct vk_engine *e, int *ret_fd, struct vk_err *err)
 }
 
 int vk_engine_hijack(struct vk_engine *e, const char *path, const json_t *body, int *ret_fd,
-                     struct vk_buf *early, struct vk_err *err)
+	struct vk_buf *early, struct vk_err *err)
 {
-	static const struct vk_http1_events events = { on_head, on_body, on_end };
-	struct hijack h = { .fd = -1, .deadline = vk_mono_ms() + HIJACK_MS, .early = early };
+	static const struct vk_http1_events events = {on_head, on_body, on_end};
+	struct hijack h = {.fd = -1, .deadline = vk_mono_ms() + HIJACK_MS, .early = early};
 	vk_buf_init(&h.refusal, REFUSAL_MAX);
 	int rc = vk_engine_negotiate(e, err);
 	if (rc == 0)
@@ -151,14 +156,16 @@ static int open_frame(struct vk_frames *f, struct vk_err *err)
 {
 	const uint8_t *p = f->head;
 	if (p[0] > 3 || p[1] != 0 || p[2] != 0 || p[3] != 0)
-		return vk_err_set(err, VK_INVALID, "the engine's stream is not framed as it should be");
+		return vk_err_set(
+			err, VK_INVALID, "the engine's stream is not framed as it should be");
 	f->stream = p[0] == 2 ? 2 : 1;
 	f->left = (uint32_t)p[4] << 24 | (uint32_t)p[5] << 16 | (uint32_t)p[6] << 8 | p[7];
 	f->have = 0;
 	return 0;
 }
 
-int vk_frames_feed(struct vk_frames *f, const void *p, size_t n, vk_frames_fn *fn, void *arg, struct vk_err *err)
+int vk_frames_feed(struct vk_frames *f, const void *p, size_t n, vk_frames_fn *fn, void *arg,
+	struct vk_err *err)
 {
 	const uint8_t *at = p, *end = at + n;
 	while (at < end) {
@@ -197,7 +204,8 @@ char *vk_engine_escape(const char *s)
 
 char *vk_engine_registry_auth(const char *user, const char *password, const char *server)
 {
-	vk_autojson *j = json_pack("{s:s, s:s, s:s}", "username", user, "password", password, "serveraddress", server);
+	vk_autojson *j = json_pack(
+		"{s:s, s:s, s:s}", "username", user, "password", password, "serveraddress", server);
 	vk_autofree char *text = vk_json_text(j);
 	char *encoded = vk_base64url(text, strlen(text));
 	explicit_bzero(text, strlen(text));

@@ -12,15 +12,15 @@
 
 struct vk_engine {
 	char *socket;
-	char prefix[16];            /* "/v1.41"; "" = not negotiated */
-	CURLM *blocking;            /* keeps the connections of blocking calls */
+	char prefix[16]; /* "/v1.41"; "" = not negotiated */
+	CURLM *blocking; /* keeps the connections of blocking calls */
 	/* on the loop */
 	struct vk_loop *loop;
 	CURLM *multi;
-	struct vk_timer *timer;     /* libcurl's */
-	struct vk_timer *soon;      /* starts and ends what callbacks have left behind */
-	struct vk_engine_op *ops;   /* all that run */
-	unsigned inside;            /* depth in libcurl: its calls must not nest */
+	struct vk_timer *timer;   /* libcurl's */
+	struct vk_timer *soon;    /* starts and ends what callbacks have left behind */
+	struct vk_engine_op *ops; /* all that run */
+	unsigned inside;          /* depth in libcurl: its calls must not nest */
 };
 
 struct vk_engine_op {
@@ -30,27 +30,27 @@ struct vk_engine_op {
 	struct curl_slist *headers;
 	/* the request */
 	char *method, *path, *body, *registry_auth;
-	int upload_fd;              /* -1 none */
+	int upload_fd; /* -1 none */
 	bool upload_paused;
 	/* the answer */
-	bool negotiating;           /* this is GET /version, the request itself follows */
-	struct vk_buf answer;       /* of calls, and of every refusal */
+	bool negotiating;     /* this is GET /version, the request itself follows */
+	struct vk_buf answer; /* of calls, and of every refusal */
 	struct vk_jsonl lines;
-	vk_jsonl_fn *line_fn;       /* streams of JSON lines */
+	vk_jsonl_fn *line_fn;         /* streams of JSON lines */
 	vk_engine_bytes_fn *bytes_fn; /* streams of bytes */
 	void *sink_arg;
-	bool got_bytes;             /* since the flag was last cleared (silence) */
-	struct vk_err err;          /* of a callback: ends the transfer */
-	int rc;                     /* what the callback returned */
+	bool got_bytes;    /* since the flag was last cleared (silence) */
+	struct vk_err err; /* of a callback: ends the transfer */
+	int rc;            /* what the callback returned */
 	/* on the loop */
-	int64_t timeout_ms;         /* 0 = none */
+	int64_t timeout_ms; /* 0 = none */
 	vk_engine_done_fn *done;
 	void *done_arg;
 	bool started, cancelled, inside;
 };
 
-struct vk_engine_op *vk_engine_op_new(struct vk_engine *e, const char *method, const char *path,
-                                      const json_t *body);
+struct vk_engine_op *vk_engine_op_new(
+	struct vk_engine *e, const char *method, const char *path, const json_t *body);
 void vk_engine_op_free(struct vk_engine_op *op);
 /* Sets the handle up: for GET /version when the version is not known yet, else for the request. */
 int vk_engine_op_prepare(struct vk_engine_op *op, struct vk_err *err);

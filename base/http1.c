@@ -3,7 +3,7 @@
 #include <viking/api.h>
 #include <viking/str.h>
 
-#define HEAD_MAX 16384
+#define HEAD_MAX       16384
 #define LINE_MAX_BYTES 256 /* chunk sizes and their extensions, trailers */
 
 enum state { HEAD, BODY_LENGTH, BODY_EOF, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAILER, DONE, RAW };
@@ -12,8 +12,8 @@ struct vk_http1 {
 	const struct vk_http1_events *ev;
 	void *arg;
 	enum state state;
-	struct vk_buf line;    /* the head so far, or the current line of the chunked framing */
-	uint64_t left;         /* bytes of body or chunk still to come */
+	struct vk_buf line; /* the head so far, or the current line of the chunked framing */
+	uint64_t left;      /* bytes of body or chunk still to come */
 	size_t trailer_bytes;
 	/* of the head */
 	int status;
@@ -149,17 +149,18 @@ static int begin_body(struct vk_http1 *h, struct vk_err *err)
 static bool head_complete(const struct vk_buf *b)
 {
 	return (b->len >= 2 && b->data[b->len - 1] == '\n' && b->data[b->len - 2] == '\n') ||
-	       (b->len >= 3 && memcmp(b->data + b->len - 3, "\n\r\n", 3) == 0);
+		(b->len >= 3 && memcmp(b->data + b->len - 3, "\n\r\n", 3) == 0);
 }
 
 /* Takes bytes up to a line's end; *ret_line tells that h->line now holds it, LF included. */
 static int take_line(struct vk_http1 *h, const char *p, size_t n, size_t max, size_t *used,
-                     bool *ret_line, struct vk_err *err)
+	bool *ret_line, struct vk_err *err)
 {
 	const char *nl = memchr(p, '\n', n);
 	size_t len = nl != NULL ? (size_t)(nl - p) + 1 : n;
 	if (h->line.len + len > max || vk_buf_add(&h->line, p, len) != 0)
-		return vk_err_set(err, VK_LIMIT, "HTTP answer: a line or head is over %zu bytes", max);
+		return vk_err_set(
+			err, VK_LIMIT, "HTTP answer: a line or head is over %zu bytes", max);
 	*used = len;
 	*ret_line = nl != NULL;
 	return 0;
@@ -214,10 +215,12 @@ static bool line_is_empty(const struct vk_buf *b)
 	return b->len == 1 || (b->len == 2 && b->data[0] == '\r');
 }
 
-static int feed_framing(struct vk_http1 *h, const char *p, size_t n, size_t *used, struct vk_err *err)
+static int feed_framing(
+	struct vk_http1 *h, const char *p, size_t n, size_t *used, struct vk_err *err)
 {
 	bool line;
-	int rc = take_line(h, p, n, h->state == TRAILER ? HEAD_MAX : LINE_MAX_BYTES, used, &line, err);
+	int rc = take_line(
+		h, p, n, h->state == TRAILER ? HEAD_MAX : LINE_MAX_BYTES, used, &line, err);
 	if (rc != 0 || !line)
 		return rc;
 	bool empty = line_is_empty(&h->line);
@@ -260,5 +263,6 @@ int vk_http1_eof(struct vk_http1 *h, struct vk_err *err)
 		return 0;
 	if (h->state == BODY_EOF)
 		return finish(h, err);
-	return vk_err_set(err, VK_UNAVAILABLE, "the connection ended in the middle of an HTTP answer");
+	return vk_err_set(
+		err, VK_UNAVAILABLE, "the connection ended in the middle of an HTTP answer");
 }

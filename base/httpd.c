@@ -12,12 +12,12 @@
 #include <unistd.h>
 #include <viking/str.h>
 
-#define BODY_MAX (1u << 20)
-#define CONNECTIONS_MAX 1024
-#define IDLE_MS 60000
+#define BODY_MAX          (1u << 20)
+#define CONNECTIONS_MAX   1024
+#define IDLE_MS           60000
 #define CONNECTION_MEMORY 24576u /* head and write buffer; longer heads get 431 */
-#define CONNECTION_STEP 4096u
-#define KEEPALIVE_MS 5000
+#define CONNECTION_STEP   4096u
+#define KEEPALIVE_MS      5000
 
 struct vk_httpd {
 	struct vk_loop *loop;
@@ -27,15 +27,15 @@ struct vk_httpd {
 	void *arg;
 	struct vk_io *io;
 	struct vk_timer *timeout;
-	bool wake;               /* something was resumed since MHD last ran */
-	struct vk_timer *tick;   /* keep-alive lines of streams */
+	bool wake;             /* something was resumed since MHD last ran */
+	struct vk_timer *tick; /* keep-alive lines of streams */
 	bool ticking;
-	struct vk_timer *cut;    /* tells of clients that were cut off */
+	struct vk_timer *cut; /* tells of clients that were cut off */
 	struct vk_req *first;
 };
 
-static struct vk_req *req_new(struct vk_httpd *h, struct MHD_Connection *c, const char *method,
-                              const char *path)
+static struct vk_req *req_new(
+	struct vk_httpd *h, struct MHD_Connection *c, const char *method, const char *path)
 {
 	struct vk_req *r = vk_alloc(sizeof(*r));
 	r->h = h;
@@ -44,9 +44,10 @@ static struct vk_req *req_new(struct vk_httpd *h, struct MHD_Connection *c, cons
 	r->path = vk_strdup(path);
 	vk_buf_init(&r->body, h->o.body_max);
 	vk_buf_init(&r->queue, 1);
-	const union MHD_ConnectionInfo *i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *i =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 	r->fd = i != NULL ? i->connect_fd : -1;
-	struct ucred peer = { .pid = -1, .uid = (uid_t)-1 };
+	struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
 	socklen_t n = sizeof(peer);
 	int domain = 0;
 	socklen_t dn = sizeof(domain);
@@ -195,7 +196,8 @@ void vk_req_settled(struct vk_req *r)
 		vk_req_resume(r);
 }
 
-static void completed(void *cls, struct MHD_Connection *c, void **slot, enum MHD_RequestTerminationCode why)
+static void completed(
+	void *cls, struct MHD_Connection *c, void **slot, enum MHD_RequestTerminationCode why)
 {
 	struct vk_req *r = *slot;
 	(void)cls, (void)c, (void)why;
@@ -239,7 +241,7 @@ static void refuse_body(struct vk_req *r)
 
 /* First call of a request: its head is there, its body is not. */
 static enum MHD_Result begin(struct vk_httpd *h, struct MHD_Connection *c, const char *method,
-                             const char *path, void **slot)
+	const char *path, void **slot)
 {
 	struct vk_req *r = req_new(h, c, method, path);
 	*slot = r;
@@ -251,8 +253,8 @@ static enum MHD_Result begin(struct vk_httpd *h, struct MHD_Connection *c, const
 	return settle(r);
 }
 
-static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *path, const char *method,
-                              const char *version, const char *data, size_t *n, void **slot)
+static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *path,
+	const char *method, const char *version, const char *data, size_t *n, void **slot)
 {
 	struct vk_httpd *h = cls;
 	struct vk_req *r = *slot;
@@ -302,17 +304,13 @@ static void on_io(void *arg, int fd, int what)
 static int start(struct vk_httpd *h, int listen_fd, struct vk_err *err)
 {
 	unsigned idle_s = (unsigned)((h->o.idle_ms + 999) / 1000);
-	h->mhd = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL, handle, h,
-		MHD_OPTION_LISTEN_SOCKET, listen_fd,
-		MHD_OPTION_NOTIFY_COMPLETED, completed, h,
-		MHD_OPTION_UNESCAPE_CALLBACK, unescape, h,
-		MHD_OPTION_CONNECTION_LIMIT, h->o.connections_max,
-		MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+	h->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0,
+		NULL, NULL, handle, h, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+		MHD_OPTION_NOTIFY_COMPLETED, completed, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape,
+		h, MHD_OPTION_CONNECTION_LIMIT, h->o.connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+		idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 		MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)CONNECTION_STEP,
-		MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-		MHD_OPTION_END);
+		MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 	if (h->mhd == NULL)
 		return vk_err_set(err, VK_INTERNAL, "the HTTP server does not start");
 	const union MHD_DaemonInfo *i = MHD_get_daemon_info(h->mhd, MHD_DAEMON_INFO_EPOLL_FD);
@@ -326,7 +324,7 @@ static void on_timeout(void *arg)
 }
 
 int vk_httpd_new(struct vk_loop *l, int listen_fd, const struct vk_httpd_opts *o, vk_httpd_fn *fn,
-                 void *arg, struct vk_httpd **ret, struct vk_err *err)
+	void *arg, struct vk_httpd **ret, struct vk_err *err)
 {
 	struct vk_httpd *h = vk_alloc(sizeof(*h));
 	h->loop = l;

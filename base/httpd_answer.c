@@ -7,9 +7,9 @@
 #include <viking/str.h>
 
 #define STREAM_BLOCK 4096
-#define QUEUE_MAX (4u << 20)
-#define QUEUE_KEEP 65536 /* a drained queue bigger than this gives its memory back */
-#define NDJSON "application/x-ndjson"
+#define QUEUE_MAX    (4u << 20)
+#define QUEUE_KEEP   65536 /* a drained queue bigger than this gives its memory back */
+#define NDJSON       "application/x-ndjson"
 
 const char *vk_req_method(const struct vk_req *r)
 {
@@ -25,8 +25,9 @@ const char *vk_req_query(const struct vk_req *r, const char *key)
 {
 	const char *value = NULL;
 	size_t n;
-	if (r->c == NULL || MHD_lookup_connection_value_n(r->c, MHD_GET_ARGUMENT_KIND, key, strlen(key),
-	                                                  &value, &n) != MHD_YES)
+	if (r->c == NULL ||
+		MHD_lookup_connection_value_n(
+			r->c, MHD_GET_ARGUMENT_KIND, key, strlen(key), &value, &n) != MHD_YES)
 		return NULL;
 	return value != NULL ? value : "";
 }
@@ -103,7 +104,8 @@ void vk_req_error(struct vk_req *r, const struct vk_err *err)
 
 void vk_req_bytes(struct vk_req *r, int status, const char *type, const void *p, size_t n)
 {
-	answer(r, status, type, MHD_create_response_from_buffer(n, (void *)(uintptr_t)p, MHD_RESPMEM_MUST_COPY));
+	answer(r, status, type,
+		MHD_create_response_from_buffer(n, (void *)(uintptr_t)p, MHD_RESPMEM_MUST_COPY));
 }
 
 void vk_req_file(struct vk_req *r, int status, const char *type, int fd, uint64_t off, uint64_t len)
@@ -145,15 +147,15 @@ static ssize_t read_queue(void *cls, uint64_t pos, char *buf, size_t max)
 }
 
 void vk_req_stream(struct vk_req *r, int status, const char *type, size_t queue_max,
-                   vk_req_closed_fn *closed, void *arg)
+	vk_req_closed_fn *closed, void *arg)
 {
 	type = type != NULL ? type : NDJSON;
 	r->closed = closed;
 	r->closed_arg = arg;
 	r->queue.max = queue_max ? queue_max : QUEUE_MAX;
 	r->lines = strcmp(type, NDJSON) == 0;
-	struct MHD_Response *response =
-		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_queue, r, NULL);
+	struct MHD_Response *response = MHD_create_response_from_callback(
+		MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_queue, r, NULL);
 	prepare(r, status, type, response);
 	if (r->lines)
 		vk_httpd_tick(r->h);
@@ -200,8 +202,8 @@ void vk_req_end(struct vk_req *r)
 }
 
 /* MHD gives its socket only on loan: the caller gets a duplicate, MHD closes its own. */
-static void upgraded(void *cls, struct MHD_Connection *c, void *con_cls, const char *extra, size_t n,
-                     MHD_socket sock, struct MHD_UpgradeResponseHandle *urh)
+static void upgraded(void *cls, struct MHD_Connection *c, void *con_cls, const char *extra,
+	size_t n, MHD_socket sock, struct MHD_UpgradeResponseHandle *urh)
 {
 	struct vk_req *r = cls;
 	(void)c, (void)con_cls;

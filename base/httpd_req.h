@@ -14,22 +14,22 @@ struct vk_req {
 	uid_t uid;
 	pid_t pid;
 	struct vk_buf body;
-	bool over;       /* the body went over its limit */
-	bool handed;     /* the handler has been called */
-	bool suspended;  /* in MHD; every resume goes through vk_req_resume, so it is done once */
-	bool gone;       /* the client is gone or was cut off */
-	bool released;   /* the handler will not use it any more */
+	bool over;      /* the body went over its limit */
+	bool handed;    /* the handler has been called */
+	bool suspended; /* in MHD; every resume goes through vk_req_resume, so it is done once */
+	bool gone;      /* the client is gone or was cut off */
+	bool released;  /* the handler will not use it any more */
 	struct vk_io *watch;
 	vk_req_closed_fn *closed;
 	void *closed_arg;
 	/* the answer */
-	struct vk_strv headers;   /* name, value, name, value ... */
+	struct vk_strv headers; /* name, value, name, value ... */
 	int status;
 	struct MHD_Response *response; /* waits to be queued */
 	/* stream */
 	bool lines, ended;
 	struct vk_buf queue;
-	size_t off;               /* bytes of the queue already sent */
+	size_t off; /* bytes of the queue already sent */
 	/* upgrade */
 	vk_req_upgrade_fn *upgrade;
 	void *upgrade_arg;

@@ -2,8 +2,8 @@
 
 #include <viking/str.h>
 
-#define PARSE_MAX (1u << 20)
-#define DEPTH_MAX 32
+#define PARSE_MAX     (1u << 20)
+#define DEPTH_MAX     32
 #define FIELD_STR_MAX 4096
 
 void vk_json_decrefp(json_t **j)
@@ -31,16 +31,19 @@ static bool too_deep(const char *text, size_t n)
 	return false;
 }
 
-static int parse(const char *text, size_t n, size_t max, size_t flags, json_t **ret, struct vk_err *err)
+static int parse(
+	const char *text, size_t n, size_t max, size_t flags, json_t **ret, struct vk_err *err)
 {
 	if (n > max)
-		return vk_err_set(err, VK_LIMIT, "JSON of %zu bytes is over the limit of %zu", n, max);
+		return vk_err_set(
+			err, VK_LIMIT, "JSON of %zu bytes is over the limit of %zu", n, max);
 	if (too_deep(text, n))
 		return vk_err_set(err, VK_LIMIT, "JSON is nested deeper than %d", DEPTH_MAX);
 	json_error_t je;
 	json_t *j = json_loadb(text, n, flags | JSON_DECODE_ANY, &je);
 	if (j == NULL)
-		return vk_err_set(err, VK_INVALID, "not valid JSON at %d:%d: %s", je.line, je.column, je.text);
+		return vk_err_set(err, VK_INVALID, "not valid JSON at %d:%d: %s", je.line,
+			je.column, je.text);
 	*ret = j;
 	return 0;
 }
@@ -114,7 +117,8 @@ static int check_range(const struct vk_field *f, const json_t *v, struct vk_err 
 	if (f->type == VK_F_STR) {
 		size_t max = f->max ? f->max : FIELD_STR_MAX;
 		if (json_string_length(v) > max)
-			return vk_err_set(err, VK_LIMIT, "%s is longer than %zu bytes", f->name, max);
+			return vk_err_set(
+				err, VK_LIMIT, "%s is longer than %zu bytes", f->name, max);
 		return 0;
 	}
 	json_int_t i = json_integer_value(v);
@@ -122,8 +126,8 @@ static int check_range(const struct vk_field *f, const json_t *v, struct vk_err 
 	bool high = f->max && (f->type == VK_F_U64 ? (uint64_t)i > f->max : i > (int64_t)f->max);
 	if (!low && !high)
 		return 0;
-	return vk_err_set(err, VK_INVALID, "%s is %s the limit of %lld", f->name, low ? "below" : "over",
-	                  (long long)(low ? f->min : f->max));
+	return vk_err_set(err, VK_INVALID, "%s is %s the limit of %lld", f->name,
+		low ? "below" : "over", (long long)(low ? f->min : f->max));
 }
 
 static void store_str(char **slot, const json_t *v)
@@ -206,7 +210,7 @@ int vk_json_fields(const json_t *obj, const struct vk_field *fields, void *out, 
 		const char *key = json_object_iter_key(it);
 		const struct vk_field *f = find_field(fields, key);
 		int rc = f == NULL ? unknown_key(key, fields, err)
-		                   : fill(f, json_object_iter_value(it), out, err);
+				   : fill(f, json_object_iter_value(it), out, err);
 		if (rc != 0)
 			return rc;
 	}
@@ -251,7 +255,10 @@ static size_t utf8_step(const unsigned char *p, size_t n)
 {
 	if (p[0] > 0 && p[0] < 0x80)
 		return 1;
-	size_t len = p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+	size_t len = p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+		: (p[0] & 0xf0) == 0xe0          ? 3
+		: p[0] >= 0xf0 && p[0] < 0xf5    ? 4
+						 : 0;
 	if (len == 0 || len > n)
 		return 0;
 	for (size_t i = 1; i < len; i++)
@@ -296,8 +303,8 @@ static bool blank(const char *p, size_t n)
 }
 
 /* \u0000 is let through here: a build step may print NUL bytes, and that must not fail the build. */
-static int hand_line(struct vk_jsonl *l, const char *p, size_t n, vk_jsonl_fn *fn, void *arg,
-                     struct vk_err *err)
+static int hand_line(
+	struct vk_jsonl *l, const char *p, size_t n, vk_jsonl_fn *fn, void *arg, struct vk_err *err)
 {
 	if (blank(p, n))
 		return 0;
@@ -306,20 +313,22 @@ static int hand_line(struct vk_jsonl *l, const char *p, size_t n, vk_jsonl_fn *f
 	return rc != 0 ? rc : fn(arg, value, err);
 }
 
-int vk_jsonl_feed(struct vk_jsonl *l, const void *p, size_t n, vk_jsonl_fn *fn, void *arg,
-                  struct vk_err *err)
+int vk_jsonl_feed(
+	struct vk_jsonl *l, const void *p, size_t n, vk_jsonl_fn *fn, void *arg, struct vk_err *err)
 {
 	const char *at = p, *end = at + n;
 	while (at < end) {
 		const char *nl = memchr(at, '\n', (size_t)(end - at));
 		size_t len = (size_t)((nl ? nl : end) - at);
-		bool whole = nl != NULL && l->buf.len == 0; /* no copy for a line that came in one piece */
+		bool whole = nl != NULL &&
+			l->buf.len == 0; /* no copy for a line that came in one piece */
 		if (!whole && vk_buf_add(&l->buf, at, len) != 0)
-			return vk_err_set(err, VK_LIMIT, "a line is longer than %zu bytes", l->buf.max);
+			return vk_err_set(
+				err, VK_LIMIT, "a line is longer than %zu bytes", l->buf.max);
 		if (nl == NULL)
 			return 0;
 		int rc = whole ? hand_line(l, at, len, fn, arg, err)
-		               : hand_line(l, vk_buf_str(&l->buf), l->buf.len, fn, arg, err);
+			       : hand_line(l, vk_buf_str(&l->buf), l->buf.len, fn, arg, err);
 		vk_buf_clear(&l->buf);
 		if (rc != 0)
 			return rc;

@@ -14,11 +14,11 @@
 
 static int unix_address(const char *path, struct sockaddr_un *a, struct vk_err *err)
 {
-	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	*a = (struct sockaddr_un){.sun_family = AF_UNIX};
 	size_t n = strlen(path);
 	if (n >= sizeof(a->sun_path))
-		return vk_err_set(err, VK_LIMIT, "the socket path %s is longer than %zu bytes", path,
-		                  sizeof(a->sun_path) - 1);
+		return vk_err_set(err, VK_LIMIT, "the socket path %s is longer than %zu bytes",
+			path, sizeof(a->sun_path) - 1);
 	memcpy(a->sun_path, path, n + 1);
 	return 0;
 }
@@ -33,7 +33,7 @@ int vk_connect_unix(const char *path, int *ret_fd, struct vk_err *err)
 	if (fd < 0)
 		return vk_err_errno(err, errno, "socket");
 	/* blocks only while the listener's queue is full, and then for this long at most */
-	const struct timeval longest = { .tv_sec = CONNECT_MAX_S }, none = {0};
+	const struct timeval longest = {.tv_sec = CONNECT_MAX_S}, none = {0};
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &longest, sizeof(longest));
 	do
 		rc = connect(fd, (const struct sockaddr *)&a, sizeof(a));
@@ -78,7 +78,7 @@ static int give_access(const char *path, mode_t mode, const char *group, struct 
 }
 
 int vk_listen_unix(const char *path, mode_t mode, const char *group, int backlog, int *ret_fd,
-                   struct vk_err *err)
+	struct vk_err *err)
 {
 	struct sockaddr_un a;
 	int rc = unix_address(path, &a, err);
@@ -106,19 +106,20 @@ int vk_listen_unix(const char *path, mode_t mode, const char *group, int backlog
 
 int vk_listen_tcp(const char *address, uint16_t port, int backlog, int *ret_fd, struct vk_err *err)
 {
-	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port) };
-	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	bool is4 = inet_pton(AF_INET, address, &a4.sin_addr) == 1;
 	if (!is4 && inet_pton(AF_INET6, address, &a6.sin6_addr) != 1)
 		return vk_err_set(err, VK_INVALID, "%s is not an IP address", address);
-	vk_autoclose int fd = socket(is4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	vk_autoclose int fd =
+		socket(is4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return vk_err_errno(err, errno, "socket");
 	int on = 1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
 		return vk_err_errno(err, errno, "SO_REUSEADDR");
 	int rc = is4 ? bind(fd, (const struct sockaddr *)&a4, sizeof(a4))
-	             : bind(fd, (const struct sockaddr *)&a6, sizeof(a6));
+		     : bind(fd, (const struct sockaddr *)&a6, sizeof(a6));
 	if (rc != 0)
 		return vk_err_errno(err, errno, "%s port %u", address, (unsigned)port);
 	if (listen(fd, backlog) != 0)

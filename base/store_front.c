@@ -31,7 +31,7 @@ struct front {
 	struct lease *leases;
 	struct vk_store_faults faults;
 	uint64_t random;
-	unsigned count;          /* operations so far, for fail_nth */
+	unsigned count; /* operations so far, for fail_nth */
 	unsigned busy;
 	bool closing;
 };
@@ -45,13 +45,15 @@ static int collect(void *arg, const struct vk_row *row, struct vk_err *err)
 	return 0;
 }
 
-static int remove_rows(struct front *f, struct vk_rows *rows, uint64_t rev, bool *changed, struct vk_err *err)
+static int remove_rows(
+	struct front *f, struct vk_rows *rows, uint64_t rev, bool *changed, struct vk_err *err)
 {
 	for (size_t i = 0; i < rows->n; i++) {
 		int rc = f->ops->del(f->back, rows->v[i].key, err);
 		if (rc != 0)
 			return rc;
-		vk_history_add(f->history, true, &(struct vk_kv){ .key = rows->v[i].key, .mod_rev = rev });
+		vk_history_add(
+			f->history, true, &(struct vk_kv){.key = rows->v[i].key, .mod_rev = rev});
 		*changed = true;
 	}
 	return 0;
@@ -70,7 +72,8 @@ static struct lease *find_lease(struct front *f, uint64_t id)
 static struct lease *add_lease(struct front *f, uint64_t id, int64_t ttl_ms)
 {
 	struct lease *l = vk_alloc(sizeof(*l));
-	*l = (struct lease){ .next = f->leases, .id = id, .ttl_ms = ttl_ms, .deadline = vk_mono_ms() + ttl_ms };
+	*l = (struct lease){
+		.next = f->leases, .id = id, .ttl_ms = ttl_ms, .deadline = vk_mono_ms() + ttl_ms};
 	f->leases = l;
 	return l;
 }
@@ -209,17 +212,23 @@ static int apply_put(struct front *f, const struct vk_op *op, uint64_t rev, stru
 {
 	struct vk_rows old = {0};
 	int rc = lookup(f, op->key, &old, err);
-	struct vk_row row = { .key = op->key, .value = op->value, .len = op->len, .mod_rev = rev,
-	                      .create_rev = old.n > 0 ? old.v[0].create_rev : rev, .lease = op->lease };
+	struct vk_row row = {.key = op->key,
+		.value = op->value,
+		.len = op->len,
+		.mod_rev = rev,
+		.create_rev = old.n > 0 ? old.v[0].create_rev : rev,
+		.lease = op->lease};
 	vk_rows_release(&old);
 	if (rc == 0)
 		rc = f->ops->put(f->back, &row, err);
 	if (rc == 0)
-		vk_history_add(f->history, false, &(struct vk_kv){ row.key, row.value, row.len, row.create_rev, rev });
+		vk_history_add(f->history, false,
+			&(struct vk_kv){row.key, row.value, row.len, row.create_rev, rev});
 	return rc;
 }
 
-static int apply(struct front *f, const struct vk_op *op, uint64_t rev, bool *changed, struct vk_err *err)
+static int apply(
+	struct front *f, const struct vk_op *op, uint64_t rev, bool *changed, struct vk_err *err)
 {
 	if (!op->del) {
 		*changed = true;
@@ -274,7 +283,8 @@ static int execute(struct front *f, struct vk_request *r, struct vk_err *err)
 	case VK_REQ_RANGE:
 	case VK_REQ_GET:
 		r->rev = f->rev;
-		return f->ops->scan(f->back, r->key, r->kind == VK_REQ_RANGE, collect, &r->rows, err);
+		return f->ops->scan(
+			f->back, r->key, r->kind == VK_REQ_RANGE, collect, &r->rows, err);
 	case VK_REQ_TXN:
 		return run_txn(f, r, err);
 	case VK_REQ_GRANT:
@@ -304,7 +314,7 @@ static void fail(struct vk_request *r, int code, const struct vk_err *why)
 
 static int run_requests(struct front *f, struct vk_requests *batch, struct vk_err *err)
 {
-	static const struct vk_err told = { .msg = "the store failed as it was told to" };
+	static const struct vk_err told = {.msg = "the store failed as it was told to"};
 	for (struct vk_request *r = batch->first; r != NULL; r = r->next) {
 		bool failing = fails_now(f, r);
 		bool skip = r->late || (failing && !f->faults.fail_after_commit);
@@ -388,7 +398,8 @@ static void hand_back(struct front *f)
 	}
 	for (struct vk_request *r = f->done.first; r != NULL; r = r->next)
 		r->delay -= r->delay > 0;
-	bool hold = f->faults.delay_passes_max && !f->closing && dice(f, f->faults.delay_passes_max + 1);
+	bool hold = f->faults.delay_passes_max && !f->closing &&
+		dice(f, f->faults.delay_passes_max + 1);
 	if (!hold)
 		vk_history_pump(f->history);
 	f->busy--;
@@ -427,8 +438,8 @@ static void front_get(struct vk_store *s, const char *key, vk_store_range_fn *fn
 	submit((struct front *)s, r);
 }
 
-static void front_txn(struct vk_store *s, const struct vk_cmp *cmps, size_t nc, const struct vk_op *ops,
-                      size_t no, vk_store_txn_fn *fn, void *arg)
+static void front_txn(struct vk_store *s, const struct vk_cmp *cmps, size_t nc,
+	const struct vk_op *ops, size_t no, vk_store_txn_fn *fn, void *arg)
 {
 	struct vk_request *r = vk_request_new(VK_REQ_TXN);
 	vk_request_copy(r, cmps, nc, ops, no);
@@ -437,8 +448,8 @@ static void front_txn(struct vk_store *s, const struct vk_cmp *cmps, size_t nc, 
 	submit((struct front *)s, r);
 }
 
-static uint64_t front_watch(struct vk_store *s, const char *prefix, uint64_t from_rev,
-                            vk_store_watch_fn *fn, void *arg)
+static uint64_t front_watch(
+	struct vk_store *s, const char *prefix, uint64_t from_rev, vk_store_watch_fn *fn, void *arg)
 {
 	struct front *f = (struct front *)s;
 	uint64_t id = vk_history_watch(f->history, prefix, from_rev, fn, arg);
@@ -451,8 +462,8 @@ static void front_unwatch(struct vk_store *s, uint64_t id)
 	vk_history_unwatch(((struct front *)s)->history, id);
 }
 
-static void submit_lease(struct vk_store *s, enum vk_request_kind kind, uint64_t lease, int64_t ttl_ms,
-                         vk_store_lease_fn *fn, void *arg)
+static void submit_lease(struct vk_store *s, enum vk_request_kind kind, uint64_t lease,
+	int64_t ttl_ms, vk_store_lease_fn *fn, void *arg)
 {
 	struct vk_request *r = vk_request_new(kind);
 	r->lease = lease;
@@ -523,7 +534,7 @@ static const struct vk_store_ops interface = {
 };
 
 struct vk_store *vk_store_front_new(struct vk_loop *l, const struct vk_store_back *ops, void *b,
-                                    uint64_t rev, const struct vk_store_faults *faults)
+	uint64_t rev, const struct vk_store_faults *faults)
 {
 	struct front *f = vk_alloc(sizeof(*f));
 	f->store.ops = &interface;

@@ -22,18 +22,20 @@ struct vk_store_back {
 	int (*commit)(void *b, struct vk_err *err);
 	void (*rollback)(void *b);
 	/* The key, or with prefix all keys that start with it, in the order of their bytes. fn only reads. */
-	int (*scan)(void *b, const char *key, bool prefix, vk_row_fn *fn, void *arg, struct vk_err *err);
+	int (*scan)(void *b, const char *key, bool prefix, vk_row_fn *fn, void *arg,
+		struct vk_err *err);
 	int (*scan_lease)(void *b, uint64_t lease, vk_row_fn *fn, void *arg, struct vk_err *err);
 	int (*put)(void *b, const struct vk_row *row, struct vk_err *err);
 	int (*del)(void *b, const char *key, struct vk_err *err);
 	int (*save_rev)(void *b, uint64_t rev, struct vk_err *err);
-	int (*save_lease)(void *b, uint64_t id, int64_t ttl_ms, struct vk_err *err); /* < 0 deletes */
+	int (*save_lease)(
+		void *b, uint64_t id, int64_t ttl_ms, struct vk_err *err); /* < 0 deletes */
 	void (*close)(void *b);
 };
 
 /* Takes b over. rev: the newest revision in b. faults may be NULL. */
 struct vk_store *vk_store_front_new(struct vk_loop *l, const struct vk_store_back *ops, void *b,
-                                    uint64_t rev, const struct vk_store_faults *faults);
+	uint64_t rev, const struct vk_store_faults *faults);
 /* A lease found in b at open: its time begins anew. */
 void vk_store_front_lease(struct vk_store *s, uint64_t id, int64_t ttl_ms);
 

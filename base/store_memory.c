@@ -139,7 +139,7 @@ static const struct vk_store_back ops = {
 };
 
 int vk_store_memory_open(struct vk_loop *l, const struct vk_store_faults *f, struct vk_store **ret,
-                         struct vk_err *err)
+	struct vk_err *err)
 {
 	(void)err;
 	*ret = vk_store_front_new(l, &ops, vk_alloc(sizeof(struct memory)), 0, f);

@@ -65,8 +65,8 @@ void vk_request_free(struct vk_request *r)
 	free(r);
 }
 
-void vk_request_copy(struct vk_request *r, const struct vk_cmp *cmps, size_t nc, const struct vk_op *ops,
-                     size_t no)
+void vk_request_copy(struct vk_request *r, const struct vk_cmp *cmps, size_t nc,
+	const struct vk_op *ops, size_t no)
 {
 	r->cmps = vk_calloc(nc + 1, sizeof(*r->cmps));
 	for (r->nc = 0; r->nc < nc; r->nc++) {
@@ -104,7 +104,8 @@ bool vk_request_check(struct vk_request *r)
 		if (*keys[i] == '\0')
 			vk_err_set(vk_request_err(r), VK_INVALID, "a key must not be empty");
 		else if (i + 1 < r->no && strcmp(keys[i], keys[i + 1]) == 0)
-			vk_err_set(vk_request_err(r), VK_INVALID, "the key %s is changed twice in one transaction", keys[i]);
+			vk_err_set(vk_request_err(r), VK_INVALID,
+				"the key %s is changed twice in one transaction", keys[i]);
 	}
 	return r->err == NULL;
 }

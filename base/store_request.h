@@ -5,7 +5,13 @@
 #include "store_front.h"
 
 enum vk_request_kind {
-	VK_REQ_RANGE, VK_REQ_GET, VK_REQ_TXN, VK_REQ_GRANT, VK_REQ_KEEP, VK_REQ_REVOKE, VK_REQ_EXPIRE
+	VK_REQ_RANGE,
+	VK_REQ_GET,
+	VK_REQ_TXN,
+	VK_REQ_GRANT,
+	VK_REQ_KEEP,
+	VK_REQ_REVOKE,
+	VK_REQ_EXPIRE
 };
 
 struct vk_rows {
@@ -25,23 +31,23 @@ struct vk_request {
 	size_t no;
 	uint64_t lease;
 	int64_t ttl_ms;
-	bool late;           /* submitted while the store closes: not executed */
+	bool late;                   /* submitted while the store closes: not executed */
 	vk_store_range_fn *range_fn; /* one of the three, or none */
 	vk_store_txn_fn *txn_fn;
 	vk_store_lease_fn *lease_fn;
 	void *arg;
 	/* result */
-	struct vk_err *err;  /* NULL = success; apart, for it is larger than all the rest */
+	struct vk_err *err; /* NULL = success; apart, for it is larger than all the rest */
 	bool committed;
 	uint64_t rev;
 	struct vk_rows rows;
-	unsigned delay;      /* passes of the loop until it is handed back */
+	unsigned delay; /* passes of the loop until it is handed back */
 };
 
 struct vk_request *vk_request_new(enum vk_request_kind kind);
 void vk_request_free(struct vk_request *r);
-void vk_request_copy(struct vk_request *r, const struct vk_cmp *cmps, size_t nc, const struct vk_op *ops,
-                     size_t no);
+void vk_request_copy(struct vk_request *r, const struct vk_cmp *cmps, size_t nc,
+	const struct vk_op *ops, size_t no);
 /* Makes room for the error of a request that fails. */
 struct vk_err *vk_request_err(struct vk_request *r);
 /* False, with r->err set, for a transaction no back end takes (a key changed twice, an empty key). */
@@ -53,7 +59,8 @@ struct vk_requests {
 };
 void vk_requests_init(struct vk_requests *l);
 void vk_requests_add(struct vk_requests *l, struct vk_request *r);
-struct vk_requests vk_requests_take(struct vk_requests *l); /* all of it; valid until first is changed */
+struct vk_requests vk_requests_take(
+	struct vk_requests *l); /* all of it; valid until first is changed */
 void vk_requests_append(struct vk_requests *l, struct vk_requests *more);
 struct vk_request *vk_requests_remove(struct vk_requests *l, size_t index);
 

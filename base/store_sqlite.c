@@ -10,11 +10,24 @@
 
 #include "store_front.h"
 
-#define SCHEMA 1
+#define SCHEMA         1
 #define APPLICATION_ID 0x76696b67 /* "vikg" */
-#define BUSY_MS 1000
+#define BUSY_MS        1000
 
-enum { BEGIN, COMMIT, ROLLBACK, GET, PREFIX, BY_LEASE, PUT, DEL, SAVE_REV, LEASE_PUT, LEASE_DEL, STATEMENTS };
+enum {
+	BEGIN,
+	COMMIT,
+	ROLLBACK,
+	GET,
+	PREFIX,
+	BY_LEASE,
+	PUT,
+	DEL,
+	SAVE_REV,
+	LEASE_PUT,
+	LEASE_DEL,
+	STATEMENTS
+};
 
 #define ROW "SELECT key, value, create_rev, mod_rev, lease FROM kv "
 static const char *const sql[STATEMENTS] = {
@@ -24,8 +37,10 @@ static const char *const sql[STATEMENTS] = {
 	[GET] = ROW "WHERE key = ?1",
 	[PREFIX] = ROW "WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key",
 	[BY_LEASE] = ROW "WHERE lease = ?1 AND lease <> 0 ORDER BY key",
-	[PUT] = ("INSERT INTO kv(key, value, create_rev, mod_rev, lease) VALUES (?1, ?2, ?3, ?4, ?5) "
-	         "ON CONFLICT(key) DO UPDATE SET value = ?2, create_rev = ?3, mod_rev = ?4, lease = ?5"),
+	[PUT] = ("INSERT INTO kv(key, value, create_rev, mod_rev, lease) VALUES (?1, ?2, ?3, ?4, "
+		 "?5) "
+		 "ON CONFLICT(key) DO UPDATE SET value = ?2, create_rev = ?3, mod_rev = ?4, lease "
+		 "= ?5"),
 	[DEL] = "DELETE FROM kv WHERE key = ?1",
 	[SAVE_REV] = "UPDATE meta SET rev = ?1",
 	[LEASE_PUT] = "INSERT OR REPLACE INTO lease(id, ttl_ms) VALUES (?1, ?2)",
@@ -67,22 +82,24 @@ static int fail(struct file *f, struct vk_err *err)
 	switch (code & 0xff) {
 	case SQLITE_FULL:
 		vk_err_set(err, VK_LIMIT, "no space left for the state file %s", f->path);
-		vk_err_hint(err, "free space on its file system: viking doctor shows what takes it");
+		vk_err_hint(
+			err, "free space on its file system: viking doctor shows what takes it");
 		return VK_LIMIT;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		return damaged(f, sqlite3_errmsg(f->db), err);
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-		return vk_err_set(err, VK_CONFLICT, "another process has the state file %s open", f->path);
+		return vk_err_set(
+			err, VK_CONFLICT, "another process has the state file %s open", f->path);
 	case SQLITE_PERM:
 	case SQLITE_READONLY:
 	case SQLITE_CANTOPEN:
-		return vk_err_set(err, VK_DENIED, "the state file %s cannot be written (%s)", f->path,
-		                  sqlite3_errmsg(f->db));
+		return vk_err_set(err, VK_DENIED, "the state file %s cannot be written (%s)",
+			f->path, sqlite3_errmsg(f->db));
 	default:
 		return vk_err_set(err, VK_UNAVAILABLE, "the state file %s failed: %s (%d)", f->path,
-		                  sqlite3_errmsg(f->db), code);
+			sqlite3_errmsg(f->db), code);
 	}
 }
 
@@ -90,7 +107,8 @@ static int fail(struct file *f, struct vk_err *err)
 
 static int prepare(struct file *f, int which, struct vk_err *err)
 {
-	int rc = sqlite3_prepare_v3(f->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, &f->st[which], NULL);
+	int rc = sqlite3_prepare_v3(
+		f->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, &f->st[which], NULL);
 	return rc == SQLITE_OK ? 0 : fail(f, err);
 }
 
@@ -254,7 +272,8 @@ static int read_number(struct file *f, const char *text, int64_t *ret, struct vk
 {
 	sqlite3_stmt *st = NULL;
 	int rc = 0;
-	if (sqlite3_prepare_v2(f->db, text, -1, &st, NULL) != SQLITE_OK || sqlite3_step(st) != SQLITE_ROW)
+	if (sqlite3_prepare_v2(f->db, text, -1, &st, NULL) != SQLITE_OK ||
+		sqlite3_step(st) != SQLITE_ROW)
 		rc = fail(f, err);
 	else
 		*ret = sqlite3_column_int64(st, 0);
@@ -283,10 +302,12 @@ static int configure(struct file *f, struct vk_err *err)
 	sqlite3_db_config(f->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_busy_timeout(f->db, BUSY_MS);
 	return exec(f,
-	            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -128; PRAGMA trusted_schema = OFF;"
-	            "PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_mode = WAL;"
-	            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 256;",
-	            err);
+		"PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -128; PRAGMA trusted_schema "
+		"= OFF;"
+		"PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_mode = "
+		"WAL;"
+		"PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 256;",
+		err);
 }
 
 static int check_schema(struct file *f, struct vk_err *err)
@@ -304,9 +325,12 @@ static int check_schema(struct file *f, struct vk_err *err)
 	if (id != APPLICATION_ID)
 		return vk_err_set(err, VK_INVALID, "%s is not a state file of viking", f->path);
 	if (version > SCHEMA) {
-		vk_err_set(err, VK_INVALID, "the state file %s was written by a newer viking (schema %lld, this one knows %d)",
-		           f->path, (long long)version, SCHEMA);
-		vk_err_hint(err, "install that version of viking again, or restore a backup of this one");
+		vk_err_set(err, VK_INVALID,
+			"the state file %s was written by a newer viking (schema %lld, this one "
+			"knows %d)",
+			f->path, (long long)version, SCHEMA);
+		vk_err_hint(err,
+			"install that version of viking again, or restore a backup of this one");
 		return VK_INVALID;
 	}
 	return 0;
@@ -317,7 +341,7 @@ static int check_integrity(struct file *f, struct vk_err *err)
 	sqlite3_stmt *st = NULL;
 	int rc = 0;
 	if (sqlite3_prepare_v2(f->db, "PRAGMA integrity_check(1)", -1, &st, NULL) != SQLITE_OK ||
-	    sqlite3_step(st) != SQLITE_ROW) {
+		sqlite3_step(st) != SQLITE_ROW) {
 		rc = fail(f, err);
 	} else if (strcmp((const char *)sqlite3_column_text(st, 0), "ok") != 0) {
 		rc = damaged(f, (const char *)sqlite3_column_text(st, 0), err);
@@ -333,7 +357,8 @@ static int load_leases(struct file *f, struct vk_store *s, struct vk_err *err)
 	while (got == SQLITE_OK || got == SQLITE_ROW) {
 		got = sqlite3_step(st);
 		if (got == SQLITE_ROW)
-			vk_store_front_lease(s, (uint64_t)sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1));
+			vk_store_front_lease(s, (uint64_t)sqlite3_column_int64(st, 0),
+				sqlite3_column_int64(st, 1));
 	}
 	sqlite3_finalize(st);
 	return got == SQLITE_DONE ? 0 : fail(f, err);
@@ -344,8 +369,9 @@ static int open_file(struct file *f, int64_t *ret_rev, struct vk_err *err)
 	int rc = make_file(f->path, err);
 	if (rc != 0)
 		return rc;
-	if (sqlite3_open_v2(f->path, &f->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
-	                    NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(f->path, &f->db,
+		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
+		    NULL) != SQLITE_OK)
 		return fail(f, err);
 	rc = configure(f, err);
 	if (rc == 0)
@@ -359,7 +385,8 @@ static int open_file(struct file *f, int64_t *ret_rev, struct vk_err *err)
 	return rc;
 }
 
-int vk_store_sqlite_open(struct vk_loop *l, const char *path, struct vk_store **ret, struct vk_err *err)
+int vk_store_sqlite_open(
+	struct vk_loop *l, const char *path, struct vk_store **ret, struct vk_err *err)
 {
 	struct file *f = vk_alloc(sizeof(*f));
 	f->path = vk_strdup(path);

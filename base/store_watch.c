@@ -5,13 +5,13 @@
 #include <viking/str.h>
 
 #define EVENTS_MAX 1024
-#define BYTES_MAX (256u << 10)
+#define BYTES_MAX  (256u << 10)
 
 struct record {
 	struct record *next;
 	bool del;
 	size_t bytes;
-	struct vk_kv kv;    /* kv.mod_rev is the transaction's revision */
+	struct vk_kv kv; /* kv.mod_rev is the transaction's revision */
 };
 
 struct list {
@@ -20,7 +20,7 @@ struct list {
 
 struct watcher {
 	struct watcher *next;
-	uint64_t id, from;  /* next revision wanted */
+	uint64_t id, from; /* next revision wanted */
 	char *prefix;
 	vk_store_watch_fn *fn;
 	void *arg;
@@ -28,10 +28,10 @@ struct watcher {
 };
 
 struct vk_history {
-	struct list done, open;  /* committed, and of the running transaction */
-	size_t n, bytes;         /* of done */
-	uint64_t from;           /* every event of this revision and later is in done */
-	uint64_t rev;            /* newest committed revision with events */
+	struct list done, open; /* committed, and of the running transaction */
+	size_t n, bytes;        /* of done */
+	uint64_t from;          /* every event of this revision and later is in done */
+	uint64_t rev;           /* newest committed revision with events */
 	struct watcher *watchers;
 	uint64_t last_id;
 	bool pumping;
@@ -120,7 +120,7 @@ void vk_history_rollback(struct vk_history *h)
 }
 
 uint64_t vk_history_watch(struct vk_history *h, const char *prefix, uint64_t from_rev,
-                          vk_store_watch_fn *fn, void *arg)
+	vk_store_watch_fn *fn, void *arg)
 {
 	struct watcher *w = vk_alloc(sizeof(*w));
 	w->id = ++h->last_id;
@@ -175,7 +175,7 @@ static void hand_transaction(struct watcher *w, struct record **at)
 		if (!vk_starts((*at)->kv.key, w->prefix))
 			continue;
 		events = vk_reallocarray(events, n + 1, sizeof(*events));
-		events[n++] = (struct vk_event){ .del = (*at)->del, .kv = (*at)->kv };
+		events[n++] = (struct vk_event){.del = (*at)->del, .kv = (*at)->kv};
 	}
 	w->from = rev + 1;
 	if (n > 0)
@@ -186,7 +186,8 @@ static void hand_transaction(struct watcher *w, struct record **at)
 static void pump_one(struct vk_history *h, struct watcher *w)
 {
 	if (w->from < h->from) {
-		w->dead = true; /* as in etcd: the watch is over, the caller lists and watches again */
+		w->dead =
+			true; /* as in etcd: the watch is over, the caller lists and watches again */
 		w->fn(w->arg, NULL, 0, h->rev, true);
 		return;
 	}

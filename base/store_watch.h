@@ -16,7 +16,7 @@ void vk_history_add(struct vk_history *h, bool del, const struct vk_kv *kv);
 void vk_history_commit(struct vk_history *h);
 void vk_history_rollback(struct vk_history *h);
 uint64_t vk_history_watch(struct vk_history *h, const char *prefix, uint64_t from_rev,
-                          vk_store_watch_fn *fn, void *arg);
+	vk_store_watch_fn *fn, void *arg);
 void vk_history_unwatch(struct vk_history *h, uint64_t id);
 /* Hands every watcher what it has not seen, then forgets the oldest over the bound. */
 void vk_history_pump(struct vk_history *h);

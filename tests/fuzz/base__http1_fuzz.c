@@ -23,7 +23,7 @@ static int on_end(void *arg, struct vk_err *err)
 	return vk_buf_addc(arg, '$');
 }
 
-static const struct vk_http1_events events = { on_head, on_body, on_end };
+static const struct vk_http1_events events = {on_head, on_body, on_end};
 
 static int run(const uint8_t *data, size_t n, size_t step, struct vk_buf *log, size_t *ret_used)
 {
@@ -54,7 +54,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	int b = run(data + 1, n - 1, step, &split, &used_split);
 	if (a != b || (a == 0 && used_whole != used_split))
 		abort();
-	if (a == 0 && (whole.len != split.len || memcmp(vk_buf_str(&whole), vk_buf_str(&split), whole.len) != 0))
+	if (a == 0 &&
+		(whole.len != split.len ||
+			memcmp(vk_buf_str(&whole), vk_buf_str(&split), whole.len) != 0))
 		abort();
 	return 0;
 }

@@ -13,7 +13,8 @@ static int on_value(void *arg, json_t *value, struct vk_err *err)
 	vk_autojson *again = NULL;
 	/* the strict parser refuses NULs, which lines may hold */
 	if (strstr(text, "\\u0000") == NULL) {
-		if (vk_json_parse(text, strlen(text), &again, NULL) != 0 || !json_equal(value, again))
+		if (vk_json_parse(text, strlen(text), &again, NULL) != 0 ||
+			!json_equal(value, again))
 			abort();
 	}
 	vk_buf_adds(arg, text);
@@ -26,7 +27,8 @@ static int run(const uint8_t *data, size_t n, size_t step, struct vk_buf *log)
 	vk_jsonl_init(&l, LINE_MAX_BYTES);
 	int rc = 0;
 	for (size_t at = 0; rc == 0 && at < n; at += step)
-		rc = vk_jsonl_feed(&l, data + at, n - at < step ? n - at : step, on_value, log, NULL);
+		rc = vk_jsonl_feed(
+			&l, data + at, n - at < step ? n - at : step, on_value, log, NULL);
 	if (rc == 0)
 		rc = vk_jsonl_end(&l, on_value, log, NULL);
 	if (l.buf.cap > 2 * LINE_MAX_BYTES + 64)
@@ -42,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	vk_autobuf whole = VK_BUF_INIT(1 << 22), split = VK_BUF_INIT(1 << 22);
 	int a = run(data + 1, n - 1, n, &whole);
 	int b = run(data + 1, n - 1, 1 + data[0] % 64, &split);
-	if (a != b || whole.len != split.len || memcmp(vk_buf_str(&whole), vk_buf_str(&split), whole.len) != 0)
+	if (a != b || whole.len != split.len ||
+		memcmp(vk_buf_str(&whole), vk_buf_str(&split), whole.len) != 0)
 		abort();
 	vk_autojson *safe = vk_json_safe_string((const char *)data, n);
 	if (safe == NULL)

@@ -10,10 +10,10 @@
 
 static struct pair pair;
 static struct vk_httpd *server;
-static struct vk_req *stream;      /* the watch's, on the server */
-static unsigned connects;          /* streams opened */
-static char calls[512];            /* bodies of what the queue has sent */
-static unsigned refuse_503;        /* so many calls are answered with 503 first */
+static struct vk_req *stream; /* the watch's, on the server */
+static unsigned connects;     /* streams opened */
+static char calls[512];       /* bodies of what the queue has sent */
+static unsigned refuse_503;   /* so many calls are answered with 503 first */
 
 static void gone(void *arg, struct vk_req *r)
 {
@@ -62,7 +62,8 @@ static void serve(void)
 	int fd;
 	struct vk_err err = {0};
 	cr_assert_eq(vk_listen_unix(pair.socket, 0600, NULL, 16, &fd, &err), 0, "%s", err.msg);
-	cr_assert_eq(vk_httpd_new(pair.loop, fd, NULL, handler, NULL, &server, &err), 0, "%s", err.msg);
+	cr_assert_eq(
+		vk_httpd_new(pair.loop, fd, NULL, handler, NULL, &server, &err), 0, "%s", err.msg);
 }
 
 static void stop_serving(void)
@@ -89,7 +90,7 @@ TestSuite(api, .init = setup, .fini = teardown, .timeout = 60);
 
 Test(api, nothing_listening_says_what_to_start)
 {
-	const struct vk_api_opts o = { .socket = pair.socket };
+	const struct vk_api_opts o = {.socket = pair.socket};
 	struct vk_err err = {0};
 	cr_assert_eq(vk_api_call(&o, "GET", "/x", NULL, NULL, &err), VK_UNAVAILABLE);
 	cr_assert_not_null(strstr(err.hint, "vikingd"));
@@ -98,7 +99,8 @@ Test(api, nothing_listening_says_what_to_start)
 Test(api, what_cannot_be_sent_is_refused_before)
 {
 	struct vk_err err = {0};
-	const struct vk_api_opts o = { .socket = pair.socket }, evil = { .socket = pair.socket, .token = "a\r\nX: y" };
+	const struct vk_api_opts o = {.socket = pair.socket},
+				 evil = {.socket = pair.socket, .token = "a\r\nX: y"};
 	cr_assert_eq(vk_api_call(&o, "GET", "/a b", NULL, NULL, &err), VK_INVALID);
 	cr_assert_eq(vk_api_call(&o, "GET", "/a\r\nX: y", NULL, NULL, &err), VK_INVALID);
 	cr_assert_eq(vk_api_call(&o, "GET", "x", NULL, NULL, &err), VK_INVALID);
@@ -110,8 +112,8 @@ Test(api, what_cannot_be_sent_is_refused_before)
 struct seen {
 	char lines[512];
 	unsigned ups, downs;
-	int code;               /* of the last loss */
-	bool got, up, down;     /* flags to wait for */
+	int code;           /* of the last loss */
+	bool got, up, down; /* flags to wait for */
 	struct vk_api_watch **free_on_line, **free_on_state;
 };
 
@@ -140,7 +142,7 @@ static void on_state(void *arg, bool connected, const struct vk_err *err)
 
 static struct vk_api_watch *watch(struct seen *s, const char *path, int64_t timeout_ms)
 {
-	const struct vk_api_opts o = { .socket = pair.socket, .timeout_ms = timeout_ms };
+	const struct vk_api_opts o = {.socket = pair.socket, .timeout_ms = timeout_ms};
 	return vk_api_watch_new(pair.loop, &o, path, on_line, on_state, s);
 }
 
@@ -227,14 +229,19 @@ Test(api, a_watch_may_be_freed_in_its_callbacks)
 
 /* ---- queue ---- */
 
-struct results { char text[512]; unsigned n; struct vk_api_queue *q; bool done, free_first, add_more; };
+struct results {
+	char text[512];
+	unsigned n;
+	struct vk_api_queue *q;
+	bool done, free_first, add_more;
+};
 
 static void on_done(void *arg, const struct vk_err *err, const json_t *answer)
 {
 	struct results *r = arg;
 	size_t used = strlen(r->text);
 	snprintf(r->text + used, sizeof(r->text) - used, "%s%s ", vk_err_name(err->code),
-	         vk_json_bool(answer, "ok", false) ? "+" : "");
+		vk_json_bool(answer, "ok", false) ? "+" : "");
 	r->n++;
 	r->done = true;
 	if (r->add_more && r->n == 1)
@@ -258,8 +265,8 @@ static void until_n(const struct results *r, unsigned n)
 
 static void queue_init(struct results *r, int64_t timeout_ms)
 {
-	const struct vk_api_opts o = { .socket = pair.socket, .timeout_ms = timeout_ms };
-	*r = (struct results){ .q = vk_api_queue_new(pair.loop, &o) };
+	const struct vk_api_opts o = {.socket = pair.socket, .timeout_ms = timeout_ms};
+	*r = (struct results){.q = vk_api_queue_new(pair.loop, &o)};
 }
 
 Test(api, a_queue_keeps_its_order_and_waits_for_the_server)

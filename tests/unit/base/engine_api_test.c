@@ -3,8 +3,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <viking/engine.h>
 #include <viking/crypt.h>
+#include <viking/engine.h>
 #include <viking/fs.h>
 #include <viking/httpd.h>
 #include <viking/str.h>
@@ -23,7 +23,8 @@ static void handler(void *arg, struct vk_req *r)
 	struct vk_err err = {0};
 	if (vk_streq(vk_req_path(r), "/version")) {
 		versions_asked++;
-		vk_req_json(r, 200, json_pack("{s:s, s:s}", "ApiVersion", newest, "MinAPIVersion", oldest));
+		vk_req_json(r, 200,
+			json_pack("{s:s, s:s}", "ApiVersion", newest, "MinAPIVersion", oldest));
 		return;
 	}
 	snprintf(last_path, sizeof(last_path), "%s", vk_req_path(r));
@@ -47,10 +48,12 @@ static void handler(void *arg, struct vk_req *r)
 		vk_req_write(r, ":2}\r\n\n{\"a\":3}", 13);
 		vk_req_end(r);
 	} else if (vk_ends(last_path, "/echo")) {
-		const char *auth = vk_req_header(r, "X-Registry-Auth"), *type = vk_req_header(r, "Content-Type");
+		const char *auth = vk_req_header(r, "X-Registry-Auth"),
+			   *type = vk_req_header(r, "Content-Type");
 		const char *expect = vk_req_header(r, "Expect");
-		vk_req_json(r, 200, json_pack("{s:s, s:s, s:i, s:s?}", "auth", auth ? auth : "", "type", type ? type : "",
-		                              "n", (int)vk_req_body(r)->len, "expect", expect));
+		vk_req_json(r, 200,
+			json_pack("{s:s, s:s, s:i, s:s?}", "auth", auth ? auth : "", "type",
+				type ? type : "", "n", (int)vk_req_body(r)->len, "expect", expect));
 	} else {
 		vk_err_set(&err, VK_NOTFOUND, "no");
 		vk_req_json(r, 404, json_pack("{s:s}", "message", "no such thing"));
@@ -62,7 +65,7 @@ static void setup(void)
 	pair_init(&pair);
 	int fd;
 	cr_assert_eq(vk_listen_unix(pair.socket, 0600, NULL, 128, &fd, NULL), 0);
-	const struct vk_httpd_opts o = { .body_max = 8 << 20 };
+	const struct vk_httpd_opts o = {.body_max = 8 << 20};
 	cr_assert_eq(vk_httpd_new(pair.loop, fd, &o, handler, NULL, &server, NULL), 0);
 }
 
@@ -160,7 +163,8 @@ static int client_lines(const char *socket)
 	EXPECT(vk_engine_stream(e, "GET", "/lines", NULL, add_up, &sum, 1000, &err) == 0);
 	EXPECT(sum == 123);
 	sum = 99; /* 991 */
-	EXPECT(vk_engine_stream(e, "GET", "/nothing", NULL, add_up, &sum, 1000, &err) == VK_NOTFOUND);
+	EXPECT(vk_engine_stream(e, "GET", "/nothing", NULL, add_up, &sum, 1000, &err) ==
+		VK_NOTFOUND);
 	EXPECT(sum == 99);
 	vk_engine_free(e);
 	return 0;
@@ -178,7 +182,8 @@ static int client_stops(const char *socket)
 	struct vk_engine *e = engine_at(socket);
 	int n = 0;
 	struct vk_err err = {0};
-	EXPECT(vk_engine_stream(e, "GET", "/lines", NULL, stop_at_first, &n, 1000, &err) == VK_FAILED);
+	EXPECT(vk_engine_stream(e, "GET", "/lines", NULL, stop_at_first, &n, 1000, &err) ==
+		VK_FAILED);
 	EXPECT(n == 2 && vk_streq(err.msg, "enough"));
 	EXPECT(vk_engine_call(e, "GET", "/text", NULL, 0, NULL, NULL) == 0);
 	vk_engine_free(e);
@@ -215,7 +220,8 @@ static int client_upload(const char *socket)
 		_exit(0);
 	}
 	close(p[1]);
-	EXPECT(vk_engine_upload(e, "POST", "/echo", "e30=", p[0], -1, keep_line, &j, 5000, &err) == 0);
+	EXPECT(vk_engine_upload(e, "POST", "/echo", "e30=", p[0], -1, keep_line, &j, 5000, &err) ==
+		0);
 	EXPECT(vk_json_int(j, "n", 0) == 2000000);
 	EXPECT(vk_streq(vk_json_str(j, "auth", ""), "e30="));
 	EXPECT(vk_streq(vk_json_str(j, "type", ""), "application/x-tar"));
@@ -244,9 +250,11 @@ static int client_cancel(const char *socket)
 	close(c[1]);
 	int64_t t0 = vk_mono_ms();
 	json_t *j = NULL;
-	EXPECT(vk_engine_upload(e, "POST", "/echo", NULL, p[0], c[0], keep_line, &j, 5000, &err) == VK_CANCELLED);
+	EXPECT(vk_engine_upload(e, "POST", "/echo", NULL, p[0], c[0], keep_line, &j, 5000, &err) ==
+		VK_CANCELLED);
 	EXPECT(vk_mono_ms() - t0 >= 90 && vk_mono_ms() - t0 < 600);
-	EXPECT(vk_engine_upload(e, "POST", "/echo", NULL, p[0], -1, keep_line, &j, 200, &err) == VK_TIMEOUT);
+	EXPECT(vk_engine_upload(e, "POST", "/echo", NULL, p[0], -1, keep_line, &j, 200, &err) ==
+		VK_TIMEOUT);
 	vk_engine_free(e);
 	return 0;
 }
@@ -274,7 +282,8 @@ Test(engine_api, a_stopped_engine_is_a_timeout)
 	struct vk_err err = {0};
 	int64_t t0 = vk_mono_ms();
 	cr_assert_eq(vk_engine_call(e, "GET", "/text", NULL, 200, NULL, &err), VK_TIMEOUT);
-	cr_assert_eq(vk_engine_stream(e, "GET", "/text", NULL, add_up, NULL, 200, &err), VK_TIMEOUT);
+	cr_assert_eq(
+		vk_engine_stream(e, "GET", "/text", NULL, add_up, NULL, 200, &err), VK_TIMEOUT);
 	cr_assert_lt(vk_mono_ms() - t0, 2000);
 	vk_engine_free(e);
 }
@@ -324,7 +333,12 @@ Test(engine_api, no_engine_is_unavailable_with_the_line_to_type)
 
 /* ---- the loop ---- */
 
-struct shared { struct vk_engine *e; int done, sum; struct vk_engine_op *op; bool in_bytes_ok; };
+struct shared {
+	struct vk_engine *e;
+	int done, sum;
+	struct vk_engine_op *op;
+	bool in_bytes_ok;
+};
 
 static void count_done(void *arg, const struct vk_err *err, json_t *answer)
 {
@@ -369,35 +383,42 @@ Test(engine_api, bytes_may_begin_and_cancel)
 		vk_loop_once(pair.loop, 1000);
 	for (int i = 0; i < 20; i++)
 		vk_loop_once(pair.loop, 0);
-	cr_assert(s.done == 1 && s.sum == 1, "the call is answered, the cancelled stream is not heard of again");
+	cr_assert(s.done == 1 && s.sum == 1,
+		"the call is answered, the cancelled stream is not heard of again");
 	vk_engine_free(s.e);
 }
 
 /* ---- frames ---- */
 
-struct frames_out { char text[64]; };
+struct frames_out {
+	char text[64];
+};
 
 static int on_frame(void *arg, int stream, const void *p, size_t n)
 {
 	struct frames_out *o = arg;
 	for (size_t i = 0; i < n; i++) {
 		size_t used = strlen(o->text);
-		snprintf(o->text + used, sizeof(o->text) - used, "%d%c", stream, ((const char *)p)[i]);
+		snprintf(o->text + used, sizeof(o->text) - used, "%d%c", stream,
+			((const char *)p)[i]);
 	}
 	return 0;
 }
 
 Test(engine_api, frames_split_anywhere_read_the_same)
 {
-	static const uint8_t wire[] = { 1, 0, 0, 0, 0, 0, 0, 2, 'a', 'b', 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 'e',
-	                                1, 0, 0, 0, 0, 0, 0, 1, 'c' };
+	static const uint8_t wire[] = {1, 0, 0, 0, 0, 0, 0, 2, 'a', 'b', 2, 0, 0, 0, 0, 0, 0, 0, 2,
+		0, 0, 0, 0, 0, 0, 1, 'e', 1, 0, 0, 0, 0, 0, 0, 1, 'c'};
 	for (size_t cut = 0; cut <= sizeof(wire); cut++) {
 		for (size_t cut2 = cut; cut2 <= sizeof(wire); cut2++) {
 			struct vk_frames f = {0};
 			struct frames_out o = {0};
 			cr_assert_eq(vk_frames_feed(&f, wire, cut, on_frame, &o, NULL), 0);
-			cr_assert_eq(vk_frames_feed(&f, wire + cut, cut2 - cut, on_frame, &o, NULL), 0);
-			cr_assert_eq(vk_frames_feed(&f, wire + cut2, sizeof(wire) - cut2, on_frame, &o, NULL), 0);
+			cr_assert_eq(
+				vk_frames_feed(&f, wire + cut, cut2 - cut, on_frame, &o, NULL), 0);
+			cr_assert_eq(vk_frames_feed(&f, wire + cut2, sizeof(wire) - cut2, on_frame,
+					     &o, NULL),
+				0);
 			cr_assert_str_eq(o.text, "1a1b2e1c");
 		}
 	}
@@ -415,5 +436,6 @@ Test(engine_api, texts_are_encoded)
 		*p = *p == '-' ? '+' : *p == '_' ? '/' : *p;
 	cr_assert_eq(vk_unbase64(auth, strlen(auth), &out, NULL), 0);
 	cr_assert_str_eq(vk_buf_str(&out),
-	                 "{\"password\":\"s\\\"x\",\"serveraddress\":\"127.0.0.1:5000\",\"username\":\"viking\"}");
+		"{\"password\":\"s\\\"x\",\"serveraddress\":\"127.0.0.1:5000\",\"username\":"
+		"\"viking\"}");
 }

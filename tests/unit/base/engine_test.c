@@ -17,7 +17,6 @@
 static struct vk_loop *loop;
 static struct vk_engine *engine;
 static char name[64], dir[64];
-static bool have_engine;
 
 static char *text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static char *text(const char *fmt, ...)
@@ -45,9 +44,12 @@ static int call(const char *method, const char *path, json_t *body, json_t **ret
 /* tar of a directory, as a pipe. */
 static int tar_of(const char *path)
 {
-	const char *const argv[] = { "tar", "-c", "-C", path, ".", NULL };
-	const struct vk_proc_opts o = { .path = "/usr/bin/tar", .argv = argv, .in = VK_FD_NULL, .out = VK_FD_PIPE,
-	                                .err = VK_FD_INHERIT };
+	const char *const argv[] = {"tar", "-c", "-C", path, ".", NULL};
+	const struct vk_proc_opts o = {.path = "/usr/bin/tar",
+		.argv = argv,
+		.in = VK_FD_NULL,
+		.out = VK_FD_PIPE,
+		.err = VK_FD_INHERIT};
 	struct vk_proc p;
 	struct vk_err err = {0};
 	if (vk_proc_start(&o, &p, &err) != 0) {
@@ -57,7 +59,9 @@ static int tar_of(const char *path)
 	return p.out;
 }
 
-struct lines { char status[256], error[512], stream[4096]; };
+struct lines {
+	char status[256], error[512], stream[4096];
+};
 
 static int keep(void *arg, json_t *line, struct vk_err *err)
 {
@@ -77,23 +81,23 @@ static void import_image(void)
 	cr_assert_eq(vk_fs_mkdir_p(bin, 0755, &err), 0, "%s", err.msg);
 	vk_autobuf b = VK_BUF_INIT(16 << 20);
 	cr_assert_eq(vk_fs_read("/bin/busybox", &b, &err), 0, "%s", err.msg);
-	cr_assert_eq(vk_fs_write_atomic(text("%s/busybox", bin), b.data, b.len, 0755, &err), 0, "%s", err.msg);
-	static const char *const words[] = { "sh", "cat", "sleep", "echo", "true", "false" };
+	cr_assert_eq(vk_fs_write_atomic(text("%s/busybox", bin), b.data, b.len, 0755, &err), 0,
+		"%s", err.msg);
+	static const char *const words[] = {"sh", "cat", "sleep", "echo", "true", "false"};
 	for (size_t i = 0; i < VK_COUNT(words); i++)
 		cr_assert_eq(symlink("busybox", text("%s/%s", bin, words[i])), 0);
 	vk_autoclose int fd = tar_of(root);
 	struct lines l = {0};
-	int rc = vk_engine_upload(engine, "POST", text("/images/create?fromSrc=-&repo=%s&tag=1", name), NULL, fd, -1,
-	                          keep, &l, 20000, &err);
+	int rc = vk_engine_upload(engine, "POST",
+		text("/images/create?fromSrc=-&repo=%s&tag=1", name), NULL, fd, -1, keep, &l, 20000,
+		&err);
 	cr_assert_eq(rc, 0, "%s", err.msg);
 	cr_assert(vk_starts(l.status, "sha256:"), "the import answered %s %s", l.status, l.error);
 }
 
 static void setup(void)
 {
-	have_engine = access(SOCKET, R_OK | W_OK) == 0;
-	if (!have_engine)
-		return;
+	cr_assert_eq(access(SOCKET, R_OK | W_OK), 0, "these tests need an engine at " SOCKET);
 	signal(SIGPIPE, SIG_IGN);
 	snprintf(name, sizeof(name), "baseb-%d", (int)getpid());
 	snprintf(dir, sizeof(dir), "/tmp/viking-engine-XXXXXX");
@@ -105,8 +109,6 @@ static void setup(void)
 
 static void teardown(void)
 {
-	if (!have_engine)
-		return;
 	call("DELETE", text("/containers/%s?force=1", name), NULL, NULL);
 	call("DELETE", text("/images/%s:1?force=1", name), NULL, NULL);
 	vk_engine_free(engine);
@@ -117,13 +119,13 @@ static void teardown(void)
 }
 
 TestSuite(engine, .init = setup, .fini = teardown, .timeout = 120);
-#define NEED_ENGINE do { if (!have_engine) cr_skip_test("no engine at " SOCKET); } while (0)
 
 static int create(const char *script)
 {
 	return call("POST", text("/containers/create?name=%s", name),
-	            json_pack("{s:s, s:[s,s,s], s:{s:s}}", "Image", text("%s:1", name), "Cmd", "sh", "-c", script,
-	                      "HostConfig", "NetworkMode", "none"), NULL);
+		json_pack("{s:s, s:[s,s,s], s:{s:s}}", "Image", text("%s:1", name), "Cmd", "sh",
+			"-c", script, "HostConfig", "NetworkMode", "none"),
+		NULL);
 }
 
 static int start(void)
@@ -133,7 +135,6 @@ static int start(void)
 
 Test(engine, calls)
 {
-	NEED_ENGINE;
 	vk_autojson *j = NULL, *w = NULL;
 	cr_assert_eq(call("GET", text("/containers/%s/json", name), NULL, &j), VK_NOTFOUND);
 	cr_assert_eq(create("exit 3"), 0);
@@ -155,19 +156,21 @@ static void dockerfile(const char *content)
 	struct vk_err err = {0};
 	char *ctx = text("%s/ctx", dir);
 	cr_assert_eq(vk_fs_mkdir_p(ctx, 0755, &err), 0);
-	cr_assert_eq(vk_fs_write_atomic(text("%s/Dockerfile", ctx), content, strlen(content), 0644, &err), 0);
+	cr_assert_eq(vk_fs_write_atomic(
+			     text("%s/Dockerfile", ctx), content, strlen(content), 0644, &err),
+		0);
 }
 
 static int build(const char *query, int cancel_fd, vk_jsonl_fn *fn, void *arg, struct vk_err *err)
 {
 	vk_autoclose int fd = tar_of(text("%s/ctx", dir));
-	return vk_engine_upload(engine, "POST", text("/build?rm=1&forcerm=1&networkmode=none&nocache=1%s", query),
-	                        NULL, fd, cancel_fd, fn, arg, 60000, err);
+	return vk_engine_upload(engine, "POST",
+		text("/build?rm=1&forcerm=1&networkmode=none&nocache=1%s", query), NULL, fd,
+		cancel_fd, fn, arg, 60000, err);
 }
 
 Test(engine, a_failed_build_is_an_error_line)
 {
-	NEED_ENGINE;
 	struct lines l = {0};
 	struct vk_err err = {0};
 	dockerfile(text("FROM %s:1\nRUN echo some words; exit 7\n", name));
@@ -179,7 +182,10 @@ Test(engine, a_failed_build_is_an_error_line)
 	cr_assert_not_null(strstr(err.msg, "unknown instruction"), "%s", err.msg);
 }
 
-struct canceller { int fd; bool told; };
+struct canceller {
+	int fd;
+	bool told;
+};
 
 static int cancel_when_it_runs(void *arg, json_t *line, struct vk_err *err)
 {
@@ -194,10 +200,9 @@ static int cancel_when_it_runs(void *arg, json_t *line, struct vk_err *err)
 
 Test(engine, a_build_is_cancelled_promptly)
 {
-	NEED_ENGINE;
 	int p[2];
 	cr_assert_eq(pipe2(p, O_CLOEXEC), 0);
-	struct canceller c = { .fd = p[1] };
+	struct canceller c = {.fd = p[1]};
 	struct vk_err err = {0};
 	dockerfile(text("FROM %s:1\nRUN echo begun; sleep 60\n", name));
 	int64_t t0 = vk_mono_ms();
@@ -209,7 +214,12 @@ Test(engine, a_build_is_cancelled_promptly)
 
 /* ---- on the loop ---- */
 
-struct heard { struct vk_frames frames; char out[256]; bool ended; int code; };
+struct heard {
+	struct vk_frames frames;
+	char out[256];
+	bool ended;
+	int code;
+};
 
 static int on_frame(void *arg, int stream, const void *p, size_t n)
 {
@@ -250,20 +260,22 @@ static void turn_until(const bool *flag)
 
 Test(engine, logs_and_events_on_the_loop)
 {
-	NEED_ENGINE;
 	struct heard logs = {0}, events = {0}, started = {0};
 	cr_assert_eq(create("echo one; echo two >&2; sleep 0.2"), 0);
 	vk_autofree char *filters = vk_engine_escape(text("{\"container\":[\"%s\"]}", name));
-	struct vk_engine_op *op = vk_engine_stream_async(engine, "GET", text("/events?filters=%s", filters), NULL,
-	                                                 on_events, on_done, &events);
-	vk_engine_call_async(engine, "POST", text("/containers/%s/start", name), NULL, 0, on_done, &started);
+	struct vk_engine_op *op = vk_engine_stream_async(engine, "GET",
+		text("/events?filters=%s", filters), NULL, on_events, on_done, &events);
+	vk_engine_call_async(
+		engine, "POST", text("/containers/%s/start", name), NULL, 0, on_done, &started);
 	turn_until(&started.ended);
 	cr_assert_eq(started.code, 0);
-	vk_engine_stream_async(engine, "GET", text("/containers/%s/logs?stdout=1&stderr=1&follow=1", name), NULL,
-	                       on_log, on_done, &logs);
+	vk_engine_stream_async(engine, "GET",
+		text("/containers/%s/logs?stdout=1&stderr=1&follow=1", name), NULL, on_log, on_done,
+		&logs);
 	turn_until(&logs.ended);
 	cr_assert_eq(logs.code, 0);
-	cr_assert(vk_streq(logs.out, "1:one\n2:two\n") || vk_streq(logs.out, "2:two\n1:one\n"), "%s", logs.out);
+	cr_assert(vk_streq(logs.out, "1:one\n2:two\n") || vk_streq(logs.out, "2:two\n1:one\n"),
+		"%s", logs.out);
 	for (int64_t end = vk_mono_ms() + 10000; events.out[0] == '\0' && vk_mono_ms() < end;)
 		vk_loop_once(loop, 200);
 	cr_assert(vk_starts(events.out, "die"));
@@ -277,30 +289,35 @@ Test(engine, logs_and_events_on_the_loop)
 
 Test(engine, exec_over_a_hijacked_connection)
 {
-	NEED_ENGINE;
 	cr_assert_eq(create("sleep 100"), 0);
 	cr_assert_eq(start(), 0);
 	vk_autojson *made = NULL, *after = NULL;
-	cr_assert_eq(call("POST", text("/containers/%s/exec", name),
-	                  json_pack("{s:b, s:b, s:b, s:[s,s,s]}", "AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 1,
-	                            "Cmd", "sh", "-c", "cat; exit 5"), &made), 0);
+	cr_assert_eq(
+		call("POST", text("/containers/%s/exec", name),
+			json_pack("{s:b, s:b, s:b, s:[s,s,s]}", "AttachStdin", 1, "AttachStdout", 1,
+				"AttachStderr", 1, "Cmd", "sh", "-c", "cat; exit 5"),
+			&made),
+		0);
 	const char *id = vk_json_str(made, "Id", "");
 	vk_autojson *body = json_pack("{s:b, s:b}", "Detach", 0, "Tty", 0);
 	vk_autobuf early = VK_BUF_INIT(65536);
 	vk_autoclose int fd = -1;
 	struct vk_err err = {0};
-	cr_assert_eq(vk_engine_hijack(engine, text("/exec/%s/start", id), body, &fd, &early, &err), 0, "%s", err.msg);
+	cr_assert_eq(vk_engine_hijack(engine, text("/exec/%s/start", id), body, &fd, &early, &err),
+		0, "%s", err.msg);
 	cr_assert_eq(vk_write_all(fd, "hello", 5, NULL), 0);
 	cr_assert_eq(shutdown(fd, SHUT_WR), 0);
 	char piece[256];
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	for (ssize_t n; poll(&p, 1, 10000) > 0 && (n = read(fd, piece, sizeof(piece))) > 0;)
 		vk_buf_add(&early, piece, (size_t)n);
 	struct heard h = {0};
-	cr_assert_eq(vk_frames_feed(&h.frames, vk_buf_str(&early), early.len, on_frame, &h, NULL), 0);
+	cr_assert_eq(
+		vk_frames_feed(&h.frames, vk_buf_str(&early), early.len, on_frame, &h, NULL), 0);
 	cr_assert_str_eq(h.out, "1:hello");
 	cr_assert_eq(call("GET", text("/exec/%s/json", id), NULL, &after), 0);
 	cr_assert_eq(vk_json_int(after, "ExitCode", -1), 5);
-	cr_assert_eq(vk_engine_hijack(engine, "/exec/nothing/start", body, &fd, &early, &err), VK_NOTFOUND);
+	cr_assert_eq(vk_engine_hijack(engine, "/exec/nothing/start", body, &fd, &early, &err),
+		VK_NOTFOUND);
 	cr_assert_not_null(strstr(err.msg, "No such exec"), "%s", err.msg);
 }

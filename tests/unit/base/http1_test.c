@@ -4,7 +4,10 @@
 #include <viking/str.h>
 
 /* Writes down what the reader tells: "[200 type]body$". */
-struct log { struct vk_buf b; int stop_at_body; };
+struct log {
+	struct vk_buf b;
+	int stop_at_body;
+};
 
 static int on_head(void *arg, int status, const char *type, bool upgrade, struct vk_err *err)
 {
@@ -29,7 +32,7 @@ static int on_end(void *arg, struct vk_err *err)
 	return vk_buf_addc(&l->b, '$');
 }
 
-static const struct vk_http1_events events = { on_head, on_body, on_end };
+static const struct vk_http1_events events = {on_head, on_body, on_end};
 
 /* Feeds `text` in two pieces, then the end; gives the code and the log. */
 static int run(const char *text, size_t n, size_t cut, bool eof, struct log *l, size_t *ret_used)
@@ -50,7 +53,7 @@ static void reads(const char *text, const char *log, const char *rest, bool eof)
 {
 	size_t n = strlen(text);
 	for (size_t cut = 0; cut <= n; cut++) {
-		struct log l = { .b = VK_BUF_INIT(65536) };
+		struct log l = {.b = VK_BUF_INIT(65536)};
 		size_t used;
 		int rc = run(text, n, cut, eof, &l, &used);
 		cr_assert_eq(rc, 0, "%s", text);
@@ -62,30 +65,35 @@ static void reads(const char *text, const char *log, const char *rest, bool eof)
 
 Test(http1, bodies_of_every_framing)
 {
-	reads("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: application/json\r\n\r\nhellonext",
-	      "[200 application/json]hello$", "next", false);
+	reads("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: "
+	      "application/json\r\n\r\nhellonext",
+		"[200 application/json]hello$", "next", false);
 	reads("HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\nnext", "[200]$", "next", false);
-	reads("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA;x=y\r\n0123456789\r\n0\r\n\r\nnext",
-	      "[200]hello0123456789$", "next", false);
-	reads("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\nTrailer: a\r\nMore: b\r\n\r\n",
-	      "[200]x$", "", false);
+	reads("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+	      "chunked\r\n\r\n5\r\nhello\r\nA;x=y\r\n0123456789\r\n0\r\n\r\nnext",
+		"[200]hello0123456789$", "next", false);
+	reads("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\nTrailer: "
+	      "a\r\nMore: b\r\n\r\n",
+		"[200]x$", "", false);
 	reads("HTTP/1.0 200 OK\r\n\r\nuntil the end", "[200]until the end$", "", true);
 	reads("HTTP/1.1 204 No Content\r\n\r\nnext", "[204]$", "next", false);
 	reads("HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n", "[304]$", "", false);
-	reads("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", "[404]no$", "", false);
+	reads("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
+		"[404]no$", "", false);
 	reads("HTTP/1.1 200\nContent-Length: 2\n\nok", "[200]ok$", "", false);
 }
 
 Test(http1, a_101_leaves_the_rest_alone)
 {
-	reads("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nraw bytes", "[101 raw]", "raw bytes", true);
+	reads("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nraw bytes",
+		"[101 raw]", "raw bytes", true);
 }
 
 static int refused(const char *text, size_t n)
 {
 	int code = 1;
 	for (size_t cut = 0; cut <= n; cut++) {
-		struct log l = { .b = VK_BUF_INIT(65536) };
+		struct log l = {.b = VK_BUF_INIT(65536)};
 		size_t used;
 		int rc = run(text, n, cut, true, &l, &used);
 		cr_assert(code == 1 || code == rc, "the same verdict at every split");
@@ -98,13 +106,23 @@ static int refused(const char *text, size_t n)
 Test(http1, malformed_answers_are_refused)
 {
 	static const char *const bad[] = {
-		"SSH-2.0-x\r\n\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 20 x\r\n\r\n", "HTTP/1.1 600 x\r\n\r\n", "HTTP/1.1 2000 x\r\n\r\n",
-		"\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "HTTP/1.1 200 OK\r\n: x\r\n\r\n", "HTTP/1.1 200 OK\r\nA : x\r\n\r\n",
-		"HTTP/1.1 200 OK\r\n folded: x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+		"SSH-2.0-x\r\n\r\n",
+		"HTTP/2 200\r\n\r\n",
+		"HTTP/1.1 20 x\r\n\r\n",
+		"HTTP/1.1 600 x\r\n\r\n",
+		"HTTP/1.1 2000 x\r\n\r\n",
+		"\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n: x\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nA : x\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n folded: x\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1234567890abcdef\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
@@ -116,8 +134,9 @@ Test(http1, malformed_answers_are_refused)
 
 Test(http1, an_answer_cut_short_is_no_answer)
 {
-	static const char *const cut[] = { "", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
-	                                   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" };
+	static const char *const cut[] = {"", "HTTP/1.1 200 OK\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"};
 	for (size_t i = 0; i < VK_COUNT(cut); i++)
 		cr_assert_eq(refused(cut[i], strlen(cut[i])), VK_UNAVAILABLE, "%s", cut[i]);
 }
@@ -125,7 +144,7 @@ Test(http1, an_answer_cut_short_is_no_answer)
 Test(http1, heads_and_framing_have_a_longest)
 {
 	vk_autobuf b = VK_BUF_INIT(1 << 20);
-	struct log l = { .b = VK_BUF_INIT(65536) };
+	struct log l = {.b = VK_BUF_INIT(65536)};
 	size_t used;
 	vk_buf_adds(&b, "HTTP/1.1 200 OK\r\n");
 	for (int i = 0; i < 300; i++)
@@ -146,7 +165,7 @@ Test(http1, heads_and_framing_have_a_longest)
 
 Test(http1, the_receiver_may_stop)
 {
-	struct log l = { .b = VK_BUF_INIT(65536), .stop_at_body = 1 };
+	struct log l = {.b = VK_BUF_INIT(65536), .stop_at_body = 1};
 	size_t used;
 	static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 	cr_assert_eq(run(text, sizeof(text) - 1, 10, true, &l, &used), VK_FAILED);

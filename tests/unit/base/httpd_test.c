@@ -66,7 +66,8 @@ static void route_echo(struct vk_req *r)
 	json_object_set_new(j, "q", q ? json_string(q) : json_null());
 	json_object_set_new(j, "empty", empty ? json_string(empty) : json_null());
 	json_object_set_new(j, "absent", vk_req_query(r, "absent") ? json_true() : json_null());
-	const char *role = vk_req_header(r, "Viking-Role"), *auth = vk_req_header(r, "Authorization");
+	const char *role = vk_req_header(r, "Viking-Role"),
+		   *auth = vk_req_header(r, "Authorization");
 	json_object_set_new(j, "role", role ? json_string(role) : json_null());
 	json_object_set_new(j, "auth", auth ? json_string(auth) : json_null());
 	vk_req_header_add(r, "X-Extra", "yes");
@@ -141,8 +142,9 @@ static void setup(void)
 	int fd;
 	struct vk_err err = {0};
 	cr_assert_eq(vk_listen_unix(pair.socket, 0600, NULL, 16, &fd, &err), 0, "%s", err.msg);
-	const struct vk_httpd_opts o = { .body_max = BODY_MAX };
-	cr_assert_eq(vk_httpd_new(pair.loop, fd, &o, handler, NULL, &server, &err), 0, "%s", err.msg);
+	const struct vk_httpd_opts o = {.body_max = BODY_MAX};
+	cr_assert_eq(
+		vk_httpd_new(pair.loop, fd, &o, handler, NULL, &server, &err), 0, "%s", err.msg);
 	later = vk_timer_new(pair.loop, answer_later, NULL);
 }
 
@@ -155,10 +157,11 @@ static void teardown(void)
 
 TestSuite(httpd, .init = setup, .fini = teardown, .timeout = 60);
 
-static int call(const char *socket, const char *method, const char *path, const json_t *body, json_t **ret,
-                struct vk_err *err)
+static int call(const char *socket, const char *method, const char *path, const json_t *body,
+	json_t **ret, struct vk_err *err)
 {
-	const struct vk_api_opts o = { .socket = socket, .timeout_ms = 5000, .role = "agent", .token = "t0ken" };
+	const struct vk_api_opts o = {
+		.socket = socket, .timeout_ms = 5000, .role = "agent", .token = "t0ken"};
 	return vk_api_call(&o, method, path, body, ret, err);
 }
 
@@ -239,7 +242,8 @@ static int raw(const char *socket, const char *text, const char *until, struct v
 	EXPECT(vk_write_all(fd, text, strlen(text), NULL) == 0);
 	char piece[4096];
 	ssize_t n;
-	while (strstr(vk_buf_str(answer), until) == NULL && (n = read(fd, piece, sizeof(piece))) > 0)
+	while (strstr(vk_buf_str(answer), until) == NULL &&
+		(n = read(fd, piece, sizeof(piece))) > 0)
 		vk_buf_add(answer, piece, (size_t)n);
 	return 0;
 }
@@ -267,7 +271,8 @@ Test(httpd, refuses_a_chunked_body_over_the_limit)
 static int client_nul(const char *socket)
 {
 	vk_autobuf in = VK_BUF_INIT(1 << 20);
-	EXPECT(raw(socket, "GET /echo%00/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "\n\n\n", &in) == 0);
+	EXPECT(raw(socket, "GET /echo%00/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		       "\n\n\n", &in) == 0);
 	EXPECT(strstr(vk_buf_str(&in), "\"path\":\"/echo\\u0001/x\"") != NULL);
 	return 0;
 }
@@ -286,7 +291,7 @@ static int count_line(void *arg, json_t *line, struct vk_err *err)
 
 static int client_stream(const char *socket)
 {
-	const struct vk_api_opts o = { .socket = socket };
+	const struct vk_api_opts o = {.socket = socket};
 	int n = 0;
 	EXPECT(vk_api_stream(&o, "GET", "/stream", NULL, count_line, &n, &no_err) == 0);
 	EXPECT(n == 3);
@@ -305,7 +310,7 @@ static int client_leaves(const char *socket)
 	static const char text[] = "GET /never HTTP/1.1\r\nHost: x\r\n\r\n";
 	EXPECT(vk_connect_unix(socket, &fd, NULL) == 0);
 	EXPECT(vk_write_all(fd, text, sizeof(text) - 1, NULL) == 0);
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	EXPECT(poll(&p, 1, 100) == 0);
 	return 0;
 }
@@ -357,7 +362,7 @@ static int client_unread(const char *socket)
 	static const char text[] = "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n";
 	EXPECT(vk_connect_unix(socket, &fd, NULL) == 0);
 	EXPECT(vk_write_all(fd, text, sizeof(text) - 1, NULL) == 0);
-	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
 	EXPECT(poll(&p, 1, 3000) == 1);
 	return 0;
 }
@@ -386,7 +391,7 @@ Test(httpd, sends_part_of_a_file)
 
 static int client_upgrade(const char *socket)
 {
-	const struct vk_api_opts o = { .socket = socket };
+	const struct vk_api_opts o = {.socket = socket};
 	vk_autoclose int fd = -1;
 	vk_autobuf early = VK_BUF_INIT(4096);
 	struct vk_err err = {0};
@@ -408,8 +413,10 @@ Test(httpd, hands_over_the_socket)
 static int client_early(const char *socket)
 {
 	vk_autobuf in = VK_BUF_INIT(4096);
-	EXPECT(raw(socket, "POST /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: viking\r\n\r\nhello",
-	           "[hello]", &in) == 0);
+	EXPECT(raw(socket,
+		       "POST /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "
+		       "viking\r\n\r\nhello",
+		       "[hello]", &in) == 0);
 	EXPECT(strstr(vk_buf_str(&in), "[hello]") != NULL);
 	return 0;
 }
@@ -423,9 +430,10 @@ static int client_pipelined(const char *socket)
 {
 	vk_autobuf in = VK_BUF_INIT(1 << 16);
 	EXPECT(raw(socket,
-	           "GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /stream HTTP/1.1\r\nHost: x\r\n\r\n"
-	           "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
-	           "\"path\":\"/echo\"", &in) == 0);
+		       "GET /later HTTP/1.1\r\nHost: x\r\n\r\nGET /stream HTTP/1.1\r\nHost: "
+		       "x\r\n\r\n"
+		       "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+		       "\"path\":\"/echo\"", &in) == 0);
 	EXPECT(strstr(vk_buf_str(&in), "\"path\":\"/echo\"") != NULL);
 	EXPECT(strstr(vk_buf_str(&in), "\"i\":2") != NULL);
 	EXPECT(strstr(vk_buf_str(&in), "later") != NULL);
@@ -441,7 +449,7 @@ Test(httpd, one_connection_serves_many_requests)
 static int client_hangs(const char *socket)
 {
 	struct vk_err err = {0};
-	const struct vk_api_opts o = { .socket = socket, .timeout_ms = 200 };
+	const struct vk_api_opts o = {.socket = socket, .timeout_ms = 200};
 	EXPECT(vk_api_call(&o, "GET", "/never", NULL, NULL, &err) == VK_TIMEOUT);
 	return 0;
 }
@@ -450,7 +458,8 @@ Test(httpd, stops_over_requests_that_wait)
 {
 	pair_run(&pair, client_hangs);
 	vk_autoclose int waits = -1, streams = -1;
-	static const char a[] = "GET /never HTTP/1.1\r\nHost: x\r\n\r\n", b[] = "GET /silent HTTP/1.1\r\nHost: x\r\n\r\n";
+	static const char a[] = "GET /never HTTP/1.1\r\nHost: x\r\n\r\n",
+			  b[] = "GET /silent HTTP/1.1\r\nHost: x\r\n\r\n";
 	cr_assert_eq(vk_connect_unix(pair.socket, &waits, NULL), 0);
 	cr_assert_eq(vk_connect_unix(pair.socket, &streams, NULL), 0);
 	vk_write_all(waits, a, sizeof(a) - 1, NULL);
@@ -468,7 +477,8 @@ Test(httpd, stops_over_requests_that_wait)
 Test(httpd, waits_without_burning_cpu)
 {
 	vk_autoclose int idle = -1, streams = -1;
-	static const char a[] = "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n", b[] = "GET /silent HTTP/1.1\r\nHost: x\r\n\r\n";
+	static const char a[] = "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+			  b[] = "GET /silent HTTP/1.1\r\nHost: x\r\n\r\n";
 	vk_connect_unix(pair.socket, &idle, NULL);
 	vk_connect_unix(pair.socket, &streams, NULL);
 	vk_write_all(idle, a, sizeof(a) - 1, NULL);
@@ -484,7 +494,8 @@ Test(httpd, waits_without_burning_cpu)
 /* Clients that come, send half of something and go, at every length of the request. */
 Test(httpd, survives_a_request_cut_at_every_byte)
 {
-	static const char text[] = "POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+	static const char text[] =
+		"POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
 	for (size_t n = 1; n < sizeof(text); n++) {
 		vk_autoclose int fd = -1;
 		cr_assert_eq(vk_connect_unix(pair.socket, &fd, NULL), 0);
@@ -525,7 +536,8 @@ static const char *const wild[] = {
 	"GET /file HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 	"POST /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: viking\r\n\r\nearly",
 	"POST /upgrade HTTP/1.0\r\n\r\n",
-	"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n0123456789",
+	"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: "
+	"100-continue\r\n\r\n0123456789",
 	"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n0123456789",
 	"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
 	"\x16\x03\x01 not http at all\r\n\r\n",

@@ -15,15 +15,17 @@ static int code_of(const char *text)
 
 Test(json, parses_values_of_every_kind)
 {
-	static const char *const good[] = { "{}", "[]", "null", "1", "\"x\"", " {\"a\": [1, -2.5e3, true, null]}\n" };
+	static const char *const good[] = {
+		"{}", "[]", "null", "1", "\"x\"", " {\"a\": [1, -2.5e3, true, null]}\n"};
 	for (size_t i = 0; i < VK_COUNT(good); i++)
 		cr_assert_eq(code_of(good[i]), 0, "%s", good[i]);
 }
 
 Test(json, refuses_what_is_not_json)
 {
-	static const char *const bad[] = { "", " ", "{", "{'a':1}", "{\"a\":1,}", "[1 2]", "{\"a\":1,\"a\":2}", "nul",
-	                                   "\"\\u0000\"", "\"\xff\"", "\"\xc0\x80\"", "1 2", "{} x", "01", "+1", "NaN" };
+	static const char *const bad[] = {"", " ", "{", "{'a':1}", "{\"a\":1,}", "[1 2]",
+		"{\"a\":1,\"a\":2}", "nul", "\"\\u0000\"", "\"\xff\"", "\"\xc0\x80\"", "1 2",
+		"{} x", "01", "+1", "NaN"};
 	for (size_t i = 0; i < VK_COUNT(bad); i++)
 		cr_assert_eq(code_of(bad[i]), VK_INVALID, "%s", bad[i]);
 	struct vk_err err = {0};
@@ -48,7 +50,8 @@ Test(json, depth_is_limited_outside_of_strings)
 	text[99] = '"';
 	text[100] = '\0';
 	cr_assert_eq(code_of(text), 0);
-	cr_assert_eq(code_of("[[[[[[[[[[]],[[[[[]]]],[[[[]]]]]]]]]]]]"), VK_INVALID, "unbalanced, not too deep");
+	cr_assert_eq(code_of("[[[[[[[[[[]],[[[[[]]]],[[[[]]]]]]]]]]]]"), VK_INVALID,
+		"unbalanced, not too deep");
 }
 
 Test(json, size_is_limited)
@@ -92,14 +95,14 @@ struct thing {
 	json_t *any, *obj, *list;
 };
 static const struct vk_field fields[] = {
-	{ "name", VK_F_STR, offsetof(struct thing, name), true, 0, 8 },
-	{ "flag", VK_F_BOOL, offsetof(struct thing, flag), false, 0, 0 },
-	{ "count", VK_F_U64, offsetof(struct thing, count), false, 1, 10 },
-	{ "delta", VK_F_I64, offsetof(struct thing, delta), false, (uint64_t)-5, 5 },
-	{ "any", VK_F_JSON, offsetof(struct thing, any), false, 0, 0 },
-	{ "obj", VK_F_OBJECT, offsetof(struct thing, obj), false, 0, 0 },
-	{ "list", VK_F_ARRAY, offsetof(struct thing, list), false, 0, 0 },
-	{ 0 },
+	{"name", VK_F_STR, offsetof(struct thing, name), true, 0, 8},
+	{"flag", VK_F_BOOL, offsetof(struct thing, flag), false, 0, 0},
+	{"count", VK_F_U64, offsetof(struct thing, count), false, 1, 10},
+	{"delta", VK_F_I64, offsetof(struct thing, delta), false, (uint64_t)-5, 5},
+	{"any", VK_F_JSON, offsetof(struct thing, any), false, 0, 0},
+	{"obj", VK_F_OBJECT, offsetof(struct thing, obj), false, 0, 0},
+	{"list", VK_F_ARRAY, offsetof(struct thing, list), false, 0, 0},
+	{0},
 };
 
 static int fill(const char *text, struct thing *t, struct vk_err *err)
@@ -111,10 +114,12 @@ static int fill(const char *text, struct thing *t, struct vk_err *err)
 
 Test(json, fields_fill_a_struct)
 {
-	struct thing t = { .delta = 77 };
+	struct thing t = {.delta = 77};
 	struct vk_err err = {0};
-	cr_assert_eq(fill("{\"name\":\"x\",\"flag\":true,\"count\":10,\"any\":null,\"obj\":{},\"list\":[1]}", &t, &err), 0,
-	             "%s", err.msg);
+	cr_assert_eq(fill("{\"name\":\"x\",\"flag\":true,\"count\":10,\"any\":null,\"obj\":{},"
+			  "\"list\":[1]}",
+			     &t, &err),
+		0, "%s", err.msg);
 	cr_assert_str_eq(t.name, "x");
 	cr_assert(t.flag && t.count == 10 && t.delta == 77);
 	cr_assert(json_is_null(t.any) && json_is_object(t.obj) && json_array_size(t.list) == 1);
@@ -126,23 +131,29 @@ Test(json, fields_fill_a_struct)
 
 Test(json, fields_refuse_what_does_not_fit)
 {
-	static const struct { const char *text; int code; const char *says; } bad[] = {
-		{ "[]", VK_INVALID, "object is expected" },
-		{ "{}", VK_INVALID, "name is missing" },
-		{ "{\"name\":1}", VK_INVALID, "name must be a string" },
-		{ "{\"name\":null}", VK_INVALID, "name must be a string" },
-		{ "{\"name\":\"123456789\"}", VK_LIMIT, "longer than 8 bytes" },
-		{ "{\"name\":\"x\",\"count\":0}", VK_INVALID, "count is below the limit of 1" },
-		{ "{\"name\":\"x\",\"count\":11}", VK_INVALID, "count is over the limit of 10" },
-		{ "{\"name\":\"x\",\"count\":-1}", VK_INVALID, "count must be a whole number from 0" },
-		{ "{\"name\":\"x\",\"count\":1.5}", VK_INVALID, "count must be" },
-		{ "{\"name\":\"x\",\"delta\":-6}", VK_INVALID, "delta is below" },
-		{ "{\"name\":\"x\",\"delta\":6}", VK_INVALID, "delta is over" },
-		{ "{\"name\":\"x\",\"flag\":1}", VK_INVALID, "flag must be true or false" },
-		{ "{\"name\":\"x\",\"obj\":[]}", VK_INVALID, "obj must be an object" },
-		{ "{\"name\":\"x\",\"list\":{}}", VK_INVALID, "list must be a list" },
-		{ "{\"name\":\"x\",\"cuont\":1}", VK_INVALID, "did you mean \"count\"?" },
-		{ "{\"name\":\"x\",\"wholly different\":1}", VK_INVALID, "unknown key \"wholly different\"" },
+	static const struct {
+		const char *text;
+		int code;
+		const char *says;
+	} bad[] = {
+		{"[]", VK_INVALID, "object is expected"},
+		{"{}", VK_INVALID, "name is missing"},
+		{"{\"name\":1}", VK_INVALID, "name must be a string"},
+		{"{\"name\":null}", VK_INVALID, "name must be a string"},
+		{"{\"name\":\"123456789\"}", VK_LIMIT, "longer than 8 bytes"},
+		{"{\"name\":\"x\",\"count\":0}", VK_INVALID, "count is below the limit of 1"},
+		{"{\"name\":\"x\",\"count\":11}", VK_INVALID, "count is over the limit of 10"},
+		{"{\"name\":\"x\",\"count\":-1}", VK_INVALID,
+			"count must be a whole number from 0"},
+		{"{\"name\":\"x\",\"count\":1.5}", VK_INVALID, "count must be"},
+		{"{\"name\":\"x\",\"delta\":-6}", VK_INVALID, "delta is below"},
+		{"{\"name\":\"x\",\"delta\":6}", VK_INVALID, "delta is over"},
+		{"{\"name\":\"x\",\"flag\":1}", VK_INVALID, "flag must be true or false"},
+		{"{\"name\":\"x\",\"obj\":[]}", VK_INVALID, "obj must be an object"},
+		{"{\"name\":\"x\",\"list\":{}}", VK_INVALID, "list must be a list"},
+		{"{\"name\":\"x\",\"cuont\":1}", VK_INVALID, "did you mean \"count\"?"},
+		{"{\"name\":\"x\",\"wholly different\":1}", VK_INVALID,
+			"unknown key \"wholly different\""},
 	};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
 		struct thing t = {0};
@@ -168,15 +179,26 @@ Test(json, typed_reads_have_defaults)
 
 Test(json, safe_string_replaces_what_is_not_utf8)
 {
-	static const struct { const char *in; size_t n; const char *out; } cases[] = {
-		{ "plain \xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80", 17, "plain \xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80" },
-		{ "a\xff" "b", 3, "a\xef\xbf\xbd" "b" },
-		{ "\xc0\x80", 2, "\xef\xbf\xbd\xef\xbf\xbd" },
-		{ "\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
-		{ "\xf4\x90\x80\x80", 4, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
-		{ "cut \xe2\x82", 6, "cut \xef\xbf\xbd\xef\xbf\xbd" },
-		{ "a\0b", 3, "a\xef\xbf\xbd" "b" },
-		{ "", 0, "" },
+	static const struct {
+		const char *in;
+		size_t n;
+		const char *out;
+	} cases[] = {
+		{"plain \xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80", 17,
+			"plain \xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80"},
+		{"a\xff"
+		 "b",
+			3,
+			"a\xef\xbf\xbd"
+			"b"},
+		{"\xc0\x80", 2, "\xef\xbf\xbd\xef\xbf\xbd"},
+		{"\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+		{"\xf4\x90\x80\x80", 4, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+		{"cut \xe2\x82", 6, "cut \xef\xbf\xbd\xef\xbf\xbd"},
+		{"a\0b", 3,
+			"a\xef\xbf\xbd"
+			"b"},
+		{"", 0, ""},
 	};
 	for (size_t i = 0; i < VK_COUNT(cases); i++) {
 		vk_autojson *j = vk_json_safe_string(cases[i].in, cases[i].n), *back = NULL;
@@ -207,10 +229,13 @@ Test(json, lines_are_the_same_wherever_the_stream_is_split)
 			vk_autobuf out = VK_BUF_INIT(4096);
 			vk_jsonl_init(&l, 64);
 			cr_assert_eq(vk_jsonl_feed(&l, wire, cut, collect, &out, NULL), 0);
-			cr_assert_eq(vk_jsonl_feed(&l, wire + cut, cut2 - cut, collect, &out, NULL), 0);
-			cr_assert_eq(vk_jsonl_feed(&l, wire + cut2, n - cut2, collect, &out, NULL), 0);
+			cr_assert_eq(
+				vk_jsonl_feed(&l, wire + cut, cut2 - cut, collect, &out, NULL), 0);
+			cr_assert_eq(
+				vk_jsonl_feed(&l, wire + cut2, n - cut2, collect, &out, NULL), 0);
 			cr_assert_eq(vk_jsonl_end(&l, collect, &out, NULL), 0);
-			cr_assert_str_eq(vk_buf_str(&out), "{\"a\":1};{\"b\":\"\\u0000x\"};[2];{\"c\":3};");
+			cr_assert_str_eq(
+				vk_buf_str(&out), "{\"a\":1};{\"b\":\"\\u0000x\"};[2];{\"c\":3};");
 			vk_jsonl_release(&l);
 		}
 	}
@@ -223,7 +248,8 @@ Test(json, lines_have_a_longest)
 	vk_autobuf out = VK_BUF_INIT(4096);
 	vk_jsonl_init(&l, 16);
 	cr_assert_eq(vk_jsonl_feed(&l, "{\"a\":12345678}\n", 15, collect, &out, &err), 0);
-	cr_assert_eq(vk_jsonl_feed(&l, "{\"a\":\"12345678901\"}\n", 20, collect, &out, &err), VK_LIMIT);
+	cr_assert_eq(
+		vk_jsonl_feed(&l, "{\"a\":\"12345678901\"}\n", 20, collect, &out, &err), VK_LIMIT);
 	vk_jsonl_release(&l);
 	vk_jsonl_init(&l, 16);
 	cr_assert_eq(vk_jsonl_feed(&l, "{\"a\":\"1234567", 13, collect, &out, &err), 0);

@@ -10,7 +10,7 @@
 void pair_init(struct pair *p)
 {
 	struct vk_err err = {0};
-	*p = (struct pair){ .dir = "/tmp/viking-base-XXXXXX" };
+	*p = (struct pair){.dir = "/tmp/viking-base-XXXXXX"};
 	cr_assert_not_null(mkdtemp(p->dir));
 	snprintf(p->socket, sizeof(p->socket), "%s/s", p->dir);
 	cr_assert_eq(vk_loop_new(&p->loop, &err), 0, "%s", err.msg);
@@ -63,7 +63,8 @@ void pair_run(struct pair *p, int (*client)(const char *socket))
 	vk_child_free(c);
 	vk_timer_free(t);
 	cr_assert(!late, "the client did not end");
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the client ended with status 0x%x", status);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		"the client ended with status 0x%x", status);
 }
 
 /* The test framework keeps what it needs until the end; under a sanitizer that must not fail the run. */

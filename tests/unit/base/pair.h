@@ -21,6 +21,12 @@ void pair_run(struct pair *p, int (*client)(const char *socket));
 /* Turns the loop until *flag is true or 10 s have passed (then the test fails). */
 void pair_until(struct pair *p, const bool *flag);
 /* In the client: when cond is false, says where and returns 1. */
-#define EXPECT(cond) do { if (!(cond)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); return 1; } } while (0)
+#define EXPECT(cond) \
+	do { \
+		if (!(cond)) { \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
+			return 1; \
+		} \
+	} while (0)
 
 #endif

@@ -12,7 +12,7 @@
 void fixture_init(struct fixture *f, const char *where, void (*open)(struct fixture *f))
 {
 	struct vk_err err = {0};
-	*f = (struct fixture){ .open = open };
+	*f = (struct fixture){.open = open};
 	snprintf(f->dir, sizeof(f->dir), "%s/viking-store-XXXXXX", where);
 	cr_assert_not_null(mkdtemp(f->dir));
 	snprintf(f->path, sizeof(f->path), "%s/db", f->dir);
@@ -56,16 +56,24 @@ void fixture_settle(struct fixture *f)
 		vk_loop_once(f->loop, 0);
 }
 
-struct waiting { bool done; struct got got; struct done txn; int code; uint64_t lease; };
+struct waiting {
+	bool done;
+	struct got got;
+	struct done txn;
+	int code;
+	uint64_t lease;
+};
 
-static void got_fn(void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
+static void got_fn(
+	void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
 {
 	struct waiting *w = arg;
 	w->done = true;
-	w->got = (struct got){ .code = err->code, .n = n, .rev = rev };
+	w->got = (struct got){.code = err->code, .n = n, .rev = rev};
 	for (size_t i = 0; i < n; i++) {
 		size_t used = strlen(w->got.keys);
-		snprintf(w->got.keys + used, sizeof(w->got.keys) - used, "%s%s", i ? " " : "", kvs[i].key);
+		snprintf(w->got.keys + used, sizeof(w->got.keys) - used, "%s%s", i ? " " : "",
+			kvs[i].key);
 	}
 	if (n != 1)
 		return;
@@ -97,11 +105,12 @@ static void txn_fn(void *arg, const struct vk_err *err, bool committed, uint64_t
 {
 	struct waiting *w = arg;
 	w->done = true;
-	w->txn = (struct done){ .code = err->code, .committed = committed, .rev = rev };
+	w->txn = (struct done){.code = err->code, .committed = committed, .rev = rev};
 	snprintf(w->txn.msg, sizeof(w->txn.msg), "%.250s", err->msg);
 }
 
-struct done store_txn(struct fixture *f, const struct vk_cmp *cmps, size_t nc, const struct vk_op *ops, size_t no)
+struct done store_txn(
+	struct fixture *f, const struct vk_cmp *cmps, size_t nc, const struct vk_op *ops, size_t no)
 {
 	struct waiting w = {0};
 	f->store->ops->txn(f->store, cmps, nc, ops, no, txn_fn, &w);
@@ -111,12 +120,13 @@ struct done store_txn(struct fixture *f, const struct vk_cmp *cmps, size_t nc, c
 
 struct done store_put(struct fixture *f, const char *key, const char *value)
 {
-	return store_txn(f, NULL, 0, &(struct vk_op){ .key = key, .value = value, .len = strlen(value) }, 1);
+	return store_txn(
+		f, NULL, 0, &(struct vk_op){.key = key, .value = value, .len = strlen(value)}, 1);
 }
 
 struct done store_del(struct fixture *f, const char *key)
 {
-	return store_txn(f, NULL, 0, &(struct vk_op){ .key = key, .del = true }, 1);
+	return store_txn(f, NULL, 0, &(struct vk_op){.key = key, .del = true}, 1);
 }
 
 static void lease_fn(void *arg, const struct vk_err *err, uint64_t lease)
@@ -163,10 +173,12 @@ void watched_fn(void *arg, const struct vk_event *ev, size_t n, uint64_t rev, bo
 		size_t used = strlen(w->text);
 		cr_assert_eq(ev[i].kv.mod_rev, rev);
 		if (ev[i].del)
-			snprintf(w->text + used, sizeof(w->text) - used, "-%s@%d ", ev[i].kv.key, (int)rev);
+			snprintf(w->text + used, sizeof(w->text) - used, "-%s@%d ", ev[i].kv.key,
+				(int)rev);
 		else
-			snprintf(w->text + used, sizeof(w->text) - used, "+%s=%.*s@%d ", ev[i].kv.key,
-			         (int)ev[i].kv.len, (const char *)ev[i].kv.value, (int)rev);
+			snprintf(w->text + used, sizeof(w->text) - used, "+%s=%.*s@%d ",
+				ev[i].kv.key, (int)ev[i].kv.len, (const char *)ev[i].kv.value,
+				(int)rev);
 	}
 	size_t used = strlen(w->text);
 	snprintf(w->text + used, sizeof(w->text) - used, "| ");
@@ -223,7 +235,8 @@ void conform_revisions(struct fixture *f)
 	cr_assert_eq(store_put(f, "/a", "3").rev, 5);
 	g = store_get(f, "/a");
 	cr_assert(g.create_rev == 5 && g.mod_rev == 5, "a new life begins with a new create_rev");
-	const struct vk_op both[] = { { .key = "/x", .value = "", .len = 0 }, { .key = "/y", .value = "", .len = 0 } };
+	const struct vk_op both[] = {
+		{.key = "/x", .value = "", .len = 0}, {.key = "/y", .value = "", .len = 0}};
 	cr_assert_eq(store_txn(f, NULL, 0, both, 2).rev, 6);
 	cr_assert_eq(store_get(f, "/x").mod_rev, 6);
 	cr_assert_eq(store_get(f, "/y").mod_rev, 6);
@@ -231,7 +244,7 @@ void conform_revisions(struct fixture *f)
 
 void conform_range_is_ordered_and_bounded(struct fixture *f)
 {
-	static const char *const keys[] = { "/b", "/a/2", "/a", "/a/10", "/ab", "/a/1", "/A", "/a0" };
+	static const char *const keys[] = {"/b", "/a/2", "/a", "/a/10", "/ab", "/a/1", "/A", "/a0"};
 	for (size_t i = 0; i < VK_COUNT(keys); i++)
 		store_put(f, keys[i], "x");
 	cr_assert_str_eq(store_range(f, "").keys, "/A /a /a/1 /a/10 /a/2 /a0 /ab /b");
@@ -254,8 +267,8 @@ void conform_prefix_bytes(struct fixture *f)
 
 void conform_values_are_bytes(struct fixture *f)
 {
-	static const char bytes[] = { 'a', 0, '\xff', 0, '\n' };
-	const struct vk_op op = { .key = "/a", .value = bytes, .len = sizeof(bytes) };
+	static const char bytes[] = {'a', 0, '\xff', 0, '\n'};
+	const struct vk_op op = {.key = "/a", .value = bytes, .len = sizeof(bytes)};
 	cr_assert(store_txn(f, NULL, 0, &op, 1).committed);
 	struct got g = store_get(f, "/a");
 	cr_assert_eq(g.len, sizeof(bytes));
@@ -267,10 +280,11 @@ void conform_values_are_bytes(struct fixture *f)
 
 /* ---- compares ---- */
 
-static struct done put_if(struct fixture *f, enum vk_cmp_target target, const char *key, uint64_t rev)
+static struct done put_if(
+	struct fixture *f, enum vk_cmp_target target, const char *key, uint64_t rev)
 {
-	const struct vk_cmp c = { .key = key, .target = target, .rev = rev };
-	return store_txn(f, &c, 1, &(struct vk_op){ .key = "/out", .value = "x", .len = 1 }, 1);
+	const struct vk_cmp c = {.key = key, .target = target, .rev = rev};
+	return store_txn(f, &c, 1, &(struct vk_op){.key = "/out", .value = "x", .len = 1}, 1);
 }
 
 void conform_compare_mod_rev(struct fixture *f)
@@ -299,9 +313,10 @@ void conform_compare_several(struct fixture *f)
 {
 	store_put(f, "/a", "1");
 	store_put(f, "/b", "1");
-	const struct vk_op ops[] = { { .key = "/a", .del = true }, { .key = "/c", .value = "x", .len = 1 } };
-	const struct vk_cmp bad[] = { { "/a", VK_CMP_MOD_REV, 1 }, { "/b", VK_CMP_MOD_REV, 1 } };
-	const struct vk_cmp good[] = { { "/a", VK_CMP_MOD_REV, 1 }, { "/b", VK_CMP_MOD_REV, 2 } };
+	const struct vk_op ops[] = {
+		{.key = "/a", .del = true}, {.key = "/c", .value = "x", .len = 1}};
+	const struct vk_cmp bad[] = {{"/a", VK_CMP_MOD_REV, 1}, {"/b", VK_CMP_MOD_REV, 1}};
+	const struct vk_cmp good[] = {{"/a", VK_CMP_MOD_REV, 1}, {"/b", VK_CMP_MOD_REV, 2}};
 	cr_assert(!store_txn(f, bad, 2, ops, 2).committed);
 	cr_assert_str_eq(store_range(f, "").keys, "/a /b");
 	cr_assert(store_txn(f, good, 2, ops, 2).committed);
@@ -315,7 +330,7 @@ void conform_delete_prefix(struct fixture *f)
 	store_put(f, "/ab", "x");
 	struct watched w = {0};
 	watch(f, "/", 0, &w);
-	const struct vk_op op = { .key = "/a/", .del = true, .prefix = true };
+	const struct vk_op op = {.key = "/a/", .del = true, .prefix = true};
 	cr_assert_eq(store_txn(f, NULL, 0, &op, 1).rev, 4);
 	cr_assert_str_eq(store_range(f, "").keys, "/ab");
 	wait_text(f, &w, "-/a/1@4 -/a/2@4 | ");
@@ -326,7 +341,7 @@ void conform_nothing_changed(struct fixture *f)
 	store_put(f, "/a", "x");
 	struct done d = store_del(f, "/none");
 	cr_assert(d.committed && d.rev == 1, "a transaction without effect takes no revision");
-	const struct vk_cmp c = { "/a", VK_CMP_MOD_REV, 1 };
+	const struct vk_cmp c = {"/a", VK_CMP_MOD_REV, 1};
 	d = store_txn(f, &c, 1, NULL, 0);
 	cr_assert(d.committed && d.rev == 1);
 	cr_assert_eq(store_put(f, "/a", "x").rev, 2, "a put of the same value is a change");
@@ -334,8 +349,8 @@ void conform_nothing_changed(struct fixture *f)
 
 void conform_key_twice(struct fixture *f)
 {
-	const struct vk_op ops[] = { { .key = "/a", .value = "x", .len = 1 }, { .key = "/b", .del = true },
-	                             { .key = "/a", .del = true } };
+	const struct vk_op ops[] = {{.key = "/a", .value = "x", .len = 1},
+		{.key = "/b", .del = true}, {.key = "/a", .del = true}};
 	struct done d = store_txn(f, NULL, 0, ops, 3);
 	cr_assert(d.code == VK_INVALID && !d.committed);
 	cr_assert_eq(store_range(f, "").n, 0);
@@ -364,8 +379,8 @@ void conform_completion_is_never_inside_submit(struct fixture *f)
 void conform_submits_copy(struct fixture *f)
 {
 	char key[] = "/k", value[] = "value", cmp_key[] = "/none";
-	const struct vk_op op = { .key = key, .value = value, .len = 5 };
-	const struct vk_cmp c = { .key = cmp_key, .target = VK_CMP_MOD_REV, .rev = 0 };
+	const struct vk_op op = {.key = key, .value = value, .len = 5};
+	const struct vk_cmp c = {.key = cmp_key, .target = VK_CMP_MOD_REV, .rev = 0};
 	struct waiting w = {0};
 	f->store->ops->txn(f->store, &c, 1, &op, 1, txn_fn, &w);
 	memset(key, 'x', 2);
@@ -382,7 +397,7 @@ void conform_order_of_batch(struct fixture *f)
 	for (int i = 0; i < 20; i++) {
 		char value[8];
 		snprintf(value, sizeof(value), "%d", i);
-		const struct vk_op op = { .key = "/n", .value = value, .len = strlen(value) };
+		const struct vk_op op = {.key = "/n", .value = value, .len = strlen(value)};
 		f->store->ops->txn(f->store, NULL, 0, &op, 1, txn_fn, &w[i]);
 		f->store->ops->get(f->store, "/n", got_fn, &r[i]);
 	}
@@ -397,7 +412,11 @@ void conform_order_of_batch(struct fixture *f)
 	}
 }
 
-struct chain { struct fixture *f; int left; bool done; };
+struct chain {
+	struct fixture *f;
+	int left;
+	bool done;
+};
 
 static void chain_fn(void *arg, const struct vk_err *err, bool committed, uint64_t rev)
 {
@@ -408,13 +427,13 @@ static void chain_fn(void *arg, const struct vk_err *err, bool committed, uint64
 		c->done = true;
 		return;
 	}
-	const struct vk_op op = { .key = "/chain", .value = "x", .len = 1 };
+	const struct vk_op op = {.key = "/chain", .value = "x", .len = 1};
 	c->f->store->ops->txn(c->f->store, NULL, 0, &op, 1, chain_fn, c);
 }
 
 void conform_completion_may_submit(struct fixture *f)
 {
-	struct chain c = { .f = f, .left = 10 };
+	struct chain c = {.f = f, .left = 10};
 	f->store->ops->txn(f->store, NULL, 0, NULL, 0, chain_fn, &c);
 	wait_until(f, &c.done);
 	cr_assert_eq(store_get(f, "/chain").mod_rev, 10);
@@ -426,8 +445,10 @@ void conform_watch_sees_transactions_whole(struct fixture *f)
 {
 	struct watched w = {0};
 	watch(f, "", 0, &w);
-	const struct vk_op ops[] = { { .key = "/a", .value = "1", .len = 1 }, { .key = "/b", .value = "2", .len = 1 } };
-	const struct vk_op more[] = { { .key = "/a", .del = true }, { .key = "/b", .value = "3", .len = 1 } };
+	const struct vk_op ops[] = {
+		{.key = "/a", .value = "1", .len = 1}, {.key = "/b", .value = "2", .len = 1}};
+	const struct vk_op more[] = {
+		{.key = "/a", .del = true}, {.key = "/b", .value = "3", .len = 1}};
 	store_txn(f, NULL, 0, ops, 2);
 	store_txn(f, NULL, 0, more, 2);
 	wait_text(f, &w, "+/a=1@1 +/b=2@1 | -/a@2 +/b=3@2 | ");
@@ -437,7 +458,7 @@ void conform_watch_sees_transactions_whole(struct fixture *f)
 void conform_watch_from_revision(struct fixture *f)
 {
 	for (int i = 1; i <= 5; i++)
-		store_put(f, "/a", (char[]){ (char)('0' + i), 0 });
+		store_put(f, "/a", (char[]){(char)('0' + i), 0});
 	struct watched past = {0}, now = {0}, future = {0};
 	watch(f, "/", 3, &past);
 	watch(f, "/", 6, &now);
@@ -455,7 +476,7 @@ void conform_watch_compacted(struct fixture *f)
 	for (int i = 0; i < 3000; i += 100) {
 		struct waiting w[100] = {0};
 		for (int k = 0; k < 100; k++) {
-			const struct vk_op op = { .key = "/a", .value = "x", .len = 1 };
+			const struct vk_op op = {.key = "/a", .value = "x", .len = 1};
 			f->store->ops->txn(f->store, NULL, 0, &op, 1, txn_fn, &w[k]);
 		}
 		for (int k = 0; k < 100; k++)
@@ -472,9 +493,14 @@ void conform_watch_compacted(struct fixture *f)
 	cr_assert_eq(old.calls, 1, "a compacted watch is over");
 }
 
-struct self { struct fixture *f; uint64_t id; unsigned calls; };
+struct self {
+	struct fixture *f;
+	uint64_t id;
+	unsigned calls;
+};
 
-static void unwatch_self(void *arg, const struct vk_event *ev, size_t n, uint64_t rev, bool compacted)
+static void unwatch_self(
+	void *arg, const struct vk_event *ev, size_t n, uint64_t rev, bool compacted)
 {
 	struct self *s = arg;
 	(void)ev, (void)n, (void)rev, (void)compacted;
@@ -484,7 +510,7 @@ static void unwatch_self(void *arg, const struct vk_event *ev, size_t n, uint64_
 
 void conform_watch_unwatch_inside(struct fixture *f)
 {
-	struct self s = { .f = f };
+	struct self s = {.f = f};
 	struct watched w = {0};
 	s.id = f->store->ops->watch(f->store, "/", 0, unwatch_self, &s);
 	uint64_t id = watch(f, "/", 0, &w);
@@ -505,7 +531,8 @@ void conform_watch_prefix_only(struct fixture *f)
 	watch(f, "/a/", 0, &w);
 	store_put(f, "/a", "1");
 	store_put(f, "/b/x", "1");
-	const struct vk_op ops[] = { { .key = "/a/1", .value = "1", .len = 1 }, { .key = "/b/1", .value = "2", .len = 1 } };
+	const struct vk_op ops[] = {
+		{.key = "/a/1", .value = "1", .len = 1}, {.key = "/b/1", .value = "2", .len = 1}};
 	store_txn(f, NULL, 0, ops, 2);
 	wait_text(f, &w, "+/a/1=1@3 | ");
 }
@@ -514,7 +541,8 @@ void conform_watch_prefix_only(struct fixture *f)
 
 static struct done put_leased(struct fixture *f, const char *key, uint64_t lease)
 {
-	return store_txn(f, NULL, 0, &(struct vk_op){ .key = key, .value = "x", .len = 1, .lease = lease }, 1);
+	return store_txn(
+		f, NULL, 0, &(struct vk_op){.key = key, .value = "x", .len = 1, .lease = lease}, 1);
 }
 
 void conform_lease_expires(struct fixture *f)
@@ -534,7 +562,13 @@ void conform_lease_expires(struct fixture *f)
 	cr_assert_eq(store_keep(f, lease), VK_NOTFOUND);
 }
 
-struct keeper { struct fixture *f; struct vk_timer *t; uint64_t lease; int left; bool done; };
+struct keeper {
+	struct fixture *f;
+	struct vk_timer *t;
+	uint64_t lease;
+	int left;
+	bool done;
+};
 
 static void keep_again(void *arg)
 {
@@ -549,7 +583,7 @@ static void keep_again(void *arg)
 
 void conform_lease_kept(struct fixture *f)
 {
-	struct keeper k = { .f = f, .left = 10 };
+	struct keeper k = {.f = f, .left = 10};
 	cr_assert_eq(store_grant(f, 300, &k.lease), 0);
 	put_leased(f, "/l", k.lease);
 	k.t = vk_timer_new(f->loop, keep_again, &k);
@@ -595,7 +629,7 @@ void conform_lease_detached(struct fixture *f)
 void conform_close_finishes(struct fixture *f)
 {
 	struct waiting w[3] = {0};
-	const struct vk_op op = { .key = "/a", .value = "x", .len = 1 };
+	const struct vk_op op = {.key = "/a", .value = "x", .len = 1};
 	for (int i = 0; i < 3; i++)
 		f->store->ops->txn(f->store, NULL, 0, &op, 1, txn_fn, &w[i]);
 	fixture_close(f);
@@ -614,7 +648,7 @@ static void close_fn(void *arg, const struct vk_err *err, bool committed, uint64
 
 void conform_close_inside_completion(struct fixture *f)
 {
-	struct chain c = { .f = f };
+	struct chain c = {.f = f};
 	struct waiting w = {0};
 	f->store->ops->txn(f->store, NULL, 0, NULL, 0, close_fn, &c);
 	f->store->ops->get(f->store, "/a", got_fn, &w);
@@ -625,7 +659,11 @@ void conform_close_inside_completion(struct fixture *f)
 
 /* ---- whole runs ---- */
 
-struct racer { struct fixture *f; int wins, left; bool done; };
+struct racer {
+	struct fixture *f;
+	int wins, left;
+	bool done;
+};
 static void race(struct racer *r);
 
 static void raced(void *arg, const struct vk_err *err, bool committed, uint64_t rev)
@@ -639,17 +677,19 @@ static void raced(void *arg, const struct vk_err *err, bool committed, uint64_t 
 		race(r);
 }
 
-static void read_then_write(void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
+static void read_then_write(
+	void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
 {
 	struct racer *r = arg;
 	(void)err, (void)rev;
 	uint64_t value = 0;
 	if (n > 0)
 		cr_assert_eq(vk_parse_u64(kvs[0].value, 0, 1000000, &value), 0);
-	const struct vk_cmp c = { .key = "/counter", .target = VK_CMP_MOD_REV, .rev = n > 0 ? kvs[0].mod_rev : 0 };
+	const struct vk_cmp c = {
+		.key = "/counter", .target = VK_CMP_MOD_REV, .rev = n > 0 ? kvs[0].mod_rev : 0};
 	char text[24];
 	snprintf(text, sizeof(text), "%d", (int)value + 1);
-	const struct vk_op op = { .key = "/counter", .value = text, .len = strlen(text) + 1 };
+	const struct vk_op op = {.key = "/counter", .value = text, .len = strlen(text) + 1};
 	r->f->store->ops->txn(r->f->store, &c, 1, &op, 1, raced, r);
 }
 
@@ -663,7 +703,7 @@ void conform_counter_race(struct fixture *f)
 {
 	struct racer r[5];
 	for (int i = 0; i < 5; i++) {
-		r[i] = (struct racer){ .f = f };
+		r[i] = (struct racer){.f = f};
 		race(&r[i]);
 	}
 	for (int i = 0; i < 5; i++)
@@ -679,14 +719,16 @@ void conform_random_against_model(struct fixture *f)
 	uint64_t mod[MODEL_KEYS] = {0}, create[MODEL_KEYS] = {0}, rev = 0;
 	unsigned seed = 7;
 	for (int round = 0; round < 400; round++) {
-		unsigned k = (unsigned)rand_r(&seed) % MODEL_KEYS, other = (unsigned)rand_r(&seed) % MODEL_KEYS;
+		unsigned k = (unsigned)rand_r(&seed) % MODEL_KEYS,
+			 other = (unsigned)rand_r(&seed) % MODEL_KEYS;
 		bool del = rand_r(&seed) % 3 == 0, stale = rand_r(&seed) % 4 == 0;
 		char key[8], cmp_key[8], value[16];
 		snprintf(key, sizeof(key), "/m/%u", k);
 		snprintf(cmp_key, sizeof(cmp_key), "/m/%u", other);
 		snprintf(value, sizeof(value), "%d", round);
-		const struct vk_cmp c = { cmp_key, VK_CMP_MOD_REV, mod[other] + stale };
-		const struct vk_op op = { .key = key, .value = value, .len = del ? 0 : strlen(value), .del = del };
+		const struct vk_cmp c = {cmp_key, VK_CMP_MOD_REV, mod[other] + stale};
+		const struct vk_op op = {
+			.key = key, .value = value, .len = del ? 0 : strlen(value), .del = del};
 		struct done d = store_txn(f, &c, 1, &op, 1);
 		cr_assert(d.code == 0 && d.committed == !stale);
 		bool changes = !stale && (!del || mod[k] != 0);

@@ -24,11 +24,23 @@ void fixture_close(struct fixture *f);  /* closes the store only */
 void fixture_settle(struct fixture *f); /* turns the loop until nothing is left to do */
 
 /* Blocking forms; codes are those of the completion. */
-struct got { int code; char value[256]; /* the beginning */ size_t n, len; uint64_t rev, create_rev, mod_rev; char keys[512]; };
+struct got {
+	int code;
+	char value[256]; /* the beginning */
+	size_t n, len;
+	uint64_t rev, create_rev, mod_rev;
+	char keys[512];
+};
 struct got store_get(struct fixture *f, const char *key);
 struct got store_range(struct fixture *f, const char *prefix); /* keys joined by blanks */
-struct done { int code; bool committed; uint64_t rev; char msg[256]; };
-struct done store_txn(struct fixture *f, const struct vk_cmp *cmps, size_t nc, const struct vk_op *ops, size_t no);
+struct done {
+	int code;
+	bool committed;
+	uint64_t rev;
+	char msg[256];
+};
+struct done store_txn(struct fixture *f, const struct vk_cmp *cmps, size_t nc,
+	const struct vk_op *ops, size_t no);
 struct done store_put(struct fixture *f, const char *key, const char *value);
 struct done store_del(struct fixture *f, const char *key);
 int store_grant(struct fixture *f, int64_t ttl_ms, uint64_t *ret);
@@ -36,19 +48,28 @@ int store_keep(struct fixture *f, uint64_t lease);
 int store_revoke(struct fixture *f, uint64_t lease);
 
 /* Records what a watch hands over: "+key=value@rev " and "-key@rev ", one "| " after each call. */
-struct watched { char text[4096]; unsigned calls; bool compacted; uint64_t last_rev; };
+struct watched {
+	char text[4096];
+	unsigned calls;
+	bool compacted;
+	uint64_t last_rev;
+};
 void watched_fn(void *arg, const struct vk_event *ev, size_t n, uint64_t rev, bool compacted);
 void wait_text(struct fixture *f, const struct watched *w, const char *text);
 void wait_until(struct fixture *f, const bool *flag);
 
 #define CONFORMANCE_CASES(X) \
-	X(empty) X(put_get_del) X(revisions) X(range_is_ordered_and_bounded) X(prefix_bytes) X(values_are_bytes) \
-	X(compare_mod_rev) X(compare_create_rev) X(compare_several) X(delete_prefix) X(nothing_changed) \
-	X(key_twice) X(empty_key) X(completion_is_never_inside_submit) X(submits_copy) X(order_of_batch) \
-	X(completion_may_submit) X(watch_sees_transactions_whole) X(watch_from_revision) X(watch_compacted) \
-	X(watch_unwatch_inside) X(watch_prefix_only) X(lease_expires) X(lease_kept) X(lease_revoked) \
-	X(lease_unknown) X(lease_detached) X(close_finishes) X(close_inside_completion) X(counter_race) \
-	X(random_against_model)
+	X(empty) \
+	X(put_get_del) X(revisions) X(range_is_ordered_and_bounded) X(prefix_bytes) \
+		X(values_are_bytes) X(compare_mod_rev) X(compare_create_rev) X(compare_several) X( \
+			delete_prefix) X(nothing_changed) X(key_twice) X(empty_key) \
+			X(completion_is_never_inside_submit) X(submits_copy) X(order_of_batch) X( \
+				completion_may_submit) X(watch_sees_transactions_whole) \
+				X(watch_from_revision) X(watch_compacted) X(watch_unwatch_inside) \
+					X(watch_prefix_only) X(lease_expires) X(lease_kept) X( \
+						lease_revoked) X(lease_unknown) X(lease_detached) \
+						X(close_finishes) X(close_inside_completion) \
+							X(counter_race) X(random_against_model)
 #define DECLARE(name) void conform_##name(struct fixture *f);
 CONFORMANCE_CASES(DECLARE)
 

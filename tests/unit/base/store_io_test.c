@@ -12,11 +12,18 @@
 
 #include "store_conformance.h"
 
-static struct { int countdown; bool sticky, fired; int code; } fault;
+static struct {
+	int countdown;
+	bool sticky, fired;
+	int code;
+} fault;
 
 /* ---- the VFS ---- */
 
-struct shim { sqlite3_file base; sqlite3_file *real; };
+struct shim {
+	sqlite3_file base;
+	sqlite3_file *real;
+};
 static sqlite3_vfs *unix_vfs;
 
 static sqlite3_file *real(sqlite3_file *f)
@@ -100,8 +107,25 @@ static int shim_device(sqlite3_file *f)
 
 /* Version 1: no shared memory, which the exclusive lock makes needless (a test of that too). */
 static const sqlite3_io_methods methods = {
-	1, shim_close, shim_read, shim_write, shim_truncate, shim_sync, shim_size, shim_lock, shim_unlock,
-	shim_reserved, shim_control, shim_sector, shim_device, NULL, NULL, NULL, NULL, NULL, NULL,
+	1,
+	shim_close,
+	shim_read,
+	shim_write,
+	shim_truncate,
+	shim_sync,
+	shim_size,
+	shim_lock,
+	shim_unlock,
+	shim_reserved,
+	shim_control,
+	shim_sector,
+	shim_device,
+	NULL,
+	NULL,
+	NULL,
+	NULL,
+	NULL,
+	NULL,
 };
 
 static int shim_open(sqlite3_vfs *v, const char *path, sqlite3_file *f, int flags, int *out)
@@ -165,8 +189,8 @@ static int write_some(int *ret_failed)
 		char key[16], value[1500] = {0};
 		memset(value, 'v', sizeof(value) - 1);
 		snprintf(key, sizeof(key), "/k/%02d", i);
-		const struct vk_op ops[] = { { .key = key, .value = value, .len = sizeof(value) },
-		                             { .key = "/last", .value = key, .len = strlen(key) + 1 } };
+		const struct vk_op ops[] = {{.key = key, .value = value, .len = sizeof(value)},
+			{.key = "/last", .value = key, .len = strlen(key) + 1}};
 		struct done d = store_txn(&fx, NULL, 0, ops, 2);
 		if (d.code == 0 && d.committed)
 			acked = i;
@@ -203,8 +227,8 @@ static bool fail_at(int n, bool sticky, int code)
 	struct got last = store_get(&fx, "/last"), keys = store_range(&fx, "/k/");
 	char expected[16];
 	snprintf(expected, sizeof(expected), "/k/%02d", acked);
-	cr_assert(acked == 0 || (last.n == 1 && strcmp(last.value, expected) >= 0), "n=%d: %s was acknowledged, found %s",
-	          n, expected, last.value);
+	cr_assert(acked == 0 || (last.n == 1 && strcmp(last.value, expected) >= 0),
+		"n=%d: %s was acknowledged, found %s", n, expected, last.value);
 	cr_assert_geq((int)keys.n, WRITES - failed, "n=%d: an acknowledged key is gone", n);
 	cr_assert_eq((int)keys.rev, (int)keys.n, "n=%d: one revision a committed transaction", n);
 	return fired;
@@ -236,7 +260,7 @@ Test(store_io, survives_a_full_disk)
 Test(store_io, a_full_disk_is_named)
 {
 	start_over();
-	fault = (typeof(fault)){ .countdown = 1, .sticky = true, .code = SQLITE_FULL };
+	fault = (typeof(fault)){.countdown = 1, .sticky = true, .code = SQLITE_FULL};
 	struct done d = store_put(&fx, "/a", "x");
 	cr_assert_eq(d.code, VK_LIMIT);
 	cr_assert_not_null(strstr(d.msg, "no space left"), "%s", d.msg);
@@ -252,7 +276,7 @@ Test(store_io, an_opening_that_fails_is_repeatable)
 		fixture_close(&fx);
 		vk_fs_remove_tree(fx.dir, NULL);
 		vk_fs_mkdir_p(fx.dir, 0700, NULL);
-		fault = (typeof(fault)){ .countdown = n, .sticky = true, .code = SQLITE_IOERR_WRITE };
+		fault = (typeof(fault)){.countdown = n, .sticky = true, .code = SQLITE_IOERR_WRITE};
 		struct vk_err err = {0};
 		int rc = vk_store_sqlite_open(fx.loop, fx.path, &fx.store, &err);
 		bool fired = fault.fired;

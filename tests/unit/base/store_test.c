@@ -26,22 +26,43 @@ static void open_memory(struct fixture *f)
 
 static void open_shuffled(struct fixture *f)
 {
-	const struct vk_store_faults faults = { .seed = 42, .delay_passes_max = 5, .reorder = true };
+	const struct vk_store_faults faults = {.seed = 42, .delay_passes_max = 5, .reorder = true};
 	cr_assert_eq(vk_store_memory_open(f->loop, &faults, &f->store, NULL), 0);
 }
 
-static void setup_sqlite(void) { fixture_init(&fx, "/tmp", open_sqlite); }
-static void setup_memory(void) { fixture_init(&fx, "/tmp", open_memory); }
-static void setup_shuffled(void) { fixture_init(&fx, "/tmp", open_shuffled); }
-static void teardown(void) { fixture_release(&fx); }
+static void setup_sqlite(void)
+{
+	fixture_init(&fx, "/tmp", open_sqlite);
+}
+static void setup_memory(void)
+{
+	fixture_init(&fx, "/tmp", open_memory);
+}
+static void setup_shuffled(void)
+{
+	fixture_init(&fx, "/tmp", open_shuffled);
+}
+static void teardown(void)
+{
+	fixture_release(&fx);
+}
 
 TestSuite(store_sqlite, .init = setup_sqlite, .fini = teardown, .timeout = 60);
 TestSuite(store_memory, .init = setup_memory, .fini = teardown, .timeout = 60);
 TestSuite(store_shuffled, .init = setup_shuffled, .fini = teardown, .timeout = 60);
 #define INSTANTIATE(name) \
-	Test(store_sqlite, name) { conform_##name(&fx); } \
-	Test(store_memory, name) { conform_##name(&fx); } \
-	Test(store_shuffled, name) { conform_##name(&fx); }
+	Test(store_sqlite, name) \
+	{ \
+		conform_##name(&fx); \
+	} \
+	Test(store_memory, name) \
+	{ \
+		conform_##name(&fx); \
+	} \
+	Test(store_shuffled, name) \
+	{ \
+		conform_##name(&fx); \
+	}
 CONFORMANCE_CASES(INSTANTIATE)
 
 /* ---- faults of the memory back end ---- */
@@ -59,7 +80,7 @@ static struct done put_with(const struct vk_store_faults *faults, const char *ke
 Test(store_memory, the_nth_operation_fails_unapplied)
 {
 	for (unsigned n = 1; n <= 5; n++) {
-		const struct vk_store_faults faults = { .fail_nth = n };
+		const struct vk_store_faults faults = {.fail_nth = n};
 		struct done d = put_with(&faults, "/a");
 		cr_assert(d.code == VK_UNAVAILABLE && !d.committed);
 		cr_assert_eq(store_get(&fx, "/a").mod_rev, n - 1);
@@ -69,7 +90,7 @@ Test(store_memory, the_nth_operation_fails_unapplied)
 Test(store_memory, the_nth_operation_fails_after_it_was_applied)
 {
 	for (unsigned n = 1; n <= 5; n++) {
-		const struct vk_store_faults faults = { .fail_nth = n, .fail_after_commit = true };
+		const struct vk_store_faults faults = {.fail_nth = n, .fail_after_commit = true};
 		struct done d = put_with(&faults, "/a");
 		cr_assert(d.code == VK_UNAVAILABLE && !d.committed);
 		cr_assert_eq(store_get(&fx, "/a").mod_rev, n);
@@ -87,7 +108,7 @@ Test(store_shuffled, completions_do_come_out_of_order)
 {
 	unsigned char order[41] = {0};
 	for (int i = 0; i < 40; i++) {
-		const struct vk_op op = { .key = "/a", .value = "x", .len = 1 };
+		const struct vk_op op = {.key = "/a", .value = "x", .len = 1};
 		fx.store->ops->txn(fx.store, NULL, 0, &op, 1, note_order, order);
 	}
 	while (order[0] < 40)
@@ -138,7 +159,7 @@ Test(store_sqlite, leases_live_on_over_a_reopen_and_then_expire)
 {
 	uint64_t lease;
 	store_grant(&fx, 200, &lease);
-	const struct vk_op op = { .key = "/l", .value = "x", .len = 1, .lease = lease };
+	const struct vk_op op = {.key = "/l", .value = "x", .len = 1, .lease = lease};
 	cr_assert(store_txn(&fx, NULL, 0, &op, 1).committed);
 	reopen();
 	cr_assert_eq(store_get(&fx, "/l").n, 1);
@@ -153,7 +174,8 @@ Test(store_sqlite, a_second_process_is_kept_out)
 	struct vk_store *second;
 	struct vk_err err = {0};
 	store_put(&fx, "/a", "1");
-	cr_assert_eq(vk_store_sqlite_open(fx.loop, fx.path, &second, &err), VK_CONFLICT, "%s", err.msg);
+	cr_assert_eq(
+		vk_store_sqlite_open(fx.loop, fx.path, &second, &err), VK_CONFLICT, "%s", err.msg);
 	cr_assert_not_null(strstr(err.msg, "another process"));
 }
 
@@ -171,7 +193,8 @@ static void change_file(const char *statement)
 {
 	sqlite3 *db;
 	cr_assert_eq(sqlite3_open(fx.path, &db), SQLITE_OK);
-	cr_assert_eq(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK, "%s", sqlite3_errmsg(db));
+	cr_assert_eq(
+		sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK, "%s", sqlite3_errmsg(db));
 	sqlite3_close(db);
 }
 
@@ -182,7 +205,8 @@ Test(store_sqlite, refuses_a_newer_schema)
 	fixture_close(&fx);
 	change_file("PRAGMA user_version = 2");
 	cr_assert_eq(open_code(&err), VK_INVALID);
-	cr_assert_not_null(strstr(err.msg, "newer viking (schema 2, this one knows 1)"), "%s", err.msg);
+	cr_assert_not_null(
+		strstr(err.msg, "newer viking (schema 2, this one knows 1)"), "%s", err.msg);
 	cr_assert_neq(err.hint[0], '\0');
 	change_file("PRAGMA user_version = 1");
 	cr_assert_eq(open_code(&err), 0);
@@ -197,7 +221,9 @@ Test(store_sqlite, refuses_a_file_of_something_else)
 	change_file("CREATE TABLE t(x)");
 	cr_assert_eq(open_code(&err), VK_INVALID);
 	cr_assert_not_null(strstr(err.msg, "not a state file of viking"), "%s", err.msg);
-	vk_fs_write_atomic(fx.path, "this is plain text, long enough to be read as a head ..............", 66, 0600, NULL);
+	vk_fs_write_atomic(fx.path,
+		"this is plain text, long enough to be read as a head ..............", 66, 0600,
+		NULL);
 	cr_assert_eq(open_code(&err), VK_INVALID);
 	cr_assert_not_null(strstr(err.msg, "damaged"), "%s", err.msg);
 	unlink(fx.path);
@@ -222,7 +248,8 @@ Test(store_sqlite, refuses_a_damaged_file)
 	for (int i = 0; i < 300; i++) {
 		char key[32];
 		snprintf(key, sizeof(key), "/key/%d", i);
-		store_put(&fx, key, "a value of some length, so that there are several pages of them");
+		store_put(&fx, key,
+			"a value of some length, so that there are several pages of them");
 	}
 	fixture_close(&fx);
 	struct stat st;
@@ -236,14 +263,19 @@ Test(store_sqlite, refuses_a_damaged_file)
 
 /* ---- kill -9 in the middle of commits ---- */
 
-struct writer { struct fixture *f; int fd; uint64_t next; };
+struct writer {
+	struct fixture *f;
+	int fd;
+	uint64_t next;
+};
 static void write_next(struct writer *w);
 
 static void written(void *arg, const struct vk_err *err, bool committed, uint64_t rev)
 {
 	struct writer *w = arg;
 	(void)rev;
-	if (err->code != 0 || !committed || write(w->fd, &w->next, sizeof(w->next)) != sizeof(w->next))
+	if (err->code != 0 || !committed ||
+		write(w->fd, &w->next, sizeof(w->next)) != sizeof(w->next))
 		_exit(3);
 	w->next++;
 	write_next(w);
@@ -255,24 +287,24 @@ static void write_next(struct writer *w)
 	snprintf(key, sizeof(key), "/n/%d", (int)(w->next % 50));
 	memset(value, 'v', sizeof(value));
 	snprintf(value, sizeof(value), "%d", (int)w->next);
-	const struct vk_op ops[] = { { .key = key, .value = value, .len = sizeof(value) },
-	                             { .key = "/last", .value = value, .len = strlen(value) + 1 } };
+	const struct vk_op ops[] = {{.key = key, .value = value, .len = sizeof(value)},
+		{.key = "/last", .value = value, .len = strlen(value) + 1}};
 	w->f->store->ops->txn(w->f->store, NULL, 0, ops, 2, written, w);
 }
 
 /* The child commits and acknowledges through the pipe until it is killed. */
 static void commit_for_ever(int fd)
 {
-	struct fixture child = { .open = open_sqlite };
+	struct fixture child = {.open = open_sqlite};
 	snprintf(child.path, sizeof(child.path), "%s", fx.path);
 	if (vk_loop_new(&child.loop, NULL) != 0 ||
-	    vk_store_sqlite_open(child.loop, child.path, &child.store, NULL) != 0)
+		vk_store_sqlite_open(child.loop, child.path, &child.store, NULL) != 0)
 		_exit(4);
 	uint64_t last = 0;
 	struct got g = store_get(&child, "/last");
 	if (g.n > 0 && vk_parse_u64(g.value, 0, UINT64_MAX, &last) != 0)
 		_exit(5);
-	struct writer w = { .f = &child, .fd = fd, .next = last + 1 };
+	struct writer w = {.f = &child, .fd = fd, .next = last + 1};
 	write_next(&w);
 	vk_loop_run(child.loop);
 	_exit(6);
@@ -303,7 +335,8 @@ static uint64_t kill_after(int acks, unsigned spin)
 	close(p[0]);
 	int status;
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "the child ended by itself: 0x%x", status);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
+		"the child ended by itself: 0x%x", status);
 	return last;
 }
 
@@ -317,7 +350,8 @@ Test(store_sqlite, what_was_acknowledged_survives_kill_9)
 		struct vk_err err;
 		cr_assert_eq(open_code(&err), 0, "%s", err.msg);
 		cr_assert_eq(vk_parse_u64(store_get(&fx, "/last").value, 0, UINT64_MAX, &last), 0);
-		cr_assert(last == acked || last == acked + 1, "acknowledged %d, found %d", (int)acked, (int)last);
+		cr_assert(last == acked || last == acked + 1, "acknowledged %d, found %d",
+			(int)acked, (int)last);
 		struct got all = store_range(&fx, "/last");
 		cr_assert_eq(all.rev, last, "one revision a commit");
 		fixture_close(&fx);
