@@ -124,6 +124,8 @@ int job_connect(struct job *j, struct vk_err *err)
 int job_run(struct job *j, json_t **ret_done, struct vk_err *err)
 {
 	const struct kind *k = find_kind(j->kind);
+	if (k == NULL)
+		return vk_err_set(err, VK_INVALID, "a job of kind %.32s is not known", j->kind);
 	int code = k->needs_engine ? job_connect(j, err) : 0;
 	if (code != 0)
 		return code;
