@@ -47,6 +47,18 @@ int store_grant(struct fixture *f, int64_t ttl_ms, uint64_t *ret);
 int store_keep(struct fixture *f, uint64_t lease);
 int store_revoke(struct fixture *f, uint64_t lease);
 
+/* The completions behind the blocking forms, for operations that are to overlap. */
+struct waiting {
+	bool done;
+	struct got got;
+	struct done txn;
+	int code;
+	uint64_t lease;
+};
+void got_fn(void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev);
+void txn_fn(void *arg, const struct vk_err *err, bool committed, uint64_t rev);
+void lease_fn(void *arg, const struct vk_err *err, uint64_t lease);
+
 /* Records what a watch hands over: "+key=value@rev " and "-key@rev ", one "| " after each call. */
 struct watched {
 	char text[4096];
@@ -60,16 +72,17 @@ void wait_until(struct fixture *f, const bool *flag);
 
 #define CONFORMANCE_CASES(X) \
 	X(empty) \
-	X(put_get_del) X(revisions) X(range_is_ordered_and_bounded) X(prefix_bytes) \
-		X(values_are_bytes) X(compare_mod_rev) X(compare_create_rev) X(compare_several) X( \
-			delete_prefix) X(nothing_changed) X(key_twice) X(empty_key) \
-			X(completion_is_never_inside_submit) X(submits_copy) X(order_of_batch) X( \
-				completion_may_submit) X(watch_sees_transactions_whole) \
-				X(watch_from_revision) X(watch_compacted) X(watch_unwatch_inside) \
-					X(watch_prefix_only) X(lease_expires) X(lease_kept) X( \
-						lease_revoked) X(lease_unknown) X(lease_detached) \
-						X(close_finishes) X(close_inside_completion) \
-							X(counter_race) X(random_against_model)
+	X(put_get_del) \
+	X(revisions) X(range_is_ordered_and_bounded) X(prefix_bytes) X(values_are_bytes) X( \
+		compare_mod_rev) X(compare_create_rev) X(compare_several) X(delete_prefix) \
+		X(nothing_changed) X(key_twice) X(empty_key) X(completion_is_never_inside_submit) \
+			X(submits_copy) X(order_of_batch) X(completion_may_submit) X( \
+				watch_sees_transactions_whole) X(watch_from_revision) \
+				X(watch_compacted) X(watch_unwatch_inside) X(watch_prefix_only) \
+					X(lease_expires) X(lease_kept) X(lease_revoked) X( \
+						lease_unknown) X(lease_detached) X(close_finishes) \
+						X(close_inside_completion) X(counter_race) \
+							X(random_against_model)
 #define DECLARE(name) void conform_##name(struct fixture *f);
 CONFORMANCE_CASES(DECLARE)
 
