@@ -1,16 +1,11 @@
 /* viking-builder: runs the builds that the scheduler wants. See README.md. */
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include <viking/config.h>
-#include <viking/fs.h>
 #include <viking/log.h>
 #include <viking/loop.h>
 #include <viking/mem.h>
+#include <viking/ready.h>
 #include <viking/sandbox.h>
-#include <viking/str.h>
 
 #include "dispatch.h"
 
@@ -22,39 +17,20 @@ static void on_stop(void *arg, int signo)
 	vk_loop_stop(arg, 0);
 }
 
-static int confine(const struct vk_config *c, char told[static 320], struct vk_err *err)
-{
-	struct vk_sandbox s = {.seccomp = VK_SECCOMP_SPAWN, .limit_nofile = FILES_MAX, .mode = c->sandbox};
-	struct vk_sandbox_report r = {0};
-	int code = vk_sandbox_enter(&s, &r, err);
-	vk_sandbox_describe(&r, told);
-	return code;
-}
-
-/* For vikingd: we serve from here on. */
-static void tell_ready(const char *sandbox)
-{
-	const char *text = getenv("VIKING_READY_FD");
-	uint64_t fd;
-	if (text == NULL || vk_parse_u64(text, 0, 65535, &fd) != 0)
-		return;
-	vk_autofree char *line = vk_asprintf("SANDBOX=%s\nREADY=1\n", sandbox);
-	vk_write_all((int)fd, line, strlen(line), NULL);
-	close((int)fd);
-}
-
 static int serve(const struct vk_config *c, char *const *argv, struct vk_err *err)
 {
-	char sandbox[320];
+	struct vk_sandbox s = {.seccomp = VK_SECCOMP_SPAWN, .limit_nofile = FILES_MAX, .mode = c->sandbox};
+	struct vk_sandbox_report confined = {0};
 	struct vk_loop *l;
-	int code = confine(c, sandbox, err);
+	int ready = vk_ready_fd();
+	int code = vk_sandbox_enter(&s, &confined, err);
 	if (code == 0)
 		code = vk_loop_new(&l, err);
 	if (code != 0)
 		return code;
 	struct vk_signal *term = vk_signal_new(l, SIGTERM, on_stop, l), *intr = vk_signal_new(l, SIGINT, on_stop, l);
 	struct dispatch *d = dispatch_new(l, c, argv);
-	tell_ready(sandbox);
+	vk_ready(ready, &confined);
 	code = vk_loop_run(l);
 	dispatch_free(d);
 	vk_signal_free(term);

@@ -5,8 +5,6 @@
 #include <viking/json.h>
 #include <viking/mem.h>
 
-#define INDENT "       "
-
 void buildlog_init(struct buildlog *b, buildlog_fn *fn, void *arg)
 {
 	*b = (struct buildlog){.fn = fn, .arg = arg};
@@ -25,14 +23,6 @@ static void remember(struct buildlog *b, const char *line, size_t n)
 	b->next = (b->next + 1) % TAIL_LINES;
 }
 
-static void show(struct buildlog *b, const char *line, size_t n)
-{
-	vk_autobuf text = VK_BUF_INIT(sizeof(INDENT) + n + 1);
-	vk_buf_adds(&text, INDENT);
-	vk_buf_add(&text, line, n);
-	b->fn(b->arg, vk_buf_str(&text), text.len);
-}
-
 void buildlog_line(struct buildlog *b, const char *line, size_t n)
 {
 	remember(b, line, n);
@@ -41,11 +31,11 @@ void buildlog_line(struct buildlog *b, const char *line, size_t n)
 	if (b->bytes + n + 1 > BUILDLOG_BYTES_MAX) {
 		static const char note[] = "(more than 16 MiB of output: the rest is not shown)";
 		b->full = true;
-		show(b, note, sizeof(note) - 1);
+		b->fn(b->arg, note, sizeof(note) - 1);
 		return;
 	}
 	b->bytes += n + 1;
-	show(b, line, n);
+	b->fn(b->arg, line, n);
 }
 
 void buildlog_linef(struct buildlog *b, const char *fmt, ...)

@@ -1,6 +1,6 @@
 /*
- * What a build says to the person: finished lines in viking's grammar (seven spaces of detail), bounded
- * in total, and the last of them kept for the failure report.
+ * What a build says to the person: finished lines, bounded in total, and the last of them kept for the
+ * failure report. The scheduler indents them when it shows them.
  */
 #ifndef BUILDER_BUILDLOG_H
 #define BUILDER_BUILDLOG_H
@@ -20,13 +20,12 @@ struct buildlog {
 	void *arg;
 	uint64_t bytes;
 	bool full;
-	char *tail[TAIL_LINES]; /* ring, without the indent */
+	char *tail[TAIL_LINES]; /* ring */
 	unsigned next;
 };
 
 void buildlog_init(struct buildlog *b, buildlog_fn *fn, void *arg);
 void buildlog_release(struct buildlog *b);
-/* One detail line; the indent is added here. */
 void buildlog_line(struct buildlog *b, const char *line, size_t n);
 void buildlog_linef(struct buildlog *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The last lines, oldest first: a new array of strings. */

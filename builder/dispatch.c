@@ -112,7 +112,6 @@ static void start(struct dispatch *d, struct queue_job *j)
 		.env = (const char *const *)d->env.v,
 		.timeout_ms = (int64_t)d->config->build_timeout_ms,
 		.timeout_setting = "builds.timeout",
-		.tell_silence = j->kind == QUEUE_IMAGE,
 		.out = on_out,
 		.state = on_state,
 		.ended = on_ended,

@@ -76,7 +76,6 @@ static int try_known(struct job *j, struct image *m, json_t *done, struct vk_err
 	vk_freep(&m->name);
 	m->name = vk_asprintf("%s/%s", j->registry.server, repo);
 	memcpy(m->digest, found, sizeof(m->digest));
-	buildlog_linef(&j->log, "Nothing has changed since an earlier build: its image %.12s is used", digest + 7);
 	fill_done(m, image, true, done);
 	return 0;
 }
@@ -155,7 +154,7 @@ static int build(struct job *j, struct source *source, struct image *m, char ima
 static int build_and_push(struct job *j, struct source *source, struct image *m, json_t *done,
                           struct vk_err *err)
 {
-	char id[80], size[24], took[24];
+	char id[80], size[24], built[24], stored[24];
 	vk_autojson *image = NULL;
 	int64_t start = vk_mono_ms();
 	int code = build(j, source, m, id, err);
@@ -163,16 +162,15 @@ static int build_and_push(struct job *j, struct source *source, struct image *m,
 		code = bases_get(j, id, &image, err);
 	if (code != 0)
 		return code;
-	vk_format_size((uint64_t)vk_json_int(image, "Size", 0), size);
-	vk_format_duration_ms(vk_mono_ms() - start, took);
-	buildlog_linef(&j->log, "Built: %s in %s", size, took);
+	vk_format_duration_ms(vk_mono_ms() - start, built);
 	start = vk_mono_ms();
 	job_emit_state("pushing");
 	code = push(j, m, err);
 	if (code != 0)
 		return code;
-	vk_format_duration_ms(vk_mono_ms() - start, took);
-	buildlog_linef(&j->log, "Stored in the registry in %s", took);
+	vk_format_duration_ms(vk_mono_ms() - start, stored);
+	vk_format_size((uint64_t)vk_json_int(image, "Size", 0), size);
+	buildlog_linef(&j->log, "Image of %s: built in %s, stored in the registry in %s", size, built, stored);
 	fill_done(m, image, false, done);
 	return 0;
 }

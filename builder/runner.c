@@ -22,11 +22,10 @@ struct runner {
 	struct vk_proc proc;
 	struct vk_child *child;
 	struct vk_io *io;
-	struct vk_timer *flush, *deadline, *kill, *drain, *silence;
+	struct vk_timer *flush, *deadline, *kill, *drain;
 	struct vk_jsonl lines;
 	json_t *batch;
 	size_t batch_bytes;
-	int64_t quiet_since;
 	json_t *done;
 	int status;
 	bool exited, cancelled, overran, held;
@@ -46,7 +45,6 @@ void runner_free(struct runner *r)
 	vk_timer_free(r->deadline);
 	vk_timer_free(r->kill);
 	vk_timer_free(r->drain);
-	vk_timer_free(r->silence);
 	vk_jsonl_release(&r->lines);
 	vk_closep(&r->proc.out);
 	json_decref(r->batch);
@@ -108,7 +106,7 @@ static json_t *late(const struct runner *r)
 	struct vk_err err = {0};
 	char took[24];
 	vk_format_duration_ms(r->o.timeout_ms, took);
-	vk_err_set(&err, VK_TIMEOUT, "it took longer than %s (%s)", took, r->o.timeout_setting);
+	vk_err_set(&err, VK_TIMEOUT, "the build took longer than %s (%s)", took, r->o.timeout_setting);
 	vk_err_hint(&err, "make it faster, or raise %s in /etc/viking/viking.conf", r->o.timeout_setting);
 	return failure(&err);
 }
@@ -131,10 +129,8 @@ static int on_line(void *arg, json_t *line, struct vk_err *err)
 	json_t *text = json_object_get(line, "out"), *done = json_object_get(line, "done");
 	json_t *state = json_object_get(line, "state");
 	(void)err;
-	if (json_is_string(text)) {
-		r->quiet_since = vk_mono_ms();
+	if (json_is_string(text))
 		add_line(r, text);
-	}
 	if (json_is_string(state) && r->o.state != NULL) {
 		flush_now(r); /* what was said before comes before */
 		r->o.state(r->o.arg, state);
@@ -180,7 +176,6 @@ static void on_exit_of(void *arg, pid_t pid, int status)
 	r->status = status;
 	vk_timer_set(r->deadline, -1);
 	vk_timer_set(r->kill, -1);
-	vk_timer_set(r->silence, -1);
 	vk_proc_kill(r->proc.pid, SIGKILL); /* what it may have left in its group */
 	if (r->io == NULL) {
 		finish(r);
@@ -211,21 +206,6 @@ static void on_deadline(void *arg)
 		return;
 	r->overran = true;
 	stop(r);
-}
-
-static void on_silence(void *arg)
-{
-	struct runner *r = arg;
-	char took[24];
-	int64_t quiet = vk_mono_ms() - r->quiet_since;
-	vk_timer_set(r->silence, SILENCE_MS);
-	if (quiet < SILENCE_MS)
-		return;
-	vk_format_duration_ms(quiet / 1000 * 1000, took);
-	vk_autofree char *text = vk_asprintf("       (still at it, no output for %s)", took);
-	vk_autojson *line = json_string(text);
-	add_line(r, line);
-	flush_now(r);
 }
 
 void runner_cancel(struct runner *r)
@@ -271,8 +251,7 @@ int runner_start(const struct runner_opts *o, const json_t *job, struct runner *
 	if (code != 0)
 		return code;
 	struct runner *r = vk_alloc(sizeof(*r));
-	*r = (struct runner){.o = *o, .proc = proc, .batch = json_array(), .batch_bytes = SIZE_MAX,
-	                     .quiet_since = vk_mono_ms()};
+	*r = (struct runner){.o = *o, .proc = proc, .batch = json_array(), .batch_bytes = SIZE_MAX};
 	vk_jsonl_init(&r->lines, LINE_MAX_BYTES);
 	fcntl(proc.out, F_SETFL, O_NONBLOCK);
 	r->io = vk_io_new(o->loop, proc.out, VK_READ, on_readable, r);
@@ -281,10 +260,7 @@ int runner_start(const struct runner_opts *o, const json_t *job, struct runner *
 	r->deadline = vk_timer_new(o->loop, on_deadline, r);
 	r->kill = vk_timer_new(o->loop, on_kill, r);
 	r->drain = vk_timer_new(o->loop, on_drained, r);
-	r->silence = vk_timer_new(o->loop, on_silence, r);
 	vk_timer_set(r->deadline, o->timeout_ms);
-	if (o->tell_silence)
-		vk_timer_set(r->silence, SILENCE_MS);
 	*ret = r;
 	return 0;
 }

@@ -16,7 +16,6 @@
 
 #define BATCH_MS 50
 #define BATCH_BYTES (64u << 10)
-#define SILENCE_MS 10000 /* after that a line says that the job is still at it */
 #define KILL_MS 2000     /* from SIGTERM to SIGKILL */
 #define DRAIN_MS 2000    /* for output after the child's end, when something else holds the pipe */
 
@@ -27,7 +26,6 @@ struct runner_opts {
 	const char *const *argv, *const *env;
 	int64_t timeout_ms;
 	const char *timeout_setting;  /* named when the deadline passes: "builds.timeout" */
-	bool tell_silence;
 	void (*out)(void *arg, json_t *lines);   /* an array of strings, borrowed */
 	void (*state)(void *arg, json_t *name);  /* a string: what the job is at now; may be NULL */
 	/* Once, the last call; the runner is freed after it. done: the {"done"} object or one made up for a job

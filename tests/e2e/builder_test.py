@@ -395,11 +395,11 @@ class Builds(Case):
         self.assertEqual((labels["viking.stack"], labels["viking.boat"], labels["viking.commit"], labels["viking.build-key"]),
                          ("ragnar", "web", job["commit"], done["key"]))
         out = self.s.out(job["id"])
-        self.assertIn("       Step 1/3: FROM " + BASE, out)
-        self.assertIn("       Step 3/3: RUN echo one; echo two >&2", out)
-        self.assertIn("       one", out)
-        self.assertIn("       two", out)
-        self.assertTrue(all(line.startswith("       ") and "\n" not in line for line in out), out)
+        self.assertIn("Step 1/3: FROM " + BASE, out)
+        self.assertIn("Step 3/3: RUN echo one; echo two >&2", out)
+        self.assertIn("one", out)
+        self.assertIn("two", out)
+        self.assertTrue(all("\n" not in line for line in out), out)
         self.assertEqual(len([line for line in out if "Step 2/3" in line]), 1)
         states = [b for _, b in self.s.of(job["id"], "state")]
         self.assertEqual(states[-2:], ["running", "pushing"])
@@ -461,7 +461,7 @@ class Builds(Case):
         job = self.b.job({"deploy/File": f"FROM {BASE} AS one\nARG WHO\nRUN echo \"got $WHO\"\nFROM one\nRUN exit 1\n".encode()},
                          recipe=recipe, no_cache=True)
         self.assertTrue(self.build(job)["ok"])
-        self.assertIn("       got a b&c=d", self.s.out(job["id"]))
+        self.assertIn("got a b&c=d", self.s.out(job["id"]))
 
     def test_base_that_cannot_be_had(self):
         done = self.fails(self.b.job({}, "FROM builder-test-nosuch:7\nRUN true\n"))
@@ -521,9 +521,9 @@ class Builds(Case):
         self.assertFalse(self.s.of(job["id"], "done"))
         self.assertTrue(self.s.done(job["id"])["ok"])
         out = self.s.out(job["id"])
-        self.assertIn("       100%", out)
-        self.assertNotIn("       1%", out)
-        self.assertIn("       bold", out)
+        self.assertIn("100%", out)
+        self.assertNotIn("1%", out)
+        self.assertIn("bold", out)
 
     def test_registry_down(self):
         self.b.registry.stop()
@@ -561,6 +561,85 @@ class Builds(Case):
         self.b.start()
 
 
+class RealExport(Case):
+    """The other half of the folder: viking-export reads a real repository."""
+
+    def commit(self, files, stack="ragnar"):
+        repo = f"{self.b.state}/repos/{stack}.git"
+        git = lambda *words, **kw: subprocess.run(["git", *words], check=True, capture_output=True, text=True, **kw).stdout.strip()
+        if not os.path.exists(repo):
+            git("init", "-q", "--bare", repo)
+        with tempfile.TemporaryDirectory() as d:
+            for name, text in files.items():
+                os.makedirs(os.path.dirname(f"{d}/{name}") or d, exist_ok=True)
+                with open(f"{d}/{name}", "w") as f:
+                    f.write(text)
+            env = {**os.environ, "GIT_DIR": repo, "GIT_WORK_TREE": d, "GIT_INDEX_FILE": d + ".index", "GIT_AUTHOR_NAME": "t",
+                   "GIT_AUTHOR_EMAIL": "t@t", "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@t"}
+            git("add", "-A", cwd=d, env=env)
+            tree = git("write-tree", env=env)
+            os.unlink(d + ".index")
+            return git("commit-tree", "-m", "x", tree, env=env)
+
+    def job(self, files, recipe=None, stack="ragnar", **more):
+        job = self.b.job({}, "", stack=stack, **more)
+        commit = self.commit(files, stack)
+        job.update(commit=commit, tag=commit[:12])
+        job["recipe"] = {"inline": None, "dockerfile": "Dockerfile", "context": ".", "args": {}, "target": "", "needs": [],
+                         "refs": [], **(recipe or {})}
+        self.b.receiver.trees[commit] = self.export
+        return job
+
+    def export(self, c, request):
+        subprocess.run([BIN + "/viking-export", "--config", self.b.root + "/etc/viking/viking.conf", "--root", self.b.root,
+                        "serve"], input=json.dumps(request).encode() + b"\n", stdout=c.fileno(), check=False,
+                       stderr=subprocess.DEVNULL, env={"ASAN_OPTIONS": "detect_leaks=0", "PATH": "/usr/bin:/bin"})
+
+    def test_a_commit_becomes_an_image(self):
+        first = self.build(self.job({"Dockerfile": f"FROM {BASE}\nCOPY . /app\nRUN cat /app/sub/a; ls /app\n", "sub/a": "hello\n",
+                                     "no.log": "x", ".dockerignore": "*.log\n"}))
+        self.assertTrue(first["ok"], first)
+        ls = subprocess.run(["docker", "-H", "unix://" + lib.ENGINE, "run", "--rm", "--network", "none", first["ref"], "ls",
+                             "/app"], capture_output=True, text=True).stdout.split()
+        self.assertIn("sub", ls)
+        self.assertNotIn("no.log", ls)
+        # a boat of another one, by name in FROM and through an argument
+        refs = {"ragnar/web": first["ref"]}
+        second = self.build(self.job({"Dockerfile": "FROM viking:ragnar/web\nRUN cat /app/sub/a\n"}, boat="two", refs=refs,
+                                     no_cache=True))
+        self.assertTrue(second["ok"], second)
+        third = self.build(self.job({"Dockerfile": "ARG B=viking:ragnar/web\nFROM $B\nRUN cat /app/sub/a\n"}, boat="three",
+                                    refs=refs, no_cache=True))
+        self.assertTrue(third["ok"], third)
+        fourth = self.build(self.job({"Dockerfile": "ARG B=x\nFROM $B\nRUN cat /app/sub/a\n"}, {"args": {"B": "viking:ragnar/web"}},
+                                     boat="four", refs=refs, no_cache=True))
+        self.assertTrue(fourth["ok"], fourth)
+
+    def test_the_failing_line_is_named(self):
+        done = self.fails(self.job({"Dockerfile": f"# c\nFROM {BASE}\n\nRUN true \\\n  && exit 5\n"}))
+        self.assertEqual(done["message"].split()[3], "Dockerfile:4:")
+        self.assertIn("exit code 5", done["message"])
+        done = self.fails(self.job({"x": "y"}))
+        self.assertIn("Dockerfile", done["message"])
+        inline = self.fails(self.job({"x": "y"}, {"inline": f"FROM {BASE}\nRUN exit 8\n", "dockerfile": None}))
+        self.assertEqual(inline["message"], "build failed at build.web:2: RUN exit 8: exit code 8")
+
+    def test_the_key_follows_the_tree(self):
+        files = {"Dockerfile": f"FROM {BASE}\nCOPY a /a\n", "a": "1"}
+        first = self.build(self.job(files))
+        known = {first["key"]: {k: first[k] for k in ("ref", "digest", "image")}}
+        self.assertTrue(self.build(self.job(files, known=known))["cached"])
+        self.assertFalse(self.build(self.job({**files, "a": "2"}, known=known))["cached"])
+
+    def test_a_site_is_written(self):
+        job = self.job({"public/index.html": "<h1>", "x": "y"}, kind="site", boat="")
+        job.update(node="help", document_root="public")
+        done = self.build(job)
+        self.assertTrue(done["ok"], done)
+        with open(f"{self.b.state}/static/ragnar/help/{job['commit']}/index.html") as f:
+            self.assertEqual(f.read(), "<h1>")
+
+
 class Classic(Case):
     settings = {"builds.backend": "classic"}
 
@@ -579,8 +658,8 @@ class Classic(Case):
         self.assertTrue(done["ok"], done)
         self.assertEqual(done["expose"], ["81/tcp"])
         out = self.s.out(job["id"])
-        self.assertIn("       Step 4/5: RUN echo out", out)
-        self.assertIn("       out", out)
+        self.assertIn("Step 4/5: RUN echo out", out)
+        self.assertIn("out", out)
         self.assertFalse(any("viking." in line for line in out), out)
         done = self.fails(self.b.job({}, f"FROM {BASE}\nENV A=1\nRUN exit 6\n"))
         self.assertEqual(done["message"], "build failed at Dockerfile:3: RUN exit 6: exit code 6")
@@ -691,7 +770,7 @@ class Queue(Case):
     def test_much_output_is_whole_and_batched(self):
         job = self.b.job({}, f"FROM {BASE}\nRUN seq 1 20000\n", no_cache=True)
         self.assertTrue(self.build(job)["ok"])
-        numbers = [line.strip() for line in self.s.out(job["id"]) if line.strip().isdigit()]
+        numbers = [line for line in self.s.out(job["id"]) if line.isdigit()]
         self.assertEqual(numbers, [str(i) for i in range(1, 20001)])
         self.assertLess(len(self.s.of(job["id"], "out")), 2000)
 
@@ -758,7 +837,7 @@ class Fallback(Case):
         done = self.build(job)
         self.assertTrue(done["ok"], done)
         self.assertTrue(any("version=2" in s for s in self.seen) and any("version=1" in s for s in self.seen), self.seen)
-        self.assertIn("       The engine has no BuildKit: its classic builder is used", self.s.out(job["id"]))
+        self.assertIn("The engine has no BuildKit: its classic builder is used", self.s.out(job["id"]))
 
 
 class Garbage(Case):

@@ -187,9 +187,9 @@ Test(progress, buildkit_steps_are_named_once_with_their_output)
 	vk_autojson *steps = exit3_steps();
 	replay(&r, CORPUS "buildkit-exit3.jsonl");
 	const char *out = vk_buf_str(&r.out);
-	cr_assert(strstr(out, "       Step 1/5: FROM builder-test-base\n") == out, "%s", out);
-	cr_assert(strstr(out, "       Step 3/5: RUN echo hello; echo err >&2; cat /proc/self/cgroup\n"
-	                      "       err\n       hello\n       9:name=systemd:/docker/buildkit/") != NULL, "%s", out);
+	cr_assert(strstr(out, "Step 1/5: FROM builder-test-base\n") == out, "%s", out);
+	cr_assert(strstr(out, "Step 3/5: RUN echo hello; echo err >&2; cat /proc/self/cgroup\n"
+	                      "err\nhello\n9:name=systemd:/docker/buildkit/") != NULL, "%s", out);
 	cr_assert(strstr(out, "[internal]") == NULL && strstr(out, "copy /context") == NULL, "%s", out);
 	cr_assert_null(strstr(strstr(out, "Step 2/5") + 1, "Step 2/5"));
 	expect_failure(&r, steps, "build failed at Dockerfile:5: RUN exit 3: exit code 3");
@@ -203,9 +203,9 @@ Test(progress, classic_steps_look_the_same)
 	vk_autojson *steps = exit3_steps();
 	replay(&r, CORPUS "classic-exit3.jsonl");
 	const char *out = vk_buf_str(&r.out);
-	cr_assert(strstr(out, "       Step 1/6: FROM builder-test-base\n       Step 2/6: WORKDIR /app\n"
-	                      "       Step 3/6: RUN ") == out, "%s", out);
-	cr_assert(strstr(out, "       err\n       hello\n") != NULL, "%s", out);
+	cr_assert(strstr(out, "Step 1/6: FROM builder-test-base\nStep 2/6: WORKDIR /app\n"
+	                      "Step 3/6: RUN ") == out, "%s", out);
+	cr_assert(strstr(out, "err\nhello\n") != NULL, "%s", out);
 	cr_assert(strstr(out, "--->") == NULL && strstr(out, "intermediate") == NULL, "%s", out);
 	expect_failure(&r, steps, "build failed at Dockerfile:5: RUN exit 3: exit code 3");
 	replay_release(&r);
@@ -215,8 +215,8 @@ Test(progress, cached_steps_say_so)
 {
 	struct replay r;
 	replay(&r, CORPUS "buildkit-cached.jsonl");
-	cr_assert_str_eq(vk_buf_str(&r.out), "       Step 1/2: FROM builder-test-base\n"
-	                                     "       Step 2/2: RUN echo okk1\n       (cached)\n");
+	cr_assert_str_eq(vk_buf_str(&r.out), "Step 1/2: FROM builder-test-base\n"
+	                                     "Step 2/2: RUN echo okk1\n(cached)\n");
 	cr_assert(strncmp(r.p.image, "sha256:6d1d580e89d0", 19) == 0);
 	cr_assert_null(r.p.error);
 	replay_release(&r);
@@ -228,7 +228,7 @@ Test(progress, finished_images_are_known)
 	replay(&r, CORPUS "classic-ok.jsonl");
 	cr_assert_str_eq(r.p.image, "sha256:a0cdeece687448a12fb1a87af5dac5136529f60cfd1b299c52e453dc3e5ae76d");
 	cr_assert_str_eq(vk_buf_str(&r.out),
-	                 "       Step 1/2: FROM builder-test-base\n       Step 2/2: RUN echo okk1\n       okk1\n");
+	                 "Step 1/2: FROM builder-test-base\nStep 2/2: RUN echo okk1\nokk1\n");
 	replay_release(&r);
 }
 
@@ -246,9 +246,9 @@ Test(progress, the_step_that_failed_is_told_from_those_that_were_stopped)
 	struct replay r;
 	vk_autojson *steps = stages_steps();
 	replay(&r, CORPUS "buildkit-stages.jsonl");
-	cr_assert(strstr(vk_buf_str(&r.out), "       Step base 2/2: RUN echo \"hello world\"") != NULL);
-	cr_assert(strstr(vk_buf_str(&r.out), "       c\n") != NULL, "%s", vk_buf_str(&r.out));
-	cr_assert(strstr(vk_buf_str(&r.out), "       a\n") == NULL);
+	cr_assert(strstr(vk_buf_str(&r.out), "Step base 2/2: RUN echo \"hello world\"") != NULL);
+	cr_assert(strstr(vk_buf_str(&r.out), "\nc\n") != NULL, "%s", vk_buf_str(&r.out));
+	cr_assert(strstr(vk_buf_str(&r.out), "\na\n") == NULL);
 	expect_failure(&r, steps, "build failed at Dockerfile:11: RUN sh -c 'exit 4' $W: exit code 4");
 	replay_release(&r);
 	replay(&r, CORPUS "classic-stages.jsonl");
@@ -297,7 +297,7 @@ Test(progress, output_that_looks_like_a_step_is_output)
 	vk_autojson *b = json_pack("{s:s}", "stream", "Step 9/9 : RUN lies\n");
 	progress_line(&r.p, a, NULL);
 	progress_line(&r.p, b, NULL);
-	cr_assert_str_eq(vk_buf_str(&r.out), "       Step 1/2: FROM x\n       Step 9/9 : RUN lies\n");
+	cr_assert_str_eq(vk_buf_str(&r.out), "Step 1/2: FROM x\nStep 9/9 : RUN lies\n");
 	cr_assert_eq(r.p.classic_step, 1);
 	replay_release(&r);
 }
@@ -312,7 +312,7 @@ Test(progress, the_classic_builders_own_labels_are_not_shown)
 	vk_autojson *a = json_pack("{s:s}", "stream", "Step 1/3 : FROM x\nStep 2/3 : LABEL viking.a=1\n ---> Running in "
 	                           "0123456789ab\nStep 3/3 : LABEL viking.b=2\n");
 	progress_line(&r.p, a, NULL);
-	cr_assert_str_eq(vk_buf_str(&r.out), "       Step 1/1: FROM x\n");
+	cr_assert_str_eq(vk_buf_str(&r.out), "Step 1/1: FROM x\n");
 	replay_release(&r);
 }
 
