@@ -217,7 +217,7 @@ static size_t count_new(const struct index *owned, size_t n, const struct table 
 	size_t count = 0;
 	for (size_t s = 0; s < t->n; s++)
 		for (size_t k = 0; k < t->stacks[s].n_nodes; k++)
-			if (!t->stacks[s].nodes[k].site &&
+			if (table_node_needs_backend(&t->stacks[s].nodes[k]) &&
 			        lookup(owned, n, t->stacks[s].name, t->stacks[s].nodes[k].name) == 0)
 				count++;
 	return count;
@@ -243,7 +243,7 @@ struct update {
 static void update_stack(struct assign *a, struct update *u, const struct table_stack *s)
 {
 	for (size_t k = 0; k < s->n_nodes; k++) {
-		if (s->nodes[k].site)
+		if (!table_node_needs_backend(&s->nodes[k]))
 			continue;
 		unsigned number = lookup(u->owned, u->n_owned, s->name, s->nodes[k].name);
 		if (number == 0) {
@@ -296,8 +296,8 @@ static void model_stack(const struct assign *a, const struct index *owned, size_
 {
 	vk_autofree unsigned *numbers = vk_calloc(s->n_nodes + 1, sizeof(*numbers));
 	for (size_t k = 0; k < s->n_nodes; k++) {
-		unsigned number = s->nodes[k].site ? 0 : lookup(owned, n, s->name, s->nodes[k].name);
-		numbers[k] = number;
+		unsigned number = lookup(owned, n, s->name, s->nodes[k].name);
+		numbers[k] = s->nodes[k].site ? 0 : number;
 		if (number > 0)
 			model_node(&a->rows[number - 1], &s->nodes[k], &m->backends[number - 1]);
 	}

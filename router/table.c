@@ -174,8 +174,6 @@ static int parse_sites(const json_t *sites, struct table_stack *s, struct vk_err
 		if (rc != 0)
 			return rc;
 		struct table_node *node = find_node(s, name);
-		if (node != NULL && node->n > 0)
-			return vk_err_set(err, VK_INVALID, "node %s is a website and has servers", name);
 		if (node == NULL)
 			node = add_node(s, name);
 		node->site = true;
@@ -247,6 +245,11 @@ int table_parse(const json_t *doc, struct table **ret, struct faults *faults, st
 		qsort(t->stacks, t->n, sizeof(*t->stacks), by_name);
 	*ret = t;
 	return 0;
+}
+
+bool table_node_needs_backend(const struct table_node *node)
+{
+	return !node->site || node->n > 0;
 }
 
 struct table_stack *table_find(const struct table *t, const char *stack)

@@ -22,7 +22,7 @@ struct table_server {
 
 struct table_node {
 	char *name;
-	bool site; /* files of the web process, no servers */
+	bool site; /* its domains show files of the web process; servers are what it was before, draining */
 	struct table_server *servers;
 	size_t n;
 };
@@ -66,6 +66,7 @@ int table_parse(const json_t *doc, struct table **ret, struct faults *faults, st
 void table_settle(struct table *t, struct table *old, struct faults *faults);
 /* One stack's entry is replaced by that of `old`, or removed if there is none. */
 void table_revert(struct table *t, struct table *old, const char *stack);
+bool table_node_needs_backend(const struct table_node *node);
 struct table_stack *table_find(const struct table *t, const char *stack);
 void table_free(struct table *t);
 

@@ -196,3 +196,22 @@ Test(assign, the_model_of_a_table)
 	table_free(t);
 	assign_release(&a);
 }
+
+Test(assign, an_app_that_becomes_a_website_drains)
+{
+	struct assign a;
+	struct model m;
+	struct table *t = parse("{\"rev\":1,\"stacks\":{\"ragnar\":{\"backends\":{\"web\":{\"servers\":["
+		"{\"id\":\"v1\",\"addr\":\"10.0.0.1\",\"port\":80,\"state\":\"drain\"}]}},\"domains\":{\"a.com\":\"web\"},\"sites\":[\"web\"]}}}");
+	assign_init(&a);
+	assign_update(&a, t);
+	assign_model(&a, t, &m);
+	cr_assert_eq(m.hosts.v[0].backend, 0);
+	cr_assert_eq(m.backends[0].slots[0].state, SLOT_DRAIN);
+	model_release(&m);
+	table_free(t);
+	t = parse("{\"rev\":2,\"stacks\":{\"ragnar\":{\"domains\":{\"a.com\":\"web\"},\"sites\":[\"web\"]}}}");
+	update(&a, t);
+	cr_assert_null(a.rows[0].stack, "and gives its backend back");
+	assign_release(&a);
+}
