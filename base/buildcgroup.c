@@ -12,10 +12,11 @@
 #include <viking/str.h>
 
 #define CLASS "docker/buildkit"
-#define STEP_PREFIX "system.slice:docker:" /* what the systemd driver's form of the name comes out as */
+#define STEP_PREFIX \
+	"system.slice:docker:" /* what the systemd driver's form of the name comes out as */
 #define V1_SHARES_DEFAULT 1024
 #define V2_WEIGHT_DEFAULT 100
-#define V1_NO_LIMIT (1ULL << 62) /* v1 reports "none" as the largest page-aligned number */
+#define V1_NO_LIMIT       (1ULL << 62) /* v1 reports "none" as the largest page-aligned number */
 
 /* Control files want one write(2) and report errors through it. */
 static int write_file(const char *dir, const char *name, const char *value)
@@ -58,7 +59,8 @@ static bool is_limited(const char *dir, const char *name)
 {
 	char text[4096];
 	uint64_t v;
-	return read_text(dir, name, text) == 0 && vk_parse_u64(text, 0, UINT64_MAX, &v) == 0 && v < V1_NO_LIMIT;
+	return read_text(dir, name, text) == 0 && vk_parse_u64(text, 0, UINT64_MAX, &v) == 0 &&
+		v < V1_NO_LIMIT;
 }
 
 static void set_why(struct vk_build_cgroup_report *r, const char *what, int code)
@@ -67,7 +69,8 @@ static void set_why(struct vk_build_cgroup_report *r, const char *what, int code
 		snprintf(r->why, sizeof(r->why), "%s: %s", what, strerror(-code));
 }
 
-static int limit_one(const char *dir, const char *name, uint64_t value, struct vk_build_cgroup_report *r)
+static int limit_one(
+	const char *dir, const char *name, uint64_t value, struct vk_build_cgroup_report *r)
 {
 	int code = write_number(dir, name, value);
 	if (code != 0)
@@ -86,7 +89,8 @@ static bool v1_memory(const char *dir, uint64_t bytes, struct vk_build_cgroup_re
 	return true;
 }
 
-static int v1_group(const char *root, const char *controller, char **ret, struct vk_build_cgroup_report *r)
+static int v1_group(
+	const char *root, const char *controller, char **ret, struct vk_build_cgroup_report *r)
 {
 	vk_autofree char *mount = vk_asprintf("%s/%s", root, controller);
 	if (!vk_fs_exists(mount)) {
@@ -103,7 +107,8 @@ static int v1_group(const char *root, const char *controller, char **ret, struct
 	return 0;
 }
 
-static int v1_apply(const char *root, const struct vk_build_cgroup_limits *l, struct vk_build_cgroup_report *r)
+static int v1_apply(
+	const char *root, const struct vk_build_cgroup_limits *l, struct vk_build_cgroup_report *r)
 {
 	int code = 0, denied = 0;
 	vk_autofree char *memory = NULL, *cpu = NULL, *pids = NULL;
@@ -112,13 +117,15 @@ static int v1_apply(const char *root, const struct vk_build_cgroup_limits *l, st
 	else if (l->memory != 0 && code == VK_DENIED)
 		denied = code;
 	if (l->cpu_weight != 0 && v1_group(root, "cpu", &cpu, r) == 0)
-		r->cpu = limit_one(cpu, "cpu.shares", l->cpu_weight * V1_SHARES_DEFAULT / V2_WEIGHT_DEFAULT, r) == 0;
+		r->cpu = limit_one(cpu, "cpu.shares",
+				 l->cpu_weight * V1_SHARES_DEFAULT / V2_WEIGHT_DEFAULT, r) == 0;
 	if (l->pids != 0 && v1_group(root, "pids", &pids, r) == 0)
 		r->pids = limit_one(pids, "pids.max", l->pids, r) == 0;
 	return denied;
 }
 
-static void v2_limit(const char *dir, const struct vk_build_cgroup_limits *l, struct vk_build_cgroup_report *r)
+static void v2_limit(
+	const char *dir, const struct vk_build_cgroup_limits *l, struct vk_build_cgroup_report *r)
 {
 	if (l->memory != 0) {
 		r->memory = limit_one(dir, "memory.max", l->memory, r) == 0;
@@ -131,7 +138,8 @@ static void v2_limit(const char *dir, const struct vk_build_cgroup_limits *l, st
 }
 
 /* The systemd driver's steps, each on its own. */
-static void v2_steps(const char *slice, const struct vk_build_cgroup_limits *l, struct vk_build_cgroup_report *r)
+static void v2_steps(
+	const char *slice, const struct vk_build_cgroup_limits *l, struct vk_build_cgroup_report *r)
 {
 	DIR *d = opendir(slice);
 	if (d == NULL)
@@ -147,7 +155,8 @@ static void v2_steps(const char *slice, const struct vk_build_cgroup_limits *l, 
 	closedir(d);
 }
 
-static int v2_apply(const char *root, const struct vk_build_cgroup_limits *l, struct vk_build_cgroup_report *r)
+static int v2_apply(
+	const char *root, const struct vk_build_cgroup_limits *l, struct vk_build_cgroup_report *r)
 {
 	static const char *const controllers[] = {"+memory", "+cpu", "+pids"};
 	vk_autofree char *docker = vk_asprintf("%s/docker", root);
@@ -179,12 +188,13 @@ static int find_version(const char *root, int *ret, struct vk_err *err)
 	else if (vk_fs_exists(v1))
 		*ret = 1;
 	else
-		return vk_err_set(err, VK_NOTFOUND, "%s: no control groups are mounted there", root);
+		return vk_err_set(
+			err, VK_NOTFOUND, "%s: no control groups are mounted there", root);
 	return 0;
 }
 
 int vk_build_cgroup_apply(const char *sysfs_root, const struct vk_build_cgroup_limits *limits,
-                          struct vk_build_cgroup_report *ret, struct vk_err *err)
+	struct vk_build_cgroup_report *ret, struct vk_err *err)
 {
 	struct vk_build_cgroup_report r = {0};
 	int code = find_version(sysfs_root, &r.version, err);
@@ -192,12 +202,14 @@ int vk_build_cgroup_apply(const char *sysfs_root, const struct vk_build_cgroup_l
 		return code;
 	code = r.version == 2 ? v2_apply(sysfs_root, limits, &r) : v1_apply(sysfs_root, limits, &r);
 	if (code == VK_DENIED)
-		return vk_err_set(err, VK_DENIED, "the build limits under %s can be set by root only", sysfs_root);
+		return vk_err_set(err, VK_DENIED,
+			"the build limits under %s can be set by root only", sysfs_root);
 	*ret = r;
 	return 0;
 }
 
-int vk_build_cgroup_check(const char *sysfs_root, struct vk_build_cgroup_report *ret, struct vk_err *err)
+int vk_build_cgroup_check(
+	const char *sysfs_root, struct vk_build_cgroup_report *ret, struct vk_err *err)
 {
 	struct vk_build_cgroup_report r = {0};
 	int code = find_version(sysfs_root, &r.version, err);
@@ -238,7 +250,8 @@ static uint64_t read_number(const char *dir, const char *name)
 {
 	char text[4096];
 	uint64_t v;
-	return read_text(dir, name, text) == 0 && vk_parse_u64(text, 0, UINT64_MAX, &v) == 0 ? v : 0;
+	return read_text(dir, name, text) == 0 && vk_parse_u64(text, 0, UINT64_MAX, &v) == 0 ? v
+											     : 0;
 }
 
 /* v1 counts kills in the killed step's own group, which is gone by then, and newer kernels do not count
@@ -249,7 +262,9 @@ static uint64_t v1_memory_hits(const char *dir)
 	uint64_t limit = read_number(dir, "memory.limit_in_bytes");
 	if (limit == 0 || read_number(dir, "memory.max_usage_in_bytes") < limit)
 		return 0;
-	return vk_fs_read("/proc/vmstat", &vmstat, NULL) == 0 ? 1 + named_number(vk_buf_str(&vmstat), "oom_kill") : 1;
+	return vk_fs_read("/proc/vmstat", &vmstat, NULL) == 0
+		? 1 + named_number(vk_buf_str(&vmstat), "oom_kill")
+		: 1;
 }
 
 uint64_t vk_build_cgroup_memory_hits(const char *sysfs_root)

@@ -20,7 +20,8 @@ static bool listed(json_t *refs, const char *name)
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach(refs, key, value) {
+	json_object_foreach(refs, key, value)
+	{
 		if (vk_streq(json_string_value(value), name))
 			return true;
 	}
@@ -38,8 +39,9 @@ int bases_allowed(const struct job *j, const char *name, struct vk_err *err)
 	if (vk_starts(name, "sha256:"))
 		return refuse_id(name, err);
 	if (in_registry(j, name) && !listed(j->refs, name)) {
-		vk_err_set(err, VK_DENIED, "FROM %s: images of stacks are not reached by their place in the registry",
-		           name);
+		vk_err_set(err, VK_DENIED,
+			"FROM %s: images of stacks are not reached by their place in the registry",
+			name);
 		return vk_err_hint(err, "FROM viking:STACK/BOAT");
 	}
 	return 0;
@@ -48,7 +50,8 @@ int bases_allowed(const struct job *j, const char *name, struct vk_err *err)
 bool bases_is_id(const char *name, const char *id)
 {
 	size_t n = strlen(name);
-	return strspn(name, "0123456789abcdef") == n && vk_starts(id, "sha256:") && strncmp(id + 7, name, n) == 0;
+	return strspn(name, "0123456789abcdef") == n && vk_starts(id, "sha256:") &&
+		strncmp(id + 7, name, n) == 0;
 }
 
 static int inspect(struct job *j, const char *name, json_t **ret, struct vk_err *err)
@@ -91,12 +94,14 @@ static int pull(struct job *j, const char *name, struct vk_err *err)
 	struct pull p = {0};
 	struct vk_err why = {0};
 	buildlog_linef(&j->log, "Fetching %s", name);
-	int code = vk_engine_stream(j->engine, "POST", path, auth, on_pull, &p, PULL_SILENCE_MS, &why);
+	int code =
+		vk_engine_stream(j->engine, "POST", path, auth, on_pull, &p, PULL_SILENCE_MS, &why);
 	vk_autofree char *error = p.error;
 	if (code == 0 && error == NULL)
 		return 0;
-	vk_err_set(err, VK_FAILED, "build failed: the base image %s is not on this host and cannot be fetched: %s",
-	           name, error != NULL ? error : why.msg);
+	vk_err_set(err, VK_FAILED,
+		"build failed: the base image %s is not on this host and cannot be fetched: %s",
+		name, error != NULL ? error : why.msg);
 	return vk_err_hint(err, "check the name, and on the host: docker pull %s", name);
 }
 
@@ -115,7 +120,8 @@ static int check_triggers(const struct job *j, const json_t *image, struct vk_er
 	const json_t *triggers = json_object_get(json_object_get(image, "Config"), "OnBuild");
 	for (size_t i = 0; i < json_array_size(triggers); i++) {
 		const char *text = json_string_value(json_array_get(triggers, i));
-		int code = text != NULL ? dockerfile_check_trigger(text, j->registry.server, err) : 0;
+		int code =
+			text != NULL ? dockerfile_check_trigger(text, j->registry.server, err) : 0;
 		if (code != 0)
 			return code;
 	}

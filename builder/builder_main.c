@@ -19,7 +19,8 @@ static void on_stop(void *arg, int signo)
 
 static int serve(const struct vk_config *c, char *const *argv, struct vk_err *err)
 {
-	struct vk_sandbox s = {.seccomp = VK_SECCOMP_SPAWN, .limit_nofile = FILES_MAX, .mode = c->sandbox};
+	struct vk_sandbox s = {
+		.seccomp = VK_SECCOMP_SPAWN, .limit_nofile = FILES_MAX, .mode = c->sandbox};
 	struct vk_sandbox_report confined = {0};
 	struct vk_loop *l;
 	int ready = vk_ready_fd();
@@ -28,7 +29,8 @@ static int serve(const struct vk_config *c, char *const *argv, struct vk_err *er
 		code = vk_loop_new(&l, err);
 	if (code != 0)
 		return code;
-	struct vk_signal *term = vk_signal_new(l, SIGTERM, on_stop, l), *intr = vk_signal_new(l, SIGINT, on_stop, l);
+	struct vk_signal *term = vk_signal_new(l, SIGTERM, on_stop, l),
+			 *intr = vk_signal_new(l, SIGINT, on_stop, l);
 	struct dispatch *d = dispatch_new(l, c, argv);
 	vk_ready(ready, &confined);
 	code = vk_loop_run(l);
@@ -43,7 +45,8 @@ int main(int argc, char **argv)
 {
 	struct vk_err err = {0};
 	struct vk_config *c = NULL;
-	vk_autostrv own = {0}; /* the arguments as they came: the configuration takes its own out of argv */
+	vk_autostrv own = {
+		0}; /* the arguments as they came: the configuration takes its own out of argv */
 	for (int i = 0; i < argc; i++)
 		vk_strv_add(&own, argv[i]);
 	vk_log_init("viking-builder");

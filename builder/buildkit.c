@@ -71,12 +71,23 @@ static int decode_vertex(struct span s, struct buildkit_vertex *v)
 		if (f.wire != WIRE_BYTES)
 			continue;
 		switch (f.number) {
-		case 1: v->digest = f.bytes; break;
-		case 3: v->name = f.bytes; break;
-		case 5: v->started = true; break;
-		case 6: v->completed = true; break;
-		case 7: v->error = f.bytes; break;
-		default: break;
+		case 1:
+			v->digest = f.bytes;
+			break;
+		case 3:
+			v->name = f.bytes;
+			break;
+		case 5:
+			v->started = true;
+			break;
+		case 6:
+			v->completed = true;
+			break;
+		case 7:
+			v->error = f.bytes;
+			break;
+		default:
+			break;
 		}
 	}
 	return 0;
@@ -116,13 +127,15 @@ static int decode_record(const struct field *f, const struct buildkit_events *ev
 	return 0;
 }
 
-int buildkit_decode(const void *p, size_t n, const struct buildkit_events *ev, void *arg, struct vk_err *err)
+int buildkit_decode(
+	const void *p, size_t n, const struct buildkit_events *ev, void *arg, struct vk_err *err)
 {
 	struct span s = {p, n};
 	struct field f;
 	while (s.n > 0) {
 		if (read_field(&s, &f) != 0 || decode_record(&f, ev, arg) != 0)
-			return vk_err_set(err, VK_INVALID, "the engine's build progress is not what BuildKit sends");
+			return vk_err_set(err, VK_INVALID,
+				"the engine's build progress is not what BuildKit sends");
 	}
 	return 0;
 }

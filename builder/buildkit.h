@@ -35,6 +35,7 @@ struct buildkit_events {
 
 /* Calls ev for each record of one StatusResponse. Malformed: VK_INVALID (records before it were
  * handed on). */
-int buildkit_decode(const void *p, size_t n, const struct buildkit_events *ev, void *arg, struct vk_err *err);
+int buildkit_decode(
+	const void *p, size_t n, const struct buildkit_events *ev, void *arg, struct vk_err *err);
 
 #endif

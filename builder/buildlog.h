@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TAIL_LINES 20
+#define TAIL_LINES         20
 #define BUILDLOG_BYTES_MAX (16u << 20) /* of one build; what comes after is counted, not shown */
 
 typedef void buildlog_fn(void *arg, const char *line, size_t n); /* n bytes, not NUL-terminated */

@@ -48,7 +48,8 @@ static void on_reported(void *arg, const struct vk_err *err, const json_t *answe
 {
 	struct dispatch *d = arg;
 	(void)answer;
-	if (err->code != 0 && err->code != VK_NOTFOUND) /* not found: nobody wants the job any more */
+	if (err->code != 0 &&
+		err->code != VK_NOTFOUND) /* not found: nobody wants the job any more */
 		vk_log_err(VK_WARN, "report-refused", err);
 	if (d->behind && vk_api_queue_len(d->reports) < BEHIND / 2)
 		hold_all(d, false);
@@ -80,7 +81,9 @@ static void on_ended(void *arg, json_t *done)
 	struct run *run = arg;
 	struct dispatch *d = run->d;
 	struct queue_job *j = run->job;
-	const char *how = done == NULL ? "cancelled" : vk_json_bool(done, "ok", false) ? "done" : "failed";
+	const char *how = done == NULL            ? "cancelled"
+		: vk_json_bool(done, "ok", false) ? "done"
+						  : "failed";
 	vk_log(VK_INFO, "job-ended", "id=%s how=%s", j->id, how);
 	if (done != NULL) {
 		j->done = json_incref(done);
@@ -94,8 +97,8 @@ static void on_ended(void *arg, json_t *done)
 static void refuse(struct dispatch *d, struct queue_job *j, const struct vk_err *err)
 {
 	vk_log_err(VK_ERROR, "job-not-started", err);
-	j->done = json_pack("{s:b, s:s, s:s, s:s}", "ok", 0, "error", vk_err_name(err->code), "message", err->msg,
-	                    "hint", err->hint);
+	j->done = json_pack("{s:b, s:s, s:s, s:s}", "ok", 0, "error", vk_err_name(err->code),
+		"message", err->msg, "hint", err->hint);
 	report(d, j, json_pack("{s:O}", "done", j->done));
 	queue_end(&d->queue, j, false);
 }
@@ -125,8 +128,8 @@ static void start(struct dispatch *d, struct queue_job *j)
 	}
 	j->run = run;
 	runner_hold(run->runner, d->behind);
-	vk_log(VK_INFO, "job-started", "id=%s kind=%s stack=%s boat=%s", j->id, vk_json_str(j->doc, "kind", ""),
-	       j->stack, j->boat);
+	vk_log(VK_INFO, "job-started", "id=%s kind=%s stack=%s boat=%s", j->id,
+		vk_json_str(j->doc, "kind", ""), j->stack, j->boat);
 	report(d, j, json_pack("{s:s}", "state", "running"));
 }
 
@@ -187,7 +190,8 @@ static void job_environment(struct vk_strv *env)
 	for (char **e = environ; *e != NULL; e++) {
 		if (vk_starts(*e, "VIKING_READY_FD=") || vk_starts(*e, "VIKING_TOKEN="))
 			continue;
-		if (vk_starts(*e, "VIKING_") || vk_starts(*e, "ASAN_OPTIONS=") || vk_starts(*e, "LOG_LEVEL="))
+		if (vk_starts(*e, "VIKING_") || vk_starts(*e, "ASAN_OPTIONS=") ||
+			vk_starts(*e, "LOG_LEVEL="))
 			vk_strv_add(env, *e);
 	}
 }
@@ -206,7 +210,8 @@ struct dispatch *dispatch_new(struct vk_loop *l, const struct vk_config *c, char
 	job_environment(&d->env);
 	struct vk_api_opts o = {.socket = d->api_socket, .role = "builder"};
 	d->reports = vk_api_queue_new(l, &o);
-	d->watch = vk_api_watch_new(l, &o, "/v1/internal/builder/watch", on_wanted, on_connection, d);
+	d->watch =
+		vk_api_watch_new(l, &o, "/v1/internal/builder/watch", on_wanted, on_connection, d);
 	return d;
 }
 

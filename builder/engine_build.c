@@ -13,7 +13,7 @@
 #include "relay.h"
 
 #define QUERY_MAX (512u << 10) /* build arguments travel in it */
-#define LABELS 5
+#define LABELS    5
 
 static void add(struct vk_buf *query, const char *name, const char *value)
 {
@@ -33,7 +33,8 @@ static json_t *build_args(const struct job *j)
 {
 	json_t *args = json_object(), *value;
 	const char *name;
-	json_object_foreach(json_object_get(j->recipe, "args"), name, value) {
+	json_object_foreach(json_object_get(j->recipe, "args"), name, value)
+	{
 		struct boat_ref boat;
 		const char *text = json_string_value(value);
 		json_object_set(args, name, value);
@@ -52,10 +53,11 @@ char *engine_build_path(const struct job *j, const struct engine_build *b)
 	vk_autobuf query = VK_BUF_INIT(QUERY_MAX);
 	vk_autojson *args = build_args(j);
 	const char *target = vk_json_str(j->recipe, "target", "");
-	vk_autojson *labels = json_pack("{s:s, s:s, s:s, s:s, s:s}", "viking.stack", j->stack, "viking.boat", j->boat,
-	                                "viking.commit", j->commit, "viking.build-key", b->key, "viking.root",
-	                                j->root_label);
-	vk_buf_addf(&query, "/build?version=%d&rm=1&forcerm=1&networkmode=default", b->classic ? 1 : 2);
+	vk_autojson *labels = json_pack("{s:s, s:s, s:s, s:s, s:s}", "viking.stack", j->stack,
+		"viking.boat", j->boat, "viking.commit", j->commit, "viking.build-key", b->key,
+		"viking.root", j->root_label);
+	vk_buf_addf(
+		&query, "/build?version=%d&rm=1&forcerm=1&networkmode=default", b->classic ? 1 : 2);
 	add(&query, "t", b->image_name);
 	add(&query, "dockerfile", vk_json_str(b->source.header, "dockerfile", "Dockerfile"));
 	if (target[0] != '\0')
@@ -78,8 +80,8 @@ static int on_line(void *arg, json_t *line, struct vk_err *err)
 }
 
 /* What the engine said as an error of ours. */
-static int explain(struct job *j, const struct engine_build *b, const struct progress *p, uint64_t hits,
-                   const char *engine, struct vk_err *err)
+static int explain(struct job *j, const struct engine_build *b, const struct progress *p,
+	uint64_t hits, const char *engine, struct vk_err *err)
 {
 	const char *file = vk_json_str(j->recipe, "dockerfile", NULL);
 	vk_autofree char *inlined = vk_asprintf("build.%s", j->boat);
@@ -115,7 +117,7 @@ static int run_once(struct job *j, struct engine_build *b, struct progress *p, s
 	vk_closep(&b->source.fd);
 	b->source.fd = -1;
 	code = vk_engine_upload(j->engine, "POST", path, NULL, relay.out, -1, on_line, p,
-	                        (int64_t)j->config->build_timeout_ms, err);
+		(int64_t)j->config->build_timeout_ms, err);
 	progress_end(p);
 	if (code == 0 && p->error == NULL && p->image[0] != '\0')
 		return relay_end(&relay, err);

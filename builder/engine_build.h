@@ -13,8 +13,8 @@ struct engine_build {
 	const char *image_name; /* "127.0.0.1:5000/ragnar/web:<tag>" */
 	const char *key;
 	struct limits limits;
-	bool classic;           /* which of the engine's builders; BuildKit unless set */
-	char image[80];         /* result: "sha256:.." */
+	bool classic;   /* which of the engine's builders; BuildKit unless set */
+	char image[80]; /* result: "sha256:.." */
 };
 
 /* May find that the engine has no BuildKit: then the source is opened anew and the classic builder used. */

@@ -22,7 +22,8 @@ static long step_line(const json_t *steps, size_t i)
 static bool is_instruction(const char *text, const char *word)
 {
 	size_t n = strlen(word);
-	return strncasecmp(text, word, n) == 0 && (text[n] == ' ' || text[n] == '\t' || text[n] == '\0');
+	return strncasecmp(text, word, n) == 0 &&
+		(text[n] == ' ' || text[n] == '\t' || text[n] == '\0');
 }
 
 /* "FROM x AS name": the name, or NULL. */
@@ -34,7 +35,8 @@ static const char *stage_alias(const char *from)
 	const char *as = name;
 	while (as > from && as[-1] == ' ')
 		as--;
-	return as - from >= 3 && strncasecmp(as - 2, "as", 2) == 0 && as[-3] == ' ' ? name + 1 : NULL;
+	return as - from >= 3 && strncasecmp(as - 2, "as", 2) == 0 && as[-3] == ' ' ? name + 1
+										    : NULL;
 }
 
 static bool is_stage(const char *from, unsigned index, const char *stage)
@@ -151,8 +153,12 @@ static const char *parse_error(const char *message, long *ret_line)
 static const char *plain_words(const char *message)
 {
 	static const char *const wraps[] = {
-		"failed to solve with frontend dockerfile.v0: ", "failed to solve: ", "failed to create LLB definition: ",
-		"failed to compute cache key: ", "rpc error: code = Unknown desc = ", "failed to build LLB: ",
+		"failed to solve with frontend dockerfile.v0: ",
+		"failed to solve: ",
+		"failed to create LLB definition: ",
+		"failed to compute cache key: ",
+		"rpc error: code = Unknown desc = ",
+		"failed to build LLB: ",
 	};
 	for (size_t i = 0; i < VK_COUNT(wraps);) {
 		if (vk_starts(message, wraps[i])) {
@@ -207,7 +213,8 @@ int failure_describe(const struct failure *f, struct vk_err *err)
 		message = "the engine ended the build without an image";
 	long line;
 	if ((rest = parse_error(message, &line)) != NULL)
-		return vk_err_set(err, VK_FAILED, "build failed at %s:%ld: %s", f->source, line, rest);
+		return vk_err_set(
+			err, VK_FAILED, "build failed at %s:%ld: %s", f->source, line, rest);
 	const struct progress_step *s = progress_failed(f->progress);
 	vk_autofree char *place = place_text(f, find_place(f));
 	int status = failure_exit_code(message);
@@ -215,10 +222,15 @@ int failure_describe(const struct failure *f, struct vk_err *err)
 		vk_err_set(err, VK_FAILED, "build failed%s: exit code %d", place, status);
 	else
 		vk_err_set(err, VK_FAILED, "build failed%s: %s", place,
-		           plain_words(s != NULL && s->total > 0 ? s->error : message));
+			plain_words(s != NULL && s->total > 0 ? s->error : message));
 	if (f->source_is_file)
-		vk_err_hint(err, "docker build -f %s . (the same build on your own machine)", f->source);
-	limits_explain(f->limits, &(struct limit_signs){.exit_code = status, .memory_hit = f->memory_hit,
-	               .message = message, .log = f->progress->log}, err);
+		vk_err_hint(err, "docker build -f %s . (the same build on your own machine)",
+			f->source);
+	limits_explain(f->limits,
+		&(struct limit_signs){.exit_code = status,
+			.memory_hit = f->memory_hit,
+			.message = message,
+			.log = f->progress->log},
+		err);
 	return VK_FAILED;
 }

@@ -16,13 +16,13 @@
 #include "progress.h"
 
 struct failure {
-	const char *source;   /* name of the Dockerfile for the person: "Dockerfile", "build.src" */
-	bool source_is_file;  /* a file of the repository, not lines of the manifest */
-	const json_t *steps;  /* the table; NULL = not known */
+	const char *source;  /* name of the Dockerfile for the person: "Dockerfile", "build.src" */
+	bool source_is_file; /* a file of the repository, not lines of the manifest */
+	const json_t *steps; /* the table; NULL = not known */
 	const struct progress *progress;
-	const char *engine;   /* what the engine said; NULL = progress->error */
+	const char *engine; /* what the engine said; NULL = progress->error */
 	const struct limits *limits;
-	bool memory_hit;      /* the memory limit of builds was hit meanwhile */
+	bool memory_hit; /* the memory limit of builds was hit meanwhile */
 };
 
 /* Fills err (VK_FAILED) with message and hint; returns its code. */

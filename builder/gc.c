@@ -11,7 +11,7 @@
 #include <viking/str.h>
 
 #define REPOSITORIES "docker/registry/v2/repositories"
-#define REVISIONS "_manifests/revisions/sha256"
+#define REVISIONS    "_manifests/revisions/sha256"
 
 void gc_used_images(const json_t *containers, struct vk_strv *ret)
 {
@@ -37,7 +37,8 @@ bool gc_image_ours(const json_t *image, const char *server, const char *root_lab
 		if (strncmp(names.v[i], server, n) == 0 && names.v[i][n] == '/')
 			return true;
 	}
-	return vk_streq(vk_json_str(json_object_get(image, "Labels"), "viking.root", NULL), root_label);
+	return vk_streq(
+		vk_json_str(json_object_get(image, "Labels"), "viking.root", NULL), root_label);
 }
 
 bool gc_image_unused(const json_t *image, const json_t *keep, const struct vk_strv *used)
@@ -73,7 +74,8 @@ static int each_entry(const char *dir, entry_fn *fn, void *arg, struct vk_err *e
 {
 	DIR *d = opendir(dir);
 	if (d == NULL)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : vk_err_errno(err, errno, "%s", dir);
+		return errno == ENOENT || errno == ENOTDIR ? 0
+							   : vk_err_errno(err, errno, "%s", dir);
 	int code = 0;
 	for (struct dirent *e; code == 0 && (e = readdir(d)) != NULL;) {
 		if (e->d_name[0] != '.' && e->d_name[0] != '_')

@@ -31,7 +31,8 @@ static const struct kind *find_kind(const char *name)
 
 static bool is_tag(const char *s)
 {
-	return s[0] != '\0' && strlen(s) <= 40 && strspn(s, "0123456789abcdefghijklmnopqrstuvwxyz") == strlen(s);
+	return s[0] != '\0' && strlen(s) <= 40 &&
+		strspn(s, "0123456789abcdefghijklmnopqrstuvwxyz") == strlen(s);
 }
 
 static int check_image(const struct job *j, struct vk_err *err)
@@ -42,8 +43,10 @@ static int check_image(const struct job *j, struct vk_err *err)
 	if (code != 0)
 		return code;
 	if (!registry_is_name(j->stack) || !registry_is_name(j->boat))
-		return vk_err_set(err, VK_INVALID, "no image can be named %s/%s: a name may not end in - or _, "
-		                  "nor hold more than two _ in a row", j->stack, j->boat);
+		return vk_err_set(err, VK_INVALID,
+			"no image can be named %s/%s: a name may not end in - or _, "
+			"nor hold more than two _ in a row",
+			j->stack, j->boat);
 	if (!vk_is_commit(j->commit) || !is_tag(j->tag))
 		return vk_err_set(err, VK_INVALID, "job %s has no proper commit and tag", j->id);
 	if (!json_is_object(j->recipe))
@@ -162,9 +165,9 @@ void job_emit_state(const char *state)
 void job_emit_done(const struct job *j, json_t *done, const struct vk_err *err)
 {
 	if (done == NULL) {
-		done = json_pack("{s:b, s:s, s:o, s:o}", "ok", 0, "error", vk_err_name(err->code), "message",
-		                 vk_json_safe_string(err->msg, strlen(err->msg)), "hint",
-		                 vk_json_safe_string(err->hint, strlen(err->hint)));
+		done = json_pack("{s:b, s:s, s:o, s:o}", "ok", 0, "error", vk_err_name(err->code),
+			"message", vk_json_safe_string(err->msg, strlen(err->msg)), "hint",
+			vk_json_safe_string(err->hint, strlen(err->hint)));
 		json_object_set_new(done, "tail", buildlog_tail(&j->log));
 	}
 	emit(json_pack("{s:o}", "done", done));

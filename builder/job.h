@@ -19,7 +19,8 @@
 #define JOB_BYTES_MAX (8u << 20) /* of a job's JSON */
 
 struct job {
-	const char *id, *kind, *stack, *boat, *node, *commit, *document_root, *tag; /* borrowed from doc */
+	const char *id, *kind, *stack, *boat, *node, *commit, *document_root,
+		*tag; /* borrowed from doc */
 	bool no_cache;
 	json_t *recipe, *refs, *known, *keep; /* borrowed from doc; NULL when the kind has none */
 	uint64_t budget;
@@ -29,7 +30,8 @@ struct job {
 	struct vk_engine *engine;
 	struct registry registry;
 	struct buildlog log;
-	char root_label[17]; /* value of our images' label viking.root: this installation, not another's */
+	char root_label
+		[17]; /* value of our images' label viking.root: this installation, not another's */
 	int64_t started_ms;
 };
 

@@ -8,7 +8,7 @@
 #include "job.h"
 
 #define COLLECT_MS 600000
-#define ENGINE_MS 120000 /* removing big images, measuring */
+#define ENGINE_MS  120000 /* removing big images, measuring */
 
 /* One collection. The registry takes no pushes meanwhile: viking-builder runs no build beside it, and
  * nobody else has its password. */
@@ -26,7 +26,8 @@ static int drop_manifests(struct gc *g, struct vk_err *err)
 	int code = gc_manifests(j->registry.data_dir, j->registry.server, &refs, err);
 	for (size_t i = 0; i < refs.n && code == 0; i++) {
 		vk_autofree char *repo = NULL, *digest = NULL;
-		if (gc_kept(j->keep, refs.v[i]) || !registry_split(&j->registry, refs.v[i], &repo, &digest))
+		if (gc_kept(j->keep, refs.v[i]) ||
+			!registry_split(&j->registry, refs.v[i], &repo, &digest))
 			continue;
 		code = registry_delete(&j->registry, repo, digest, err);
 		if (code == VK_NOTFOUND)
@@ -66,9 +67,11 @@ static int drop_images(struct gc *g, struct vk_err *err)
 	struct job *j = g->job;
 	vk_autojson *containers = NULL, *images = NULL;
 	vk_autostrv used = {0};
-	int code = vk_engine_call(j->engine, "GET", "/containers/json?all=1", NULL, ENGINE_MS, &containers, err);
+	int code = vk_engine_call(
+		j->engine, "GET", "/containers/json?all=1", NULL, ENGINE_MS, &containers, err);
 	if (code == 0)
-		code = vk_engine_call(j->engine, "GET", "/images/json", NULL, ENGINE_MS, &images, err);
+		code = vk_engine_call(
+			j->engine, "GET", "/images/json", NULL, ENGINE_MS, &images, err);
 	if (code != 0)
 		return code;
 	gc_used_images(containers, &used);
@@ -110,8 +113,11 @@ static int collect_blobs(struct gc *g, struct vk_err *err)
 	int code = gc_manifests(j->registry.data_dir, j->registry.server, &left, err);
 	if (code != 0 || (left.n == 0 && g->removed == 0))
 		return code;
-	code = vk_proc_run(&(struct vk_proc_opts){.path = j->config->registry_path, .argv = argv, .in = VK_FD_NULL,
-	                   .die_with_parent = true}, NULL, 0, NULL, &errout, COLLECT_MS, err);
+	code = vk_proc_run(&(struct vk_proc_opts){.path = j->config->registry_path,
+				   .argv = argv,
+				   .in = VK_FD_NULL,
+				   .die_with_parent = true},
+		NULL, 0, NULL, &errout, COLLECT_MS, err);
 	if (code != 0)
 		return vk_err_wrap(err, "docker-registry garbage-collect");
 	return gc_empty_repositories(j->registry.data_dir, err);

@@ -13,8 +13,8 @@
 #define PUSH_SILENCE_MS 300000 /* one big layer is compressed in silence */
 
 struct image {
-	char *repo;  /* "ragnar/web" */
-	char *name;  /* "127.0.0.1:5000/ragnar/web" */
+	char *repo; /* "ragnar/web" */
+	char *name; /* "127.0.0.1:5000/ragnar/web" */
 	char *tagged;
 	char key[65];
 	char digest[DIGEST_MAX];
@@ -34,8 +34,7 @@ static json_t *exposed_ports(const json_t *image)
 	vk_autostrv list = {0};
 	const char *port;
 	json_t *value;
-	json_object_foreach(ports, port, value)
-		vk_strv_add(&list, port);
+	json_object_foreach(ports, port, value) vk_strv_add(&list, port);
 	vk_strv_sort(&list);
 	json_t *a = json_array();
 	for (size_t i = 0; i < list.n; i++)
@@ -100,19 +99,22 @@ static int on_push(void *arg, json_t *line, struct vk_err *err)
 
 static int push_failed(const struct job *j, const char *why, struct vk_err *err)
 {
-	vk_err_set(err, VK_UNAVAILABLE, "the image was built but the registry at %s did not take it: %s",
-	           j->registry.server, why);
+	vk_err_set(err, VK_UNAVAILABLE,
+		"the image was built but the registry at %s did not take it: %s",
+		j->registry.server, why);
 	return vk_err_hint(err, "sudo viking doctor");
 }
 
 /* The digest counts only once the registry itself shows the manifest. */
 static int push(struct job *j, struct image *m, struct vk_err *err)
 {
-	vk_autofree char *auth = vk_engine_registry_auth(REGISTRY_USER, j->registry.password, j->registry.server);
+	vk_autofree char *auth =
+		vk_engine_registry_auth(REGISTRY_USER, j->registry.password, j->registry.server);
 	vk_autofree char *path = vk_asprintf("/images/%s/push?tag=%s", m->name, j->tag);
 	struct push p = {0};
 	struct vk_err why = {0};
-	int code = vk_engine_stream(j->engine, "POST", path, auth, on_push, &p, PUSH_SILENCE_MS, &why);
+	int code =
+		vk_engine_stream(j->engine, "POST", path, auth, on_push, &p, PUSH_SILENCE_MS, &why);
 	vk_autofree char *error = p.error;
 	if (error != NULL || code != 0)
 		return push_failed(j, error != NULL ? error : why.msg, err);
@@ -121,7 +123,9 @@ static int push(struct job *j, struct image *m, struct vk_err *err)
 	code = registry_digest(&j->registry, m->repo, p.digest, m->digest, err);
 	if (code != 0)
 		return vk_err_wrap(err, "after the push");
-	return vk_streq(m->digest, p.digest) ? 0 : push_failed(j, "it answers with another digest", err);
+	return vk_streq(m->digest, p.digest)
+		? 0
+		: push_failed(j, "it answers with another digest", err);
 }
 
 /* Engines before API 1.39 have only the classic builder. */
@@ -132,11 +136,12 @@ static bool engine_has_buildkit(struct job *j)
 	if (vk_engine_call(j->engine, "GET", "/version", NULL, 0, &version, NULL) != 0)
 		return true; /* the build itself will say what is wrong */
 	const char *api = vk_json_str(version, "ApiVersion", "1.39");
-	return !vk_starts(api, "1.") || vk_parse_u64(api + 2, 0, UINT64_MAX, &minor) != 0 || minor >= 39;
+	return !vk_starts(api, "1.") || vk_parse_u64(api + 2, 0, UINT64_MAX, &minor) != 0 ||
+		minor >= 39;
 }
 
 static int build(struct job *j, struct source *source, struct image *m, char image_id[static 80],
-                 struct vk_err *err)
+	struct vk_err *err)
 {
 	struct engine_build b = {
 		.source = *source,
@@ -151,8 +156,8 @@ static int build(struct job *j, struct source *source, struct image *m, char ima
 	return code;
 }
 
-static int build_and_push(struct job *j, struct source *source, struct image *m, json_t *done,
-                          struct vk_err *err)
+static int build_and_push(
+	struct job *j, struct source *source, struct image *m, json_t *done, struct vk_err *err)
 {
 	char id[80], size[24], built[24], stored[24];
 	vk_autojson *image = NULL;
@@ -170,7 +175,8 @@ static int build_and_push(struct job *j, struct source *source, struct image *m,
 		return code;
 	vk_format_duration_ms(vk_mono_ms() - start, stored);
 	vk_format_size((uint64_t)vk_json_int(image, "Size", 0), size);
-	buildlog_linef(&j->log, "Image of %s: built in %s, stored in the registry in %s", size, built, stored);
+	buildlog_linef(&j->log, "Image of %s: built in %s, stored in the registry in %s", size,
+		built, stored);
 	fill_done(m, image, false, done);
 	return 0;
 }

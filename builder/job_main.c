@@ -50,7 +50,8 @@ int main(int argc, char **argv)
 	if (argc == 2 && vk_streq(argv[1], "--relay"))
 		return relay_tar(STDIN_FILENO, STDOUT_FILENO, &err) == 0 ? 0 : 1;
 	if (vk_config_from_argv(&argc, argv, &c, &err) != 0 || argc > 1) {
-		vk_log(VK_ERROR, "usage", "why=\"%s\"", err.msg[0] != '\0' ? err.msg : "viking-job takes no words");
+		vk_log(VK_ERROR, "usage", "why=\"%s\"",
+			err.msg[0] != '\0' ? err.msg : "viking-job takes no words");
 		return vk_err_exit(VK_USAGE);
 	}
 	int status = do_job(c);

@@ -18,7 +18,7 @@ struct limits {
 	uint64_t memory;     /* bytes */
 	uint64_t cpu_weight; /* cgroup v2 scale */
 	uint64_t pids;
-	bool class_there;    /* the cgroupfs class exists and can be named as cgroupparent */
+	bool class_there; /* the cgroupfs class exists and can be named as cgroupparent */
 };
 
 void limits_from_config(const struct vk_config *c, const char *sysfs_root, struct limits *ret);

@@ -68,7 +68,8 @@ static void add(struct linefold *f, char c)
 		f->cut = true;
 }
 
-void linefold_feed(struct linefold *f, const char *p, size_t n, int64_t now_ms, line_fn *fn, void *arg)
+void linefold_feed(
+	struct linefold *f, const char *p, size_t n, int64_t now_ms, line_fn *fn, void *arg)
 {
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)p[i];
@@ -79,7 +80,8 @@ void linefold_feed(struct linefold *f, const char *p, size_t n, int64_t now_ms, 
 		} else if (escape_take(f, c)) {
 			continue;
 		} else if (c == '\r') {
-			if (f->line.len > 0 && !f->carriage && now_ms - f->shown_ms >= BAR_EVERY_MS) {
+			if (f->line.len > 0 && !f->carriage &&
+				now_ms - f->shown_ms >= BAR_EVERY_MS) {
 				show(f, fn, arg);
 				f->shown_ms = now_ms;
 			}

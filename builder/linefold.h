@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include <viking/mem.h>
 
-#define LINE_BYTES_MAX 4096  /* of one line; the rest of it is dropped and marked */
-#define BAR_EVERY_MS 2000    /* how often a progress bar's state is let through */
+#define LINE_BYTES_MAX 4096 /* of one line; the rest of it is dropped and marked */
+#define BAR_EVERY_MS   2000 /* how often a progress bar's state is let through */
 
 /* line is not NUL-terminated and borrowed for the call. */
 typedef void line_fn(void *arg, const char *line, size_t n);
@@ -28,7 +28,8 @@ struct linefold {
 
 void linefold_init(struct linefold *f);
 void linefold_release(struct linefold *f);
-void linefold_feed(struct linefold *f, const char *p, size_t n, int64_t now_ms, line_fn *fn, void *arg);
+void linefold_feed(
+	struct linefold *f, const char *p, size_t n, int64_t now_ms, line_fn *fn, void *arg);
 void linefold_end(struct linefold *f, line_fn *fn, void *arg); /* a last line without newline */
 
 #endif

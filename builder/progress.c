@@ -66,7 +66,8 @@ static void step_name(struct progress_step *s, const char *name, size_t n)
 	copy_span(s->text, sizeof(s->text), text, (size_t)(end - text));
 	unsigned at, total;
 	const char *slash = read_number(word, close, &at);
-	if (slash == NULL || slash == close || *slash != '/' || read_number(slash + 1, close, &total) != close)
+	if (slash == NULL || slash == close || *slash != '/' ||
+		read_number(slash + 1, close, &total) != close)
 		return;
 	s->n = at;
 	s->total = total;
@@ -108,8 +109,8 @@ static void step_show(struct progress *p, struct progress_step *s)
 		from = "FROM ";
 		text += sizeof(library) - 1;
 	}
-	buildlog_linef(p->log, "Step %s%s%u/%u: %s%s%s", s->stage, s->stage[0] != '\0' ? " " : "", s->n, s->total,
-	               from, text, s->named ? " (continued)" : "");
+	buildlog_linef(p->log, "Step %s%s%u/%u: %s%s%s", s->stage, s->stage[0] != '\0' ? " " : "",
+		s->n, s->total, from, text, s->named ? " (continued)" : "");
 	s->named = true;
 	p->shown = s - p->steps;
 }
@@ -184,8 +185,8 @@ static bool classic_step(struct progress *p, const char *line)
 {
 	const char *end = line + strlen(line), *s;
 	unsigned n, total;
-	if (!vk_starts(line, "Step ") || (s = read_number(line + 5, end, &n)) == NULL || *s != '/' ||
-	    (s = read_number(s + 1, end, &total)) == NULL || !vk_starts(s, " : "))
+	if (!vk_starts(line, "Step ") || (s = read_number(line + 5, end, &n)) == NULL ||
+		*s != '/' || (s = read_number(s + 1, end, &total)) == NULL || !vk_starts(s, " : "))
 		return false;
 	if (n != p->classic_step + 1) /* output that looks like a step */
 		return false;
@@ -193,8 +194,8 @@ static bool classic_step(struct progress *p, const char *line)
 	if (total > p->own_steps && n > total - p->own_steps)
 		return true; /* our labels: nobody wrote them */
 	copy_span(p->classic_text, sizeof(p->classic_text), s + 3, strlen(s + 3));
-	buildlog_linef(p->log, "Step %u/%u: %s", n, total > p->own_steps ? total - p->own_steps : total,
-	               p->classic_text);
+	buildlog_linef(p->log, "Step %u/%u: %s", n,
+		total > p->own_steps ? total - p->own_steps : total, p->classic_text);
 	return true;
 }
 

@@ -20,10 +20,11 @@
 #define STEPS_MAX 1000 /* steps of one build that are followed; more are run, not shown */
 
 struct progress_step {
-	char digest[80];   /* BuildKit's name of it */
-	char stage[64];    /* "" with one stage */
-	unsigned n, total; /* 2 of 5; 0 for BuildKit's own work (loading, exporting), which is not shown */
-	char text[201];    /* "RUN make" */
+	char digest[80]; /* BuildKit's name of it */
+	char stage[64];  /* "" with one stage */
+	unsigned n,
+		total; /* 2 of 5; 0 for BuildKit's own work (loading, exporting), which is not shown */
+	char text[201]; /* "RUN make" */
 	char *error;
 	bool named, cached, ended;
 	struct linefold fold;
@@ -34,10 +35,11 @@ struct progress {
 	int64_t now_ms; /* set by the caller before each line */
 	struct progress_step *steps;
 	size_t n;
-	int64_t shown;  /* index of the step named last, -1 */
+	int64_t shown; /* index of the step named last, -1 */
 	struct linefold classic;
 	unsigned classic_step; /* the step the classic builder is at */
-	unsigned own_steps;    /* set by the caller: how many LABELs the classic builder adds for us at the end */
+	unsigned
+		own_steps; /* set by the caller: how many LABELs the classic builder adds for us at the end */
 	char classic_text[201];
 	char image[80]; /* "sha256:..." when built */
 	char *error;    /* the engine's last word on a failed build, or NULL */

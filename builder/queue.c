@@ -47,7 +47,8 @@ static struct queue_job *find(const struct queue *q, const char *id)
 
 static int kind_of(const json_t *doc, enum queue_kind *ret, struct vk_err *err)
 {
-	static const char *const names[] = {[QUEUE_IMAGE] = "image", [QUEUE_SITE] = "site", [QUEUE_GC] = "gc"};
+	static const char *const names[] = {
+		[QUEUE_IMAGE] = "image", [QUEUE_SITE] = "site", [QUEUE_GC] = "gc"};
 	const char *kind = vk_json_str(doc, "kind", "");
 	for (size_t i = 0; i < VK_COUNT(names); i++) {
 		if (vk_streq(kind, names[i])) {
@@ -55,7 +56,8 @@ static int kind_of(const json_t *doc, enum queue_kind *ret, struct vk_err *err)
 			return 0;
 		}
 	}
-	return vk_err_set(err, VK_INVALID, "job %s is of no known kind", vk_json_str(doc, "id", "?"));
+	return vk_err_set(
+		err, VK_INVALID, "job %s is of no known kind", vk_json_str(doc, "id", "?"));
 }
 
 static int add(struct queue *q, json_t *doc, struct vk_err *err)
@@ -86,7 +88,8 @@ int queue_want(struct queue *q, const json_t *jobs, struct vk_err *err)
 	enum queue_kind kind;
 	if (!json_is_array(jobs))
 		return vk_err_set(err, VK_INVALID, "the list of jobs is not a list");
-	json_array_foreach(jobs, i, doc) {
+	json_array_foreach(jobs, i, doc)
+	{
 		if (vk_json_str(doc, "id", "")[0] == '\0')
 			return vk_err_set(err, VK_INVALID, "job %zu has no id", i);
 		int code = kind_of(doc, &kind, err);
@@ -95,7 +98,8 @@ int queue_want(struct queue *q, const json_t *jobs, struct vk_err *err)
 	}
 	for (i = 0; i < q->n; i++)
 		q->jobs[i]->wanted = false;
-	json_array_foreach(jobs, i, doc) {
+	json_array_foreach(jobs, i, doc)
+	{
 		struct queue_job *j = find(q, vk_json_str(doc, "id", ""));
 		int code = j == NULL ? add(q, doc, err) : 0;
 		if (code != 0)
@@ -123,8 +127,8 @@ static bool boat_busy(const struct queue *q, const struct queue_job *j)
 {
 	for (size_t i = 0; i < q->n; i++) {
 		const struct queue_job *o = q->jobs[i];
-		if (o->state == QUEUE_RUNNING && o->kind == QUEUE_IMAGE && vk_streq(o->stack, j->stack) &&
-		    vk_streq(o->boat, j->boat))
+		if (o->state == QUEUE_RUNNING && o->kind == QUEUE_IMAGE &&
+			vk_streq(o->stack, j->stack) && vk_streq(o->boat, j->boat))
 			return true;
 	}
 	return false;
@@ -135,7 +139,7 @@ static bool gc_holds(const struct queue *q)
 	for (size_t i = 0; i < q->n; i++) {
 		const struct queue_job *j = q->jobs[i];
 		if (j->kind == QUEUE_GC && j->state != QUEUE_ENDED &&
-		    (j->state == QUEUE_RUNNING || j->overtaken >= GC_OVERTAKEN_MAX))
+			(j->state == QUEUE_RUNNING || j->overtaken >= GC_OVERTAKEN_MAX))
 			return true;
 	}
 	return false;
@@ -157,7 +161,7 @@ static bool may_start(const struct queue *q, const struct queue_job *j)
 		return running(q, QUEUE_SITE) < QUEUE_SITES_MAX;
 	case QUEUE_GC:
 		return running(q, QUEUE_IMAGE) == 0 && running(q, QUEUE_GC) == 0 &&
-		       (!image_waits(q) || j->overtaken >= GC_OVERTAKEN_MAX);
+			(!image_waits(q) || j->overtaken >= GC_OVERTAKEN_MAX);
 	default:
 		return running(q, QUEUE_IMAGE) < q->parallel && !gc_holds(q) && !boat_busy(q, j);
 	}

@@ -16,9 +16,9 @@
 #include <stddef.h>
 #include <viking/err.h>
 
-#define QUEUE_SITES_MAX 4     /* websites exported at once */
+#define QUEUE_SITES_MAX  4 /* websites exported at once */
 #define GC_OVERTAKEN_MAX 20
-#define QUEUE_JOBS_MAX 1000
+#define QUEUE_JOBS_MAX   1000
 
 enum queue_kind { QUEUE_IMAGE, QUEUE_SITE, QUEUE_GC };
 enum queue_state { QUEUE_WAITING, QUEUE_RUNNING, QUEUE_ENDED };
@@ -27,12 +27,12 @@ struct queue_job {
 	char *id, *stack, *boat;
 	enum queue_kind kind;
 	enum queue_state state;
-	json_t *doc;          /* JOB */
-	bool wanted;          /* in the latest list */
-	unsigned overtaken;   /* gc: images started before it */
-	unsigned reported;    /* position told last, 0 = none */
-	void *run;            /* the caller's, while running */
-	json_t *done;         /* the caller's: the result, once ended; dropped with the job */
+	json_t *doc;        /* JOB */
+	bool wanted;        /* in the latest list */
+	unsigned overtaken; /* gc: images started before it */
+	unsigned reported;  /* position told last, 0 = none */
+	void *run;          /* the caller's, while running */
+	json_t *done;       /* the caller's: the result, once ended; dropped with the job */
 };
 
 struct queue {

@@ -1,18 +1,15 @@
 #include "registry.h"
 
-#include <curl/curl.h>
-#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <viking/fs.h>
+#include <viking/http.h>
 #include <viking/str.h>
 
-#define CALL_MS 20000L
-#define CONNECT_MS 5000L
+#define CALL_MS      20000
 #define PASSWORD_MAX 256
-#define ACCEPT                                                                                                  \
-	"Accept: application/vnd.docker.distribution.manifest.v2+json, "                                        \
-	"application/vnd.docker.distribution.manifest.list.v2+json, "                                           \
+#define ACCEPT \
+	"application/vnd.docker.distribution.manifest.v2+json, " \
+	"application/vnd.docker.distribution.manifest.list.v2+json, " \
 	"application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
 
 static int read_password(const char *path, char **ret, struct vk_err *err)
@@ -35,7 +32,8 @@ int registry_init(struct registry *r, const struct vk_config *c, struct vk_err *
 	int code = read_password(path, &r->password, err);
 	if (code != 0)
 		return code;
-	r->server = vk_asprintf("%s:%llu", c->registry_address, (unsigned long long)c->registry_port);
+	r->server =
+		vk_asprintf("%s:%llu", c->registry_address, (unsigned long long)c->registry_port);
 	r->data_dir = vk_state_path(c, "registry/data");
 	r->config = vk_state_path(c, "registry/config.yml");
 	return 0;
@@ -51,112 +49,71 @@ void registry_release(struct registry *r)
 	vk_freep(&r->config);
 }
 
-struct answer {
-	long status;
-	char digest[DIGEST_MAX]; /* Docker-Content-Digest, or "" */
-};
-
-static size_t on_header(char *p, size_t size, size_t n, void *arg)
+static int call(const struct registry *r, const char *method, const char *path,
+	struct vk_http_answer *ret, struct vk_err *err)
 {
-	static const char name[] = "Docker-Content-Digest:";
-	struct answer *a = arg;
-	n *= size;
-	if (n <= sizeof(name) || strncasecmp(p, name, sizeof(name) - 1) != 0)
-		return n;
-	vk_autofree char *value = vk_strndup(p + sizeof(name) - 1, n - (sizeof(name) - 1));
-	const char *s = value + strspn(value, " \t");
-	value[strcspn(value, "\r\n")] = '\0';
-	if (registry_is_digest(s))
-		snprintf(a->digest, sizeof(a->digest), "%s", s);
-	return n;
-}
-
-static size_t drop_body(char *p, size_t size, size_t n, void *arg)
-{
-	(void)p;
-	(void)arg;
-	return size * n;
-}
-
-static int explain_curl(const struct registry *r, CURLcode rc, struct vk_err *err)
-{
-	vk_err_set(err, rc == CURLE_OPERATION_TIMEDOUT ? VK_TIMEOUT : VK_UNAVAILABLE,
-	           "the registry at %s does not answer: %s", r->server, curl_easy_strerror(rc));
-	return vk_err_hint(err, "sudo viking doctor");
-}
-
-static int call(const struct registry *r, const char *method, const char *path, struct answer *ret,
-                struct vk_err *err)
-{
-	CURL *c = curl_easy_init();
-	if (c == NULL)
-		return vk_err_set(err, VK_INTERNAL, "libcurl cannot be started");
+	struct vk_err why = {0};
 	vk_autofree char *url = vk_asprintf("http://%s/v2/%s", r->server, path);
-	struct curl_slist *headers = curl_slist_append(NULL, ACCEPT);
-	*ret = (struct answer){0};
-	curl_easy_setopt(c, CURLOPT_URL, url);
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http");
-	curl_easy_setopt(c, CURLOPT_PROXY, ""); /* loopback, whatever the environment says */
-	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(c, CURLOPT_USERNAME, REGISTRY_USER);
-	curl_easy_setopt(c, CURLOPT_PASSWORD, r->password);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, CALL_MS);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(c, CURLOPT_HEADERDATA, ret);
-	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, drop_body);
-	if (vk_streq(method, "HEAD"))
-		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
-	else
-		curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
-	CURLcode rc = curl_easy_perform(c);
-	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &ret->status);
-	curl_easy_cleanup(c);
-	curl_slist_free_all(headers);
-	return rc == CURLE_OK ? 0 : explain_curl(r, rc, err);
+	struct vk_http_request q = {.method = method,
+		.url = url,
+		.user = REGISTRY_USER,
+		.password = r->password,
+		.accept = ACCEPT,
+		.want_header = "Docker-Content-Digest",
+		.timeout_ms = CALL_MS};
+	int code = vk_http(&q, ret, &why);
+	if (code == 0)
+		return 0;
+	vk_err_set(err, code, "the registry at %s does not answer: %s", r->server, why.msg);
+	vk_err_hint(err, "sudo viking doctor");
+	return code;
 }
 
 /* Anything but success as an error. */
-static int check(const struct registry *r, const struct answer *a, const char *what, struct vk_err *err)
+static int check(const struct registry *r, const struct vk_http_answer *a, const char *what,
+	struct vk_err *err)
 {
 	if (a->status >= 200 && a->status < 300)
 		return 0;
 	if (a->status == 404)
 		return vk_err_set(err, VK_NOTFOUND, "%s is not in the registry", what);
 	if (a->status == 401 || a->status == 403)
-		vk_err_set(err, VK_DENIED, "the registry at %s refuses viking's password", r->server);
+		vk_err_set(
+			err, VK_DENIED, "the registry at %s refuses viking's password", r->server);
 	else
-		vk_err_set(err, VK_UNAVAILABLE, "the registry at %s answers %ld for %s", r->server, a->status, what);
+		vk_err_set(err, VK_UNAVAILABLE, "the registry at %s answers %d for %s", r->server,
+			a->status, what);
 	return vk_err_hint(err, "sudo viking doctor");
 }
 
 int registry_ping(const struct registry *r, struct vk_err *err)
 {
-	struct answer a;
+	struct vk_http_answer a;
 	int code = call(r, "GET", "", &a, err);
 	return code != 0 ? code : check(r, &a, "/v2/", err);
 }
 
 int registry_digest(const struct registry *r, const char *repo, const char *reference,
-                    char ret[static DIGEST_MAX], struct vk_err *err)
+	char ret[static DIGEST_MAX], struct vk_err *err)
 {
-	struct answer a;
+	struct vk_http_answer a;
 	vk_autofree char *path = vk_asprintf("%s/manifests/%s", repo, reference);
 	int code = call(r, "HEAD", path, &a, err);
 	if (code == 0)
 		code = check(r, &a, path, err);
 	if (code != 0)
 		return code;
-	if (a.digest[0] == '\0')
-		return vk_err_set(err, VK_UNAVAILABLE, "the registry at %s gives no digest for %s", r->server, path);
-	memcpy(ret, a.digest, sizeof(a.digest));
+	if (!registry_is_digest(a.header))
+		return vk_err_set(err, VK_UNAVAILABLE, "the registry at %s gives no digest for %s",
+			r->server, path);
+	memcpy(ret, a.header, DIGEST_MAX);
 	return 0;
 }
 
-int registry_delete(const struct registry *r, const char *repo, const char *digest, struct vk_err *err)
+int registry_delete(
+	const struct registry *r, const char *repo, const char *digest, struct vk_err *err)
 {
-	struct answer a;
+	struct vk_http_answer a;
 	vk_autofree char *path = vk_asprintf("%s/manifests/%s", repo, digest);
 	int code = call(r, "DELETE", path, &a, err);
 	return code != 0 ? code : check(r, &a, path, err);
@@ -165,7 +122,7 @@ int registry_delete(const struct registry *r, const char *repo, const char *dige
 bool registry_is_digest(const char *s)
 {
 	return vk_starts(s, "sha256:") && strlen(s) == DIGEST_MAX - 1 &&
-	       strspn(s + 7, "0123456789abcdef") == 64;
+		strspn(s + 7, "0123456789abcdef") == 64;
 }
 
 bool registry_split(const struct registry *r, const char *ref, char **ret_repo, char **ret_digest)

@@ -1,5 +1,5 @@
 /*
- * The local docker-registry over its HTTP API v2 (libcurl, basic authentication): only what builds and
+ * The local docker-registry over its HTTP API v2 (basic authentication): only what builds and
  * garbage collection need. Every call has a deadline and a cap on the answer. The source of the protocol is
  * the OCI distribution specification; its traps as seen with docker-registry 2.8: a manifest is deleted by
  * digest only (by tag: 400), and the digest of a tag comes from a HEAD request with the right Accept header.
@@ -13,10 +13,10 @@
 #include <viking/mem.h>
 
 #define REGISTRY_USER "viking"
-#define DIGEST_MAX 72 /* "sha256:" and 64 hex digits, NUL included */
+#define DIGEST_MAX    72 /* "sha256:" and 64 hex digits, NUL included */
 
 struct registry {
-	char *server;   /* "127.0.0.1:5000": also the first part of image names */
+	char *server; /* "127.0.0.1:5000": also the first part of image names */
 	char *password;
 	char *data_dir; /* its storage, below STATE/registry */
 	char *config;   /* its configuration file */
@@ -29,8 +29,9 @@ void registry_release(struct registry *r);
 int registry_ping(const struct registry *r, struct vk_err *err);
 /* The digest of a manifest (reference: tag or digest). Not there: VK_NOTFOUND. */
 int registry_digest(const struct registry *r, const char *repo, const char *reference,
-                    char ret[static DIGEST_MAX], struct vk_err *err);
-int registry_delete(const struct registry *r, const char *repo, const char *digest, struct vk_err *err);
+	char ret[static DIGEST_MAX], struct vk_err *err);
+int registry_delete(
+	const struct registry *r, const char *repo, const char *digest, struct vk_err *err);
 
 /* "127.0.0.1:5000/ragnar/base@sha256:..": repo "ragnar/base" and digest. False: not a reference by digest into
  * this registry. Both are strings to free. */

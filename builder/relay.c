@@ -12,18 +12,18 @@
 #include <viking/mem.h>
 #include <viking/proc.h>
 
-#define CHUNK (256u << 10)
-#define BLOCK 512
-#define SIZE_AT 124 /* of the entry's size in a header: octal, as ustar has it */
+#define CHUNK       (256u << 10)
+#define BLOCK       512
+#define SIZE_AT     124 /* of the entry's size in a header: octal, as ustar has it */
 #define SIZE_DIGITS 11
-#define END_MS 60000
+#define END_MS      60000
 
 /* Where in the tar we are. */
 struct tar_place {
 	char block[BLOCK];
-	size_t have;       /* bytes of the block at hand */
-	uint64_t skip;     /* blocks of the entry's data still to come */
-	unsigned empty;    /* empty blocks in header position, in a row */
+	size_t have;    /* bytes of the block at hand */
+	uint64_t skip;  /* blocks of the entry's data still to come */
+	unsigned empty; /* empty blocks in header position, in a row */
 	bool broken;
 };
 
@@ -41,7 +41,8 @@ static bool read_size(const char *header, uint64_t *ret)
 	uint64_t v = 0;
 	for (size_t i = 0; i < SIZE_DIGITS; i++) {
 		char c = header[SIZE_AT + i];
-		if (c < '0' || c > '7') /* sizes of 8 GiB and more are written otherwise; no object is that large */
+		if (c < '0' ||
+			c > '7') /* sizes of 8 GiB and more are written otherwise; no object is that large */
 			return false;
 		v = v * 8 + (uint64_t)(c - '0');
 	}
@@ -66,7 +67,8 @@ static void take_header(struct tar_place *t)
 static void tar_add(struct tar_place *t, const char *p, size_t n)
 {
 	while (n > 0) {
-		if (t->have == 0 && t->skip > 0 && n >= BLOCK) { /* whole blocks of data: nothing to look at */
+		if (t->have == 0 && t->skip > 0 &&
+			n >= BLOCK) { /* whole blocks of data: nothing to look at */
 			uint64_t blocks = n / BLOCK < t->skip ? n / BLOCK : t->skip;
 			t->skip -= blocks;
 			p += blocks * BLOCK;
@@ -118,8 +120,14 @@ int relay_start(const char *self, int in, struct relay *ret, struct vk_err *err)
 	vk_autoclose int write_end = ends[1], read_end = ends[0];
 	const char *const argv[] = {"viking-job", "--relay", NULL};
 	struct vk_proc proc;
-	int code = vk_proc_start(&(struct vk_proc_opts){.path = self, .argv = argv, .in = in, .out = write_end,
-	                         .env = (const char *const *)environ, .err = VK_FD_INHERIT, .die_with_parent = true}, &proc, err);
+	int code = vk_proc_start(&(struct vk_proc_opts){.path = self,
+					 .argv = argv,
+					 .in = in,
+					 .out = write_end,
+					 .env = (const char *const *)environ,
+					 .err = VK_FD_INHERIT,
+					 .die_with_parent = true},
+		&proc, err);
 	if (code != 0)
 		return code;
 	*ret = (struct relay){.pid = proc.pid, .out = VK_TAKE_FD(read_end)};

@@ -15,7 +15,7 @@
 #include <viking/str.h>
 
 #define LINE_MAX_BYTES (4u << 20) /* the done line carries the last lines of output */
-#define READ_BYTES (64u << 10)
+#define READ_BYTES     (64u << 10)
 
 struct runner {
 	struct runner_opts o;
@@ -84,8 +84,9 @@ static void add_line(struct runner *r, json_t *text)
 
 static json_t *failure(const struct vk_err *err)
 {
-	return json_pack("{s:b, s:s, s:o, s:s, s:[]}", "ok", 0, "error", vk_err_name(err->code), "message",
-	                 vk_json_safe_string(err->msg, strlen(err->msg)), "hint", err->hint, "tail");
+	return json_pack("{s:b, s:s, s:o, s:s, s:[]}", "ok", 0, "error", vk_err_name(err->code),
+		"message", vk_json_safe_string(err->msg, strlen(err->msg)), "hint", err->hint,
+		"tail");
 }
 
 /* The job ended without saying how. */
@@ -93,10 +94,12 @@ static json_t *died(const struct runner *r)
 {
 	struct vk_err err = {0};
 	if (WIFSIGNALED(r->status))
-		vk_err_set(&err, VK_INTERNAL, "the build process was ended by signal %d", WTERMSIG(r->status));
+		vk_err_set(&err, VK_INTERNAL, "the build process was ended by signal %d",
+			WTERMSIG(r->status));
 	else
-		vk_err_set(&err, VK_INTERNAL, "the build process ended with status %d and no result",
-		           WEXITSTATUS(r->status));
+		vk_err_set(&err, VK_INTERNAL,
+			"the build process ended with status %d and no result",
+			WEXITSTATUS(r->status));
 	vk_err_hint(&err, "push again; if it happens again: sudo viking doctor");
 	return failure(&err);
 }
@@ -106,8 +109,10 @@ static json_t *late(const struct runner *r)
 	struct vk_err err = {0};
 	char took[24];
 	vk_format_duration_ms(r->o.timeout_ms, took);
-	vk_err_set(&err, VK_TIMEOUT, "the build took longer than %s (%s)", took, r->o.timeout_setting);
-	vk_err_hint(&err, "make it faster, or raise %s in /etc/viking/viking.conf", r->o.timeout_setting);
+	vk_err_set(
+		&err, VK_TIMEOUT, "the build took longer than %s (%s)", took, r->o.timeout_setting);
+	vk_err_hint(&err, "make it faster, or raise %s in /etc/viking/viking.conf",
+		r->o.timeout_setting);
 	return failure(&err);
 }
 
@@ -159,7 +164,8 @@ static void on_readable(void *arg, int fd, int what)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n <= 0 || vk_jsonl_feed(&r->lines, chunk, (size_t)n, on_line, r, NULL) != 0)
-		end_output(r); /* a job that talks nonsense gets no further hearing: it has no result */
+		end_output(
+			r); /* a job that talks nonsense gets no further hearing: it has no result */
 }
 
 static void on_drained(void *arg)
@@ -240,14 +246,21 @@ static int job_fd(const json_t *job, int *ret, struct vk_err *err)
 	return 0;
 }
 
-int runner_start(const struct runner_opts *o, const json_t *job, struct runner **ret, struct vk_err *err)
+int runner_start(
+	const struct runner_opts *o, const json_t *job, struct runner **ret, struct vk_err *err)
 {
 	vk_autoclose int in = -1;
 	struct vk_proc proc;
 	int code = job_fd(job, &in, err);
 	if (code == 0)
-		code = vk_proc_start(&(struct vk_proc_opts){.path = o->path, .argv = o->argv, .env = o->env, .in = in,
-		                     .out = VK_FD_PIPE, .err = VK_FD_INHERIT, .die_with_parent = true}, &proc, err);
+		code = vk_proc_start(&(struct vk_proc_opts){.path = o->path,
+					     .argv = o->argv,
+					     .env = o->env,
+					     .in = in,
+					     .out = VK_FD_PIPE,
+					     .err = VK_FD_INHERIT,
+					     .die_with_parent = true},
+			&proc, err);
 	if (code != 0)
 		return code;
 	struct runner *r = vk_alloc(sizeof(*r));

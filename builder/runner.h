@@ -14,26 +14,27 @@
 #include <viking/err.h>
 #include <viking/loop.h>
 
-#define BATCH_MS 50
+#define BATCH_MS    50
 #define BATCH_BYTES (64u << 10)
-#define KILL_MS 2000     /* from SIGTERM to SIGKILL */
-#define DRAIN_MS 2000    /* for output after the child's end, when something else holds the pipe */
+#define KILL_MS     2000 /* from SIGTERM to SIGKILL */
+#define DRAIN_MS    2000 /* for output after the child's end, when something else holds the pipe */
 
 struct runner;
 struct runner_opts {
 	struct vk_loop *loop;
-	const char *path;             /* of viking-job */
+	const char *path; /* of viking-job */
 	const char *const *argv, *const *env;
 	int64_t timeout_ms;
-	const char *timeout_setting;  /* named when the deadline passes: "builds.timeout" */
-	void (*out)(void *arg, json_t *lines);   /* an array of strings, borrowed */
-	void (*state)(void *arg, json_t *name);  /* a string: what the job is at now; may be NULL */
+	const char *timeout_setting; /* named when the deadline passes: "builds.timeout" */
+	void (*out)(void *arg, json_t *lines);  /* an array of strings, borrowed */
+	void (*state)(void *arg, json_t *name); /* a string: what the job is at now; may be NULL */
 	/* Once, the last call; the runner is freed after it. done: the {"done"} object or one made up for a job
 	 * that died or overran, borrowed; NULL when it was cancelled. */
 	void (*ended)(void *arg, json_t *done);
 	void *arg;
 };
-int runner_start(const struct runner_opts *o, const json_t *job, struct runner **ret, struct vk_err *err);
+int runner_start(
+	const struct runner_opts *o, const json_t *job, struct runner **ret, struct vk_err *err);
 void runner_cancel(struct runner *r);
 void runner_hold(struct runner *r, bool hold);
 /* Kills at once, calls nothing. */

@@ -11,7 +11,7 @@
 #include <viking/str.h>
 
 #define HEADER_MS 300000 /* a site is written to disk before its header comes */
-#define PEEK 16384
+#define PEEK      16384
 
 static int wait_readable(int fd, int64_t deadline, struct vk_err *err)
 {
@@ -22,7 +22,8 @@ static int wait_readable(int fd, int64_t deadline, struct vk_err *err)
 		if (n > 0)
 			return 0;
 		if (n == 0)
-			return vk_err_set(err, VK_TIMEOUT, "the receiver does not hand over the source");
+			return vk_err_set(
+				err, VK_TIMEOUT, "the receiver does not hand over the source");
 		if (errno != EINTR)
 			return vk_err_errno(err, errno, "poll");
 	}
@@ -38,26 +39,30 @@ int source_read_header(int fd, int64_t timeout_ms, json_t **ret, struct vk_err *
 		int code = wait_readable(fd, deadline, err);
 		if (code != 0)
 			return code;
-		ssize_t n = recv(fd, chunk, sizeof(chunk), MSG_PEEK); /* what follows the line is not ours */
+		ssize_t n = recv(
+			fd, chunk, sizeof(chunk), MSG_PEEK); /* what follows the line is not ours */
 		if (n <= 0)
-			return vk_err_set(err, VK_UNAVAILABLE, "the receiver closed the connection without an answer");
+			return vk_err_set(err, VK_UNAVAILABLE,
+				"the receiver closed the connection without an answer");
 		end = memchr(chunk, '\n', (size_t)n);
 		size_t take = end != NULL ? (size_t)(end - chunk) + 1 : (size_t)n;
 		if (recv(fd, chunk, take, MSG_WAITALL) != (ssize_t)take)
 			return vk_err_errno(err, errno, "read");
 		if (vk_buf_add(&line, chunk, take) != 0)
-			return vk_err_set(err, VK_LIMIT, "the source's header is over %u bytes", SOURCE_HEADER_MAX);
+			return vk_err_set(err, VK_LIMIT, "the source's header is over %u bytes",
+				SOURCE_HEADER_MAX);
 	}
 	return vk_json_parse_max(vk_buf_str(&line), line.len, SOURCE_HEADER_MAX, ret, err);
 }
 
 static int send_request(const struct job *j, const char *mode, int fd, struct vk_err *err)
 {
-	vk_autojson *request = json_pack("{s:s, s:s, s:s, s:s, s:s}", "mode", mode, "stack", j->stack, "commit",
-	                                 j->commit, "node", j->node, "document_root", j->document_root);
+	vk_autojson *request = json_pack("{s:s, s:s, s:s, s:s, s:s}", "mode", mode, "stack",
+		j->stack, "commit", j->commit, "node", j->node, "document_root", j->document_root);
 	if (json_is_object(j->recipe))
 		json_object_set_new(request, "recipe", json_deep_copy(j->recipe));
-	json_object_set_new(request, "refs", json_is_object(j->refs) ? json_deep_copy(j->refs) : json_object());
+	json_object_set_new(
+		request, "refs", json_is_object(j->refs) ? json_deep_copy(j->refs) : json_object());
 	vk_autofree char *text = vk_json_text(request);
 	vk_autofree char *line = vk_asprintf("%s\n", text);
 	return vk_write_all(fd, line, strlen(line), err);
@@ -68,7 +73,8 @@ static int header_error(const json_t *header, struct vk_err *err)
 	const char *name = vk_json_str(header, "error", NULL);
 	if (name == NULL)
 		return 0;
-	vk_err_set(err, vk_err_from_name(name), "%s", vk_json_str(header, "message", "the source cannot be read"));
+	vk_err_set(err, vk_err_from_name(name), "%s",
+		vk_json_str(header, "message", "the source cannot be read"));
 	const char *hint = vk_json_str(header, "hint", "");
 	return hint[0] != '\0' ? vk_err_hint(err, "%s", hint) : vk_err_from_name(name);
 }

@@ -9,10 +9,11 @@
 
 #include "job.h"
 
-#define SOURCE_HEADER_MAX (4u << 20) /* the instruction table of a long Dockerfile is the bulk of it */
+#define SOURCE_HEADER_MAX \
+	(4u << 20) /* the instruction table of a long Dockerfile is the bulk of it */
 
 struct source {
-	int fd;         /* at the first byte behind the header; -1 none */
+	int fd; /* at the first byte behind the header; -1 none */
 	json_t *header;
 };
 

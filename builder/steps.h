@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #define STEPS_LISTED_MAX 2000 /* instructions; a failure in a later one is told without its line */
-#define STEP_TEXT_MAX 200     /* bytes of each */
+#define STEP_TEXT_MAX    200  /* bytes of each */
 
 /* The list, as far as the text can be read; never NULL. */
 json_t *steps_list(const char *text, size_t n);

@@ -40,9 +40,10 @@ struct vk_build_cgroup_report {
 /* VK_NOTFOUND: no control groups there; VK_DENIED: not root. A controller that is missing is no error: the
  * report says so. */
 int vk_build_cgroup_apply(const char *sysfs_root, const struct vk_build_cgroup_limits *limits,
-                          struct vk_build_cgroup_report *ret, struct vk_err *err);
+	struct vk_build_cgroup_report *ret, struct vk_err *err);
 /* Which limits stand now on the class (any value but "no limit"). */
-int vk_build_cgroup_check(const char *sysfs_root, struct vk_build_cgroup_report *ret, struct vk_err *err);
+int vk_build_cgroup_check(
+	const char *sysfs_root, struct vk_build_cgroup_report *ret, struct vk_err *err);
 /* A number that rises when a build step is killed for want of memory: a rise during a build whose step was
  * killed means out of memory. v2 counts kills in the class; v1 all kills on the host, once the class has been at
  * its limit. 0 when not known. */

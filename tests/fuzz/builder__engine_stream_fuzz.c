@@ -48,9 +48,12 @@ static void run(const uint8_t *data, size_t n, size_t split, struct vk_buf *out)
 	vk_jsonl_end(&lines, on_line, &p, NULL);
 	progress_end(&p);
 	struct limits limits = {.memory = 1 << 30, .pids = 100};
-	vk_autojson *steps = json_pack("[[i,s],[i,s],[i,s]]", 1, "FROM a AS base", 2, "RUN x", 7, "COPY . .");
-	failure_describe(&(struct failure){.source = "Dockerfile", .steps = steps, .progress = &p, .limits = &limits},
-	                 &err);
+	vk_autojson *steps =
+		json_pack("[[i,s],[i,s],[i,s]]", 1, "FROM a AS base", 2, "RUN x", 7, "COPY . .");
+	failure_describe(
+		&(struct failure){
+			.source = "Dockerfile", .steps = steps, .progress = &p, .limits = &limits},
+		&err);
 	assert(err.code == VK_FAILED && strchr(err.msg, '\n') == NULL);
 	json_decref(buildlog_tail(&log));
 	vk_jsonl_release(&lines);
@@ -74,9 +77,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static const struct buildkit_events none = {.vertex = no_vertex, .log = no_log};
 	vk_autobuf whole = VK_BUF_INIT(OUT_MAX), parts = VK_BUF_INIT(OUT_MAX);
-	buildkit_decode(data, n, &none, NULL, NULL); /* the decoder by itself, without base64 in the way */
+	buildkit_decode(
+		data, n, &none, NULL, NULL); /* the decoder by itself, without base64 in the way */
 	run(data, n, n, &whole);
 	run(data, n, n > 0 ? data[0] % n : 0, &parts);
-	assert(whole.len == parts.len && memcmp(vk_buf_str(&whole), vk_buf_str(&parts), whole.len) == 0);
+	assert(whole.len == parts.len &&
+		memcmp(vk_buf_str(&whole), vk_buf_str(&parts), whole.len) == 0);
 	return 0;
 }

@@ -8,7 +8,8 @@
 #include <viking/mem.h>
 
 static char tree[64];
-static const struct vk_build_cgroup_limits limits = {.memory = 64 << 20, .cpu_weight = 200, .pids = 77};
+static const struct vk_build_cgroup_limits limits = {
+	.memory = 64 << 20, .cpu_weight = 200, .pids = 77};
 
 static void make_tree(void)
 {
@@ -128,7 +129,8 @@ Test(buildcgroup, v2_systemd_steps_are_limited_one_by_one)
 	cr_assert_str_eq(r.watch, slice);
 	expect("system.slice/system.slice:docker:abc/memory.max", "67108864");
 	expect("system.slice/system.slice:docker:abc/pids.max", "77");
-	expect("system.slice/docker-0123.scope/memory.max", "max\n"); /* an app's container: not ours to touch */
+	expect("system.slice/docker-0123.scope/memory.max",
+		"max\n"); /* an app's container: not ours to touch */
 }
 
 Test(buildcgroup, zero_leaves_a_limit_alone)

@@ -8,7 +8,7 @@
 #include "gc.h"
 
 #define REPOS "docker/registry/v2/repositories"
-#define KEPT "127.0.0.1:5000/s/web@sha256:aaaa"
+#define KEPT  "127.0.0.1:5000/s/web@sha256:aaaa"
 
 static char tree[64];
 
@@ -60,7 +60,8 @@ Test(gc, an_empty_registry_has_none)
 
 Test(gc, repositories_without_manifests_go)
 {
-	vk_autofree char *gone = vk_asprintf("%s/" REPOS "/s/old", tree), *stays = vk_asprintf("%s/" REPOS "/s/web", tree);
+	vk_autofree char *gone = vk_asprintf("%s/" REPOS "/s/old", tree),
+			 *stays = vk_asprintf("%s/" REPOS "/s/web", tree);
 	put(REPOS "/s/web/_manifests/revisions/sha256/aaaa/link");
 	put(REPOS "/s/old/_manifests/revisions/sha256/bbbb/empty");
 	put(REPOS "/s/old/_layers/sha256/cccc/link");
@@ -71,17 +72,22 @@ Test(gc, repositories_without_manifests_go)
 
 static json_t *image(const char *id, const char *digest)
 {
-	return json_pack("{s:s, s:[s], s:[s]}", "Id", id, "RepoTags", "127.0.0.1:5000/s/web:1", "RepoDigests", digest);
+	return json_pack("{s:s, s:[s], s:[s]}", "Id", id, "RepoTags", "127.0.0.1:5000/s/web:1",
+		"RepoDigests", digest);
 }
 
 Test(gc, an_image_goes_only_when_nothing_names_or_runs_it)
 {
 	vk_autojson *keep = json_pack("[s]", KEPT);
-	vk_autojson *containers = json_pack("[{s:s}, {s:s}]", "ImageID", "sha256:1", "ImageID", "sha256:2");
-	vk_autojson *kept = image("sha256:9", KEPT), *running = image("sha256:2", "127.0.0.1:5000/s/web@sha256:ffff");
+	vk_autojson *containers =
+		json_pack("[{s:s}, {s:s}]", "ImageID", "sha256:1", "ImageID", "sha256:2");
+	vk_autojson *kept = image("sha256:9", KEPT),
+		    *running = image("sha256:2", "127.0.0.1:5000/s/web@sha256:ffff");
 	vk_autojson *unused = image("sha256:3", "127.0.0.1:5000/s/web@sha256:ffff");
-	vk_autojson *elsewhere = image("sha256:4", "127.0.0.1:5000/t/web@sha256:aaaa"); /* same digest, other boat */
-	vk_autojson *bare = json_pack("{s:s, s:n, s:n}", "Id", "sha256:5", "RepoTags", "RepoDigests");
+	vk_autojson *elsewhere =
+		image("sha256:4", "127.0.0.1:5000/t/web@sha256:aaaa"); /* same digest, other boat */
+	vk_autojson *bare =
+		json_pack("{s:s, s:n, s:n}", "Id", "sha256:5", "RepoTags", "RepoDigests");
 	vk_autostrv used = {0};
 	gc_used_images(containers, &used);
 	cr_assert(!gc_image_unused(kept, keep, &used));
@@ -94,10 +100,10 @@ Test(gc, an_image_goes_only_when_nothing_names_or_runs_it)
 Test(gc, whose_an_image_is)
 {
 	vk_autojson *named = image("sha256:9", "127.0.0.1:5000/t/x@sha256:aaaa");
-	vk_autojson *near = json_pack("{s:s, s:[s], s:n, s:n}", "Id", "sha256:5", "RepoTags", "127.0.0.1:50001/s/web:1",
-	                              "RepoDigests", "Labels");
-	vk_autojson *labelled = json_pack("{s:s, s:n, s:n, s:{s:s}}", "Id", "sha256:6", "RepoTags", "RepoDigests", "Labels",
-	                                  "viking.root", "r1");
+	vk_autojson *near = json_pack("{s:s, s:[s], s:n, s:n}", "Id", "sha256:5", "RepoTags",
+		"127.0.0.1:50001/s/web:1", "RepoDigests", "Labels");
+	vk_autojson *labelled = json_pack("{s:s, s:n, s:n, s:{s:s}}", "Id", "sha256:6", "RepoTags",
+		"RepoDigests", "Labels", "viking.root", "r1");
 	cr_assert(gc_image_ours(named, "127.0.0.1:5000", "r1"));
 	cr_assert(!gc_image_ours(near, "127.0.0.1:5000", "r1"));
 	cr_assert(gc_image_ours(labelled, "127.0.0.1:5000", "r1"));
@@ -107,8 +113,8 @@ Test(gc, whose_an_image_is)
 Test(gc, names_of_an_image)
 {
 	vk_autojson *named = image("sha256:9", KEPT);
-	vk_autojson *dangling = json_pack("{s:s, s:[s], s:[s]}", "Id", "sha256:5", "RepoTags", "<none>:<none>", "RepoDigests",
-	                                  "<none>@<none>");
+	vk_autojson *dangling = json_pack("{s:s, s:[s], s:[s]}", "Id", "sha256:5", "RepoTags",
+		"<none>:<none>", "RepoDigests", "<none>@<none>");
 	vk_autostrv names = {0}, none = {0};
 	gc_image_names(named, &names);
 	cr_assert_eq(names.n, 2);

@@ -16,17 +16,17 @@
 #include "source.h"
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
-#define HEX64 "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define HEX64  "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 static char state[] = "/tmp/x/var/lib/viking";
 static struct vk_config config = {.state_dir = state};
 
 static json_t *image_job(void)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:{s:s}, s:s}, s:{s:s}}", "id", "b1", "kind", "image",
-	                 "stack", "ragnar", "boat", "web", "commit", COMMIT, "tag", "0123456789ab", "recipe",
-	                 "dockerfile", "Dockerfile", "args", "A", "x&y z", "target", "", "refs", "ragnar/base",
-	                 "127.0.0.1:5000/ragnar/base@sha256:" HEX64);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:{s:s}, s:s}, s:{s:s}}", "id",
+		"b1", "kind", "image", "stack", "ragnar", "boat", "web", "commit", COMMIT, "tag",
+		"0123456789ab", "recipe", "dockerfile", "Dockerfile", "args", "A", "x&y z",
+		"target", "", "refs", "ragnar/base", "127.0.0.1:5000/ragnar/base@sha256:" HEX64);
 }
 
 static int init_with(const char *key, const char *value, struct vk_err *err)
@@ -48,13 +48,26 @@ Test(job, takes_a_good_one)
 
 Test(job, names_are_checked_before_they_reach_anything)
 {
-	static const struct { const char *key, *value; } bad[] = {
-		{"kind", "party"}, {"stack", "../x"}, {"stack", "A"}, {"stack", "x-"}, {"boat", "a/b"}, {"boat", "a_"},
-		{"boat", ""}, {"commit", "main"}, {"tag", ""}, {"tag", "a:b"}, {"tag", "../../x"}, {"recipe", "no object"},
+	static const struct {
+		const char *key, *value;
+	} bad[] = {
+		{"kind", "party"},
+		{"stack", "../x"},
+		{"stack", "A"},
+		{"stack", "x-"},
+		{"boat", "a/b"},
+		{"boat", "a_"},
+		{"boat", ""},
+		{"commit", "main"},
+		{"tag", ""},
+		{"tag", "a:b"},
+		{"tag", "../../x"},
+		{"recipe", "no object"},
 	};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
 		struct vk_err err = {0};
-		cr_assert_eq(init_with(bad[i].key, bad[i].value, &err), VK_INVALID, "%s=%s", bad[i].key, bad[i].value);
+		cr_assert_eq(init_with(bad[i].key, bad[i].value, &err), VK_INVALID, "%s=%s",
+			bad[i].key, bad[i].value);
 		cr_assert_neq(err.msg[0], '\0');
 	}
 }
@@ -63,19 +76,26 @@ Test(job, the_request_names_everything_escaped)
 {
 	struct job j;
 	vk_autojson *doc = image_job();
-	json_object_set_new(json_object_get(json_object_get(doc, "recipe"), "args"), "B", json_string("viking:ragnar/base"));
+	json_object_set_new(json_object_get(json_object_get(doc, "recipe"), "args"), "B",
+		json_string("viking:ragnar/base"));
 	cr_assert_eq(job_init(&j, doc, &config, NULL), 0);
-	struct engine_build b = {.image_name = "127.0.0.1:5000/ragnar/web:0123456789ab", .key = "k1",
-	                         .limits = {.memory = 1024}};
+	struct engine_build b = {.image_name = "127.0.0.1:5000/ragnar/web:0123456789ab",
+		.key = "k1",
+		.limits = {.memory = 1024}};
 	b.source.header = json_pack("{s:s}", "dockerfile", "sub dir/Dockerfile");
 	vk_autofree char *path = engine_build_path(&j, &b);
 	cr_assert(vk_starts(path, "/build?version=2&"), "%s", path);
-	cr_assert(strstr(path, "&t=127.0.0.1%3A5000%2Fragnar%2Fweb%3A0123456789ab") != NULL, "%s", path);
+	cr_assert(strstr(path, "&t=127.0.0.1%3A5000%2Fragnar%2Fweb%3A0123456789ab") != NULL, "%s",
+		path);
 	cr_assert(strstr(path, "&dockerfile=sub%20dir%2FDockerfile") != NULL, "%s", path);
-	cr_assert(strstr(path, "buildargs=%7B%22A%22%3A%22x%26y%20z%22%2C%22B%22%3A%22127.0.0.1%3A5000%2F"
-	                    "ragnar%2Fbase%40sha256%3A" HEX64 "%22%7D") != NULL, "%s", path);
+	cr_assert(
+		strstr(path,
+			"buildargs=%7B%22A%22%3A%22x%26y%20z%22%2C%22B%22%3A%22127.0.0.1%3A5000%2F"
+			"ragnar%2Fbase%40sha256%3A" HEX64 "%22%7D") != NULL,
+		"%s", path);
 	cr_assert(strstr(path, "viking.build-key") != NULL, "%s", path);
-	cr_assert(strstr(path, "memory=") == NULL && strstr(path, "nocache") == NULL && strstr(path, "target") == NULL);
+	cr_assert(strstr(path, "memory=") == NULL && strstr(path, "nocache") == NULL &&
+		strstr(path, "target") == NULL);
 	b.classic = true;
 	j.no_cache = true;
 	vk_autofree char *classic = engine_build_path(&j, &b);
@@ -254,8 +274,14 @@ static void start(struct watch *w, const char *script, int64_t timeout_ms)
 	vk_autojson *job = json_pack("{s:s}", "id", "b1");
 	*w = (struct watch){.lines = VK_BUF_INIT(1 << 20)};
 	cr_assert_eq(vk_loop_new(&w->loop, NULL), 0);
-	struct runner_opts o = {.loop = w->loop, .path = "/bin/sh", .argv = argv, .timeout_ms = timeout_ms,
-	                        .timeout_setting = "builds.timeout", .out = on_out, .ended = on_ended, .arg = w};
+	struct runner_opts o = {.loop = w->loop,
+		.path = "/bin/sh",
+		.argv = argv,
+		.timeout_ms = timeout_ms,
+		.timeout_setting = "builds.timeout",
+		.out = on_out,
+		.ended = on_ended,
+		.arg = w};
 	cr_assert_eq(runner_start(&o, job, &w->runner, &err), 0, "%s", err.msg);
 }
 
@@ -277,8 +303,11 @@ static void release(struct watch *w)
 Test(runner, first_line_at_once_later_ones_together)
 {
 	struct watch w;
-	start(&w, "cat >/dev/null; echo '{\"out\":\"a\"}'; sleep 0.3; echo '{\"out\":\"b\"}'; echo '{\"out\":\"c\"}'; "
-	      "echo '{\"out\":\"d\"}'; echo '{\"done\":{\"ok\":true,\"n\":7}}'", 10000);
+	start(&w,
+		"cat >/dev/null; echo '{\"out\":\"a\"}'; sleep 0.3; echo '{\"out\":\"b\"}'; echo "
+		"'{\"out\":\"c\"}'; "
+		"echo '{\"out\":\"d\"}'; echo '{\"done\":{\"ok\":true,\"n\":7}}'",
+		10000);
 	int64_t begin = vk_mono_ms();
 	while (w.lines.len == 0 && vk_mono_ms() - begin < 5000)
 		vk_loop_once(w.loop, 100);
@@ -305,8 +334,11 @@ Test(runner, the_job_comes_on_stdin)
 Test(runner, output_is_drained_before_the_end_is_judged)
 {
 	struct watch w;
-	start(&w, "i=0; while [ $i -lt 3000 ]; do echo \"{\\\"out\\\":\\\"$i\\\"}\"; i=$((i+1)); done; "
-	      "echo '{\"done\":{\"ok\":true}}'", 10000);
+	start(&w,
+		"i=0; while [ $i -lt 3000 ]; do echo \"{\\\"out\\\":\\\"$i\\\"}\"; i=$((i+1)); "
+		"done; "
+		"echo '{\"done\":{\"ok\":true}}'",
+		10000);
 	wait_end(&w);
 	cr_assert(vk_json_bool(w.done, "ok", false));
 	cr_assert(strstr(vk_buf_str(&w.lines), ";2999;|") != NULL);
@@ -327,7 +359,8 @@ Test(runner, a_job_that_dies_is_a_failure)
 	release(&w);
 	start(&w, "echo nonsense; echo '{\"done\":{\"ok\":true}}'", 10000);
 	wait_end(&w);
-	cr_assert(!vk_json_bool(w.done, "ok", true), "nonsense on the way makes the result worth nothing");
+	cr_assert(!vk_json_bool(w.done, "ok", true),
+		"nonsense on the way makes the result worth nothing");
 	release(&w);
 }
 
@@ -371,7 +404,10 @@ Test(runner, the_deadline_names_its_setting)
 Test(runner, held_back_nothing_is_read_or_lost)
 {
 	struct watch w;
-	start(&w, "echo '{\"out\":\"a\"}'; sleep 0.2; echo '{\"done\":{\"ok\":true}}'; exec sleep 0.2", 10000);
+	start(&w,
+		"echo '{\"out\":\"a\"}'; sleep 0.2; echo '{\"done\":{\"ok\":true}}'; exec sleep "
+		"0.2",
+		10000);
 	runner_hold(w.runner, true);
 	for (int64_t end = vk_mono_ms() + 150; vk_mono_ms() < end;)
 		vk_loop_once(w.loop, 20);

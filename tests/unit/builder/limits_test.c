@@ -22,8 +22,10 @@ static struct vk_err explain(int status, bool hit, const char *message, const ch
 	buildlog_init(&log, drop, NULL);
 	buildlog_linef(&log, "%s", last_line);
 	vk_err_set(&err, VK_FAILED, "build failed");
-	limits_explain(&limits, &(struct limit_signs){.exit_code = status, .memory_hit = hit, .message = message,
-	               .log = &log}, &err);
+	limits_explain(&limits,
+		&(struct limit_signs){
+			.exit_code = status, .memory_hit = hit, .message = message, .log = &log},
+		&err);
 	buildlog_release(&log);
 	return err;
 }
@@ -36,12 +38,13 @@ static void expect(struct vk_err err, const char *message, const char *setting)
 
 Test(limits, memory)
 {
-	expect(explain(137, true, "exit code: 137", ""), "build failed: out of memory (builds.memory is 256.0 MiB)",
-	       "builds.memory");
+	expect(explain(137, true, "exit code: 137", ""),
+		"build failed: out of memory (builds.memory is 256.0 MiB)", "builds.memory");
 	expect(explain(137, false, "exit code: 137", ""),
-	       "build failed: killed, most likely out of memory (builds.memory is 256.0 MiB)", "builds.memory");
+		"build failed: killed, most likely out of memory (builds.memory is 256.0 MiB)",
+		"builds.memory");
 	expect(explain(2, true, "exit code: 2", "make: *** [all] Killed"),
-	       "build failed: out of memory (builds.memory is 256.0 MiB)", "builds.memory");
+		"build failed: out of memory (builds.memory is 256.0 MiB)", "builds.memory");
 }
 
 Test(limits, a_word_alone_is_no_proof)
@@ -52,14 +55,15 @@ Test(limits, a_word_alone_is_no_proof)
 
 Test(limits, processes)
 {
-	expect(explain(2, false, "exit code: 2", "/bin/sh: can't fork: Resource temporarily unavailable"),
-	       "build failed: too many processes (builds.pids is 99)", "builds.pids");
+	expect(explain(2, false, "exit code: 2",
+		       "/bin/sh: can't fork: Resource temporarily unavailable"),
+		"build failed: too many processes (builds.pids is 99)", "builds.pids");
 }
 
 Test(limits, disk)
 {
-	expect(explain(-1, false, "write /x: no space left on device", ""), "build failed: the disk of the host is full",
-	       "images.budget");
+	expect(explain(-1, false, "write /x: no space left on device", ""),
+		"build failed: the disk of the host is full", "images.budget");
 }
 
 Test(limits, parameters_of_the_classic_builder)
@@ -72,7 +76,7 @@ Test(limits, parameters_of_the_classic_builder)
 	l.class_there = true;
 	limits_query(&l, &q);
 	cr_assert_str_eq(vk_buf_str(&q),
-	                 "&memory=268435456&memswap=268435456&cpushares=512&cgroupparent=/docker/buildkit");
+		"&memory=268435456&memswap=268435456&cpushares=512&cgroupparent=/docker/buildkit");
 	vk_buf_clear(&q);
 	limits_query(&(struct limits){0}, &q);
 	cr_assert_str_eq(vk_buf_str(&q), "");
@@ -101,9 +105,14 @@ Test(limits, the_class_is_used_only_where_it_is_limited)
 
 Test(limits, exit_codes_in_the_engines_messages)
 {
-	cr_assert_eq(failure_exit_code("executor failed running [/bin/sh -c exit 3]: exit code: 3"), 3);
-	cr_assert_eq(failure_exit_code("The command '/bin/sh -c exit 3' returned a non-zero code: 3"), 3);
-	cr_assert_eq(failure_exit_code("running [sh -c echo exit code: 7]: exit code: 12: context canceled"), 12);
+	cr_assert_eq(
+		failure_exit_code("executor failed running [/bin/sh -c exit 3]: exit code: 3"), 3);
+	cr_assert_eq(
+		failure_exit_code("The command '/bin/sh -c exit 3' returned a non-zero code: 3"),
+		3);
+	cr_assert_eq(failure_exit_code(
+			     "running [sh -c echo exit code: 7]: exit code: 12: context canceled"),
+		12);
 	cr_assert_eq(failure_exit_code("\"/nofile\" not found"), -1);
 	cr_assert_eq(failure_exit_code("exit code: x"), -1);
 }

@@ -31,7 +31,8 @@ static int want(const char *words)
 		p += n;
 	}
 	for (size_t i = 0; i < list.n; i++) {
-		char *kind = strchr(list.v[i], ':'), *stack = kind != NULL ? strchr(kind + 1, ':') : NULL;
+		char *kind = strchr(list.v[i], ':'),
+		     *stack = kind != NULL ? strchr(kind + 1, ':') : NULL;
 		char *boat = stack != NULL ? strchr(stack + 1, '/') : NULL;
 		if (kind != NULL)
 			*kind++ = '\0';
@@ -39,9 +40,11 @@ static int want(const char *words)
 			*stack++ = '\0';
 		if (boat != NULL)
 			*boat++ = '\0';
-		json_array_append_new(jobs, json_pack("{s:s, s:s, s:s, s:s}", "id", list.v[i], "kind",
-		                      kind != NULL ? kind : "image", "stack", stack != NULL ? stack : list.v[i], "boat",
-		                      boat != NULL ? boat : "web"));
+		json_array_append_new(jobs,
+			json_pack("{s:s, s:s, s:s, s:s}", "id", list.v[i], "kind",
+				kind != NULL ? kind : "image", "stack",
+				stack != NULL ? stack : list.v[i], "boat",
+				boat != NULL ? boat : "web"));
 	}
 	return queue_want(&q, jobs, NULL);
 }
@@ -187,11 +190,12 @@ Test(queue, a_bad_list_changes_nothing)
 {
 	struct vk_err err = {0};
 	want("b1");
-	vk_autojson *bad = json_pack("[{s:s,s:s},{s:s,s:s}]", "id", "b2", "kind", "image", "id", "b3", "kind", "party");
+	vk_autojson *bad = json_pack(
+		"[{s:s,s:s},{s:s,s:s}]", "id", "b2", "kind", "image", "id", "b3", "kind", "party");
 	cr_assert_eq(queue_want(&q, bad, &err), VK_INVALID);
 	cr_assert(strstr(err.msg, "b3") != NULL);
 	cr_assert_eq(q.n, 1);
-	cr_assert(job("b1")->wanted);
+	cr_assert(job("b1") != NULL && job("b1")->wanted);
 	cr_assert_eq(queue_want(&q, NULL, NULL), VK_INVALID);
 	vk_autojson *nameless = json_pack("[{s:s}]", "kind", "image");
 	cr_assert_eq(queue_want(&q, nameless, NULL), VK_INVALID);

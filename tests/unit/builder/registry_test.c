@@ -36,14 +36,17 @@ Test(registry, digests)
 	cr_assert(registry_is_digest("sha256:" HEX64));
 	cr_assert(!registry_is_digest("sha256:" HEX64 "0"));
 	cr_assert(!registry_is_digest("sha512:" HEX64));
-	cr_assert(!registry_is_digest("sha256:00112233445566778899AABBccddeeff00112233445566778899aabbccddeeff"));
+	cr_assert(!registry_is_digest(
+		"sha256:00112233445566778899AABBccddeeff00112233445566778899aabbccddeeff"));
 	cr_assert(!registry_is_digest(""));
 }
 
 Test(registry, names_a_registry_takes)
 {
-	static const char *const good[] = {"a", "ragnar", "my-app", "a--b", "a_b", "a__b", "a-b_c9"};
-	static const char *const bad[] = {"", "-a", "a-", "_a", "a_", "a___b", "a-_b", "A", "a/b", "a b"};
+	static const char *const good[] = {
+		"a", "ragnar", "my-app", "a--b", "a_b", "a__b", "a-b_c9"};
+	static const char *const bad[] = {
+		"", "-a", "a-", "_a", "a_", "a___b", "a-_b", "A", "a/b", "a b"};
 	for (size_t i = 0; i < VK_COUNT(good); i++)
 		cr_assert(registry_is_name(good[i]), "%s", good[i]);
 	for (size_t i = 0; i < VK_COUNT(bad); i++)

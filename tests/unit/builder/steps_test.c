@@ -16,9 +16,10 @@ static void expect(const char *dockerfile, const char *json)
 Test(steps, instructions_with_their_first_lines)
 {
 	expect("# syntax=x\n\nFROM a AS b\n# c\nRUN one \\\n# inside\n   two\n\nCOPY . .\n",
-	       "[[3,\"FROM a AS b\"],[5,\"RUN one    two\"],[9,\"COPY . .\"]]");
+		"[[3,\"FROM a AS b\"],[5,\"RUN one    two\"],[9,\"COPY . .\"]]");
 	expect("ARG V=1\r\nFROM $V\r\n", "[[1,\"ARG V=1\"],[2,\"FROM $V\"]]");
-	expect("FROM a\nRUN <<EOF\nRUN no\nEOF\nRUN x", "[[1,\"FROM a\"],[2,\"RUN <<EOF\"],[5,\"RUN x\"]]");
+	expect("FROM a\nRUN <<EOF\nRUN no\nEOF\nRUN x",
+		"[[1,\"FROM a\"],[2,\"RUN <<EOF\"],[5,\"RUN x\"]]");
 	expect("", "[]");
 }
 
