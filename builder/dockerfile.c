@@ -475,6 +475,9 @@ int dockerfile_scan(const char *text, size_t n, const struct dockerfile_opts *o,
 		return vk_err_set(err, VK_LIMIT, "%s is larger than %d KiB", o->file, DOCKERFILE_MAX / 1024);
 	if (memchr(text, '\0', n) != NULL)
 		return vk_err_set(err, VK_INVALID, "%s holds a NUL byte", o->file);
+	struct vk_err local = {0};
+	if (err == NULL) /* codes travel in it */
+		err = &local;
 	struct dockerfile *d = vk_alloc(sizeof(*d));
 	int rc = scan_readings(text, n, o, d, err);
 	if (rc != 0) {

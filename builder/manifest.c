@@ -215,6 +215,9 @@ int manifest_parse(const char *text, size_t n, const struct manifest_opts *opts,
 {
 	if (n > MANIFEST_MAX)
 		return vk_err_set(err, VK_LIMIT, "%s is larger than %d KiB", opts->file, MANIFEST_MAX / 1024);
+	struct vk_err local = {0};
+	if (err == NULL) /* codes travel in it */
+		err = &local;
 	struct manifest *m = new_manifest(opts);
 	int rc = vk_yaml_parse(text, n, opts->file, &m->yaml, err);
 	if (rc == 0)

@@ -22,7 +22,7 @@ static int fail_at(const struct manifest *m, const char *section, const char *na
 		return vk_err_wrap(err, "%s:%u:%u: %s.%s", m->opts->file, map->keys[i].line, map->keys[i].col,
 			section, name);
 	}
-	return err != NULL ? err->code : VK_INVALID;
+	return err->code;
 }
 
 static int missing_file(const struct resolve *r, const char *name, const char *path, struct vk_err *err)
@@ -194,6 +194,9 @@ static int check_roots(const struct resolve *r, struct vk_err *err)
 
 int manifest_resolve(struct manifest *m, const struct manifest_files *files, struct vk_err *err)
 {
+	struct vk_err local = {0};
+	if (err == NULL) /* codes travel in it */
+		err = &local;
 	struct resolve r = {m, files, json_object_get(m->doc, "boats")};
 	const char *name;
 	json_t *boat;
