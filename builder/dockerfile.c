@@ -409,7 +409,8 @@ static int check_frontends(struct scan *s, struct vk_err *err)
 		return check_frontend(s, s->reader.syntax, s->reader.syntax_line, err);
 	/* two more places where newer engines look for one */
 	const char *p = s->reader.text + s->reader.at;
-	if (s->reader.at < s->reader.n && (*p == '{' || vk_starts(p, "//"))) {
+	size_t left = s->reader.n - s->reader.at;
+	if (left > 0 && (*p == '{' || (left > 1 && memcmp(p, "//", 2) == 0))) {
 		s->line = s->reader.line;
 		return fail(s, err, "no instruction");
 	}

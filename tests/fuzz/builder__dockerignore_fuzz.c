@@ -12,7 +12,7 @@ static void check_literal(const char *path)
 {
 	vk_autobuf pattern = VK_BUF_INIT(1 << 16);
 	struct dockerignore *d = NULL;
-	if (*path == '\0' || strlen(path) > 1000 || strpbrk(path, "\r\t\v\f ") != NULL || path[0] == '/' ||
+	if (*path == '\0' || strncmp(path, "\xef\xbb\xbf", 3) == 0 || strlen(path) > 1000 || strpbrk(path, "\r\t\v\f ") != NULL || path[0] == '/' ||
 		strstr(path, "//") != NULL || strstr(path, "./") != NULL || path[strlen(path) - 1] == '/' ||
 		path[strlen(path) - 1] == '.')
 		return;
