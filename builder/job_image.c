@@ -10,7 +10,8 @@
 #include "job.h"
 #include "source.h"
 
-#define PUSH_SILENCE_MS 300000 /* one big layer is compressed in silence */
+#define ROOM_MIN        (16u << 20) /* with less free the disk is why a push failed */
+#define PUSH_SILENCE_MS 300000      /* one big layer is compressed in silence */
 
 struct image {
 	char *repo; /* "ragnar/web" */
@@ -99,9 +100,14 @@ static int on_push(void *arg, json_t *line, struct vk_err *err)
 
 static int push_failed(const struct job *j, const char *why, struct vk_err *err)
 {
+	struct vk_err full = {0};
+	if (registry_room(&j->registry, ROOM_MIN, &full) == VK_LIMIT)
+		why = full.msg;
 	vk_err_set(err, VK_UNAVAILABLE,
 		"the image was built but the registry at %s did not take it: %s",
 		j->registry.server, why);
+	if (full.hint[0] != '\0')
+		return vk_err_hint(err, "%s", full.hint);
 	return vk_err_hint(err, "sudo viking doctor");
 }
 
@@ -162,7 +168,9 @@ static int build_and_push(
 	char id[80], size[24], built[24], stored[24];
 	vk_autojson *image = NULL;
 	int64_t start = vk_mono_ms();
-	int code = build(j, source, m, id, err);
+	int code = registry_room(&j->registry, j->config->free_bytes_min, err);
+	if (code == 0)
+		code = build(j, source, m, id, err);
 	if (code == 0)
 		code = bases_get(j, id, &image, err);
 	if (code != 0)

@@ -8,6 +8,7 @@
 #define BUILDER_REGISTRY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <viking/config.h>
 #include <viking/err.h>
 #include <viking/mem.h>
@@ -27,6 +28,8 @@ int registry_init(struct registry *r, const struct vk_config *c, struct vk_err *
 void registry_release(struct registry *r);
 /* Does it answer and accept our password? VK_UNAVAILABLE names it and `viking doctor`. */
 int registry_ping(const struct registry *r, struct vk_err *err);
+/* Has the disk of its storage at least so many bytes free? VK_LIMIT says how many there are. */
+int registry_room(const struct registry *r, uint64_t bytes, struct vk_err *err);
 /* The digest of a manifest (reference: tag or digest). Not there: VK_NOTFOUND. */
 int registry_digest(const struct registry *r, const char *repo, const char *reference,
 	char ret[static DIGEST_MAX], struct vk_err *err);

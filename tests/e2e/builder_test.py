@@ -289,7 +289,7 @@ class Bench:
             os.makedirs(d)
         self.port = lib.free_port()
         self.settings = {"registry.port": self.port, "engine.socket": lib.ENGINE, "paths.libexec": BIN,
-                         "builds.memory": "512M", **settings}
+                         "builds.memory": "512M", "receive.min_free": "1M", **settings}
         self.configure()
         self.registry = Registry(self.state, self.port)
         self.scheduler = Scheduler(self.run + "/api.sock")
@@ -542,6 +542,20 @@ class Builds(Case):
         done = self.s.done(job["id"])
         self.assertEqual((done["ok"], done["error"]), (False, "UNAVAILABLE"))
         self.assertIn("the image was built but the registry at", done["message"])
+
+    def test_a_full_disk_is_said_before_the_build(self):
+        data = self.b.registry.dir + "/data"
+        os.makedirs(data, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", data], check=True)
+        try:
+            done = self.fails(self.b.job({}, f"FROM {BASE}\nRUN true\n"))
+        finally:
+            self.b.registry.stop()
+            subprocess.run(["umount", data], check=True)
+        self.assertEqual(done["error"], "LIMIT")
+        self.assertIn(f"the disk of the registry ({data}) is nearly full", done["message"])
+        self.assertIn("1.0 MiB are needed", done["message"])
+        self.b.registry.start()
 
     def test_a_password_of_another_registry(self):
         with open(self.b.registry.dir + "/password", "w") as f:
