@@ -103,9 +103,19 @@ static bool is_ours(int code)
 	return code == VK_UNAVAILABLE || code == VK_TIMEOUT || code == VK_CANCELLED;
 }
 
+/* The class can be named as a container's parent only with the cgroupfs driver; systemd wants slices. */
+static bool engine_uses_cgroupfs(struct job *j)
+{
+	vk_autojson *info = NULL;
+	return vk_engine_call(j->engine, "GET", "/info", NULL, 0, &info, NULL) == 0 &&
+		vk_streq(vk_json_str(info, "CgroupDriver", ""), "cgroupfs");
+}
+
 static int run_once(struct job *j, struct engine_build *b, struct progress *p, struct vk_err *err)
 {
 	vk_autofree char *self = vk_libexec_path(j->config, "viking-job");
+	if (b->classic && b->limits.class_there)
+		b->limits.class_there = engine_uses_cgroupfs(j);
 	vk_autofree char *path = engine_build_path(j, b);
 	uint64_t hits = vk_build_cgroup_memory_hits(VK_CGROUP_ROOT);
 	struct relay relay;
