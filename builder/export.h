@@ -46,13 +46,16 @@ int export_nothing(const struct manifest_files *files, struct vk_err *err);
 
 /* -- confinement (export_sandbox.c) -- */
 struct export_limits {
-	unsigned deadline_s, cpu_s;
+	unsigned deadline_s, cpu_s; /* the deadline first: the kernel's end comes without a word */
 	uint64_t memory;
 };
 /* After this: files below read_dir and read_dir2 can be read, below write_dir written (each may be NULL), no
  * program be started and no socket made; at the deadline the process ends with an error line. */
 int export_confine(const struct export *x, const struct export_limits *l, const char *read_dir,
 	const char *read_dir2, const char *write_dir, struct vk_err *err);
+
+/* Sets the deadline anew, in seconds from now. */
+int export_extend(unsigned seconds, struct vk_err *err);
 
 /* -- where files beside a manifest come from -- */
 struct export_tree_files {

@@ -162,7 +162,7 @@ static int check_tree(struct export *x, struct export_tree_files *t, json_t **re
 
 int export_check(struct export *x, struct vk_err *err)
 {
-	static const struct export_limits limits = {.deadline_s = 20, .cpu_s = 15, .memory = 3ull << 30};
+	static const struct export_limits limits = {.deadline_s = 10, .cpu_s = 12, .memory = 3ull << 30};
 	const char *repo = x->repo != NULL ? x->repo : ".";
 	struct export_tree_files t = {0};
 	if (x->commit == NULL)

@@ -163,7 +163,7 @@ static int show(const struct listing *l, struct vk_err *err)
 
 int export_context(struct export *x, struct vk_err *err)
 {
-	static const struct export_limits limits = {.deadline_s = 30, .cpu_s = 20, .memory = 1ull << 30};
+	static const struct export_limits limits = {.deadline_s = 30, .cpu_s = 35, .memory = 1ull << 30};
 	const char *dir = x->path != NULL ? x->path : ".";
 	struct listing l = {.x = x, .dir = dir, .files = json_array()};
 	int rc = export_confine(x, &limits, dir, NULL, NULL, err);

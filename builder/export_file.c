@@ -12,7 +12,7 @@
 #include "dockerfile.h"
 #include "export.h"
 
-static const struct export_limits limits = {.deadline_s = 10, .cpu_s = 5, .memory = 1ull << 30};
+static const struct export_limits limits = {.deadline_s = 10, .cpu_s = 12, .memory = 1ull << 30};
 
 /* PATH may be a directory: then what a push of it would find. */
 static int choose_file(const char *path, char **ret_dir, char **ret_name, struct vk_err *err)

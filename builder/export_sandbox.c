@@ -30,7 +30,7 @@ static void on_deadline(int signo)
 	_exit(vk_err_exit(VK_TIMEOUT));
 }
 
-static int set_deadline(unsigned seconds, struct vk_err *err)
+int export_extend(unsigned seconds, struct vk_err *err)
 {
 	struct sigaction sa = {.sa_handler = on_deadline};
 	struct itimerval in = {.it_value = {.tv_sec = seconds}};
@@ -81,7 +81,7 @@ int export_confine(const struct export *x, const struct export_limits *l, const 
 	s.limit_as = l->memory; /* the sanitizer's shadow is larger than any limit */
 #endif
 	answered = &x->answered;
-	int rc = set_deadline(l->deadline_s, err);
+	int rc = export_extend(l->deadline_s, err);
 	if (rc != 0)
 		return rc;
 	int denied = filters_wanted(mode) ? deny_sockets() : 0;

@@ -14,6 +14,7 @@
 #include "steps.h"
 
 #define REQUEST_MAX (1024 * 1024)
+#define TAR_S 900 /* the engine reads as fast as it builds */
 
 struct request {
 	char *mode, *stack, *commit, *node, *document_root;
@@ -88,6 +89,8 @@ static int serve_tar(struct export *x, const struct request *q, struct tree_stor
 	rc = export_print_json(answer, err);
 	x->answered = true;
 	if (rc == 0)
+		rc = export_extend(TAR_S, err);
+	if (rc == 0)
 		rc = plan_write(s, &p, x->config->object_max, STDOUT_FILENO, err);
 	plan_release(&p);
 	return rc;
@@ -126,7 +129,7 @@ static int check_mode(const struct request *q, bool *ret_site, struct vk_err *er
 
 static int serve(struct export *x, const struct request *q, struct vk_err *err)
 {
-	static const struct export_limits limits = {.deadline_s = 900, .cpu_s = 300, .memory = 4ull << 30};
+	static const struct export_limits limits = {.deadline_s = 60, .cpu_s = 300, .memory = 4ull << 30};
 	vk_autofree char *repo = x->repo != NULL ? vk_strdup(x->repo)
 						 : vk_state_path(x->config, "repos/%s.git", q->stack);
 	vk_autofree char *sites = x->static_dir != NULL ? vk_strdup(x->static_dir) : vk_state_path(x->config, "static");
