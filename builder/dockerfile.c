@@ -21,18 +21,18 @@
 static const struct {
 	const char *name, *value;
 } platform[] = {{"TARGETPLATFORM", "linux/" ARCH}, {"TARGETOS", "linux"}, {"TARGETARCH", ARCH},
-	{"TARGETVARIANT", ""}, {"BUILDPLATFORM", "linux/" ARCH}, {"BUILDOS", "linux"}, {"BUILDARCH", ARCH},
-	{"BUILDVARIANT", ""}};
+	{"TARGETVARIANT", ""}, {"BUILDPLATFORM", "linux/" ARCH}, {"BUILDOS", "linux"},
+	{"BUILDARCH", ARCH}, {"BUILDVARIANT", ""}};
 
 /* One reading of the text. */
 struct scan {
 	const struct dockerfile_opts *o;
 	struct df_reader reader;
-	bool probe;        /* a reading other than the expected one: only what is forbidden counts */
-	bool trigger;      /* behind ONBUILD */
+	bool probe;   /* a reading other than the expected one: only what is forbidden counts */
+	bool trigger; /* behind ONBUILD */
 	struct dockerfile *d;
-	json_t *globals;   /* ARGs before the first FROM */
-	json_t *vars;      /* ARG and ENV of the stage */
+	json_t *globals;                      /* ARGs before the first FROM */
+	json_t *vars;                         /* ARG and ENV of the stage */
 	json_t *stage_env[DOCKERFILE_STAGES]; /* ENV as it stood at the end of each stage */
 	unsigned line;
 };
@@ -49,7 +49,8 @@ static int at_line(const struct scan *s, struct vk_err *err)
 
 /* -- what is recorded -------------------------------------------------------------------------- */
 
-static int check_use(const struct scan *s, const char *image, struct dockerfile_use *use, struct vk_err *err)
+static int check_use(
+	const struct scan *s, const char *image, struct dockerfile_use *use, struct vk_err *err)
 {
 	if (!image_is_boat(image))
 		return s->probe ? image_name_forbidden(image, s->o->registry, err)
@@ -70,8 +71,8 @@ static int add_use(struct scan *s, const struct df_line *l, const struct df_word
 	if (s->probe || s->trigger)
 		return 0;
 	if (s->d->n >= DOCKERFILE_USES)
-		return vk_err_set(err, VK_LIMIT, "%s names more than %d images", s->o->file,
-			DOCKERFILE_USES);
+		return vk_err_set(
+			err, VK_LIMIT, "%s names more than %d images", s->o->file, DOCKERFILE_USES);
 	use.image = vk_strdup(image);
 	if (w != NULL) {
 		size_t from = w->at[skip], to = w->end;
@@ -95,8 +96,8 @@ static int find_stage(const struct dockerfile *d, const char *name)
 static int add_stage(struct scan *s, const char *name, struct vk_err *err)
 {
 	if (s->d->nstages >= DOCKERFILE_STAGES)
-		return vk_err_set(err, VK_LIMIT, "%s has more than %d stages", s->o->file,
-			DOCKERFILE_STAGES);
+		return vk_err_set(
+			err, VK_LIMIT, "%s has more than %d stages", s->o->file, DOCKERFILE_STAGES);
 	if (s->d->nstages > 0)
 		s->stage_env[s->d->nstages - 1] = json_copy(s->vars);
 	char *copy = vk_strdup(name);
@@ -124,8 +125,8 @@ static int expand(const struct scan *s, const json_t *vars, const char *word, st
 	return 0;
 }
 
-static int begin_stage(struct scan *s, const char *image, const char *name, bool *ret_outside,
-	struct vk_err *err)
+static int begin_stage(
+	struct scan *s, const char *image, const char *name, bool *ret_outside, struct vk_err *err)
 {
 	int base = find_stage(s->d, image);
 	int rc = add_stage(s, name, err);
@@ -137,7 +138,8 @@ static int begin_stage(struct scan *s, const char *image, const char *name, bool
 	return 0;
 }
 
-static int do_from(struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
+static int do_from(
+	struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
 {
 	if (s->trigger)
 		return fail(s, err, "FROM cannot stand behind ONBUILD");
@@ -147,8 +149,9 @@ static int do_from(struct scan *s, const struct df_line *l, const struct df_word
 	if (expand(s, s->globals, w->v[0].text, &image, NULL, err) != 0)
 		return err->code;
 	if (image.len == 0)
-		return fail(s, err, "the image of FROM is empty: its variable has no ARG with a value "
-				"before the first FROM");
+		return fail(s, err,
+			"the image of FROM is empty: its variable has no ARG with a value "
+			"before the first FROM");
 	bool outside;
 	int rc = begin_stage(s, vk_buf_str(&image), w->n == 3 ? w->v[2].text : "", &outside, err);
 	if (rc != 0 || !outside)
@@ -162,18 +165,20 @@ static bool is_index(const char *s)
 }
 
 /* --from= and from=: no variables there, in any engine of today. */
-static int image_option(struct scan *s, const struct df_line *l, const struct df_word *w, size_t skip,
-	const char *image, struct vk_err *err)
+static int image_option(struct scan *s, const struct df_line *l, const struct df_word *w,
+	size_t skip, const char *image, struct vk_err *err)
 {
 	if (strchr(image, '$') != NULL)
-		return fail(s, err, "from= takes no variable: write the stage or image out, or name it by "
-				"FROM ... AS");
+		return fail(s, err,
+			"from= takes no variable: write the stage or image out, or name it by "
+			"FROM ... AS");
 	if (*image == '\0' || is_index(image) || find_stage(s->d, image) >= 0)
 		return 0;
 	return add_use(s, l, w, skip, image, err);
 }
 
-static int do_copy(struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
+static int do_copy(
+	struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
 {
 	for (size_t i = 0; i < w->nflags; i++) {
 		const struct df_word *f = &w->flags[i];
@@ -186,11 +191,13 @@ static int do_copy(struct scan *s, const struct df_line *l, const struct df_word
 	return 0;
 }
 
-/* One source of ADD. A variable that only the base image may know could hold any URL: it is allowed only
- * where what stands before it settles that this is none, or names the host already. */
+/* One source of ADD. A variable that only the base image may know could hold any URL: it is
+ * allowed only where what stands before it settles that this is none, or names the host
+ * already. */
 static int check_source(const struct scan *s, const char *word, struct vk_err *err)
 {
-	static const char *const schemes[] = {"http://", "https://", "git://", "ssh://", "git@", NULL};
+	static const char *const schemes[] = {
+		"http://", "https://", "git://", "ssh://", "git@", NULL};
 	vk_autobuf source = VK_BUF_INIT(EXPAND_MAX);
 	size_t unknown = SIZE_MAX;
 	if (expand(s, s->vars, word, &source, &unknown, err) != 0)
@@ -202,17 +209,21 @@ static int check_source(const struct scan *s, const char *word, struct vk_err *e
 		size_t n = strlen(schemes[i]);
 		bool open = unknown < n ? strncasecmp(text, schemes[i], unknown) == 0
 					: strncasecmp(text, schemes[i], n) == 0 &&
-						  memchr(text + n, '/', unknown - n) == NULL;
+				memchr(text + n, '/', unknown - n) == NULL;
 		if (open) {
-			vk_err_set(err, VK_DENIED, "%s:%u: ADD of \"%.100s\" could reach any host: a variable "
-				"that is not set here decides", s->o->file, s->line, word);
-			return vk_err_hint(err, "give the variable a value by ARG or ENV in this stage");
+			vk_err_set(err, VK_DENIED,
+				"%s:%u: ADD of \"%.100s\" could reach any host: a variable "
+				"that is not set here decides",
+				s->o->file, s->line, word);
+			return vk_err_hint(
+				err, "give the variable a value by ARG or ENV in this stage");
 		}
 	}
 	return 0;
 }
 
-static int do_add(struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
+static int do_add(
+	struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
 {
 	int rc = do_copy(s, l, w, err);
 	for (size_t i = 0; rc == 0 && i + 1 < w->n; i++)
@@ -221,7 +232,8 @@ static int do_add(struct scan *s, const struct df_line *l, const struct df_words
 }
 
 /* The value of --mount is a line of CSV: a field may stand in double quotes. */
-static int do_mount(struct scan *s, const struct df_line *l, const struct df_word *f, struct vk_err *err)
+static int do_mount(
+	struct scan *s, const struct df_line *l, const struct df_word *f, struct vk_err *err)
 {
 	for (size_t at = strlen("--mount="); f->text[at] != '\0';) {
 		size_t n = strcspn(f->text + at, ",");
@@ -231,7 +243,8 @@ static int do_mount(struct scan *s, const struct df_line *l, const struct df_wor
 			vk_autofree char *image = vk_strndup(field + 5, n - skip - 5);
 			image[strcspn(image, "\"")] = '\0';
 			struct df_word part = *f;
-			part.end = f->at[at + skip + 5 + strlen(image) - (*image != '\0')] + (*image != '\0');
+			part.end = f->at[at + skip + 5 + strlen(image) - (*image != '\0')] +
+				(*image != '\0');
 			int rc = image_option(s, l, &part, at + skip + 5, image, err);
 			if (rc != 0)
 				return rc;
@@ -241,7 +254,8 @@ static int do_mount(struct scan *s, const struct df_line *l, const struct df_wor
 	return 0;
 }
 
-static int do_run(struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
+static int do_run(
+	struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
 {
 	for (size_t i = 0; i < w->nflags; i++) {
 		if (strncasecmp(w->flags[i].text, "--mount=", 8) != 0)
@@ -262,7 +276,8 @@ static bool is_platform(const char *name)
 }
 
 /* A build argument wins over the default, and counts only where ARG asks for it. */
-static int do_arg(struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
+static int do_arg(
+	struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
 {
 	(void)l;
 	bool global = s->d->nstages == 0;
@@ -292,7 +307,8 @@ static int do_arg(struct scan *s, const struct df_line *l, const struct df_words
 	return 0;
 }
 
-static int do_env(struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
+static int do_env(
+	struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err)
 {
 	(void)l;
 	bool old_form = w->n >= 2 && strchr(w->v[0].text, '=') == NULL; /* ENV NAME the rest */
@@ -311,8 +327,8 @@ static int do_env(struct scan *s, const struct df_line *l, const struct df_words
 	return 0;
 }
 
-typedef int instruction_fn(struct scan *s, const struct df_line *l, const struct df_words *w,
-	struct vk_err *err);
+typedef int instruction_fn(
+	struct scan *s, const struct df_line *l, const struct df_words *w, struct vk_err *err);
 
 static const struct instruction {
 	const char *name;
@@ -331,7 +347,8 @@ static const struct instruction {
 static const struct instruction *find_instruction(const char *text, size_t n)
 {
 	for (size_t i = 0; i < VK_COUNT(instructions); i++)
-		if (strlen(instructions[i].name) == n && strncasecmp(instructions[i].name, text, n) == 0)
+		if (strlen(instructions[i].name) == n &&
+			strncasecmp(instructions[i].name, text, n) == 0)
 			return &instructions[i];
 	return NULL;
 }
@@ -347,7 +364,8 @@ static int run_instruction(struct scan *s, const struct df_line *l, size_t at, s
 		return rc;
 	}
 	const struct instruction *ins = find_instruction(l->text + at, n);
-	bool is_arg = ins != NULL && ins->run == do_arg, is_from = ins != NULL && ins->run == do_from;
+	bool is_arg = ins != NULL && ins->run == do_arg,
+	     is_from = ins != NULL && ins->run == do_from;
 	if (s->d->nstages == 0 && !s->trigger && !is_arg && !is_from)
 		return fail(s, err, "an instruction before the first FROM");
 	if (ins == NULL)
@@ -364,8 +382,8 @@ static int run_instruction(struct scan *s, const struct df_line *l, size_t at, s
 
 /* -- the file as a whole ----------------------------------------------------------------------- */
 
-/* A frontend does what it likes with the file, the engine's image store included: only Docker's own is
- * let through. */
+/* A frontend does what it likes with the file, the engine's image store included: only
+ * Docker's own is let through. */
 static int check_frontend(struct scan *s, const char *value, unsigned line, struct vk_err *err)
 {
 	static const char *const known[] = {"docker/dockerfile", "docker.io/docker/dockerfile",
@@ -378,7 +396,8 @@ static int check_frontend(struct scan *s, const char *value, unsigned line, stru
 	for (size_t i = 0; i < VK_COUNT(known); i++)
 		if (strlen(known[i]) == n && memcmp(known[i], image, n) == 0)
 			return 0;
-	vk_err_set(err, VK_DENIED, "%s:%u: the frontend \"%.100s\" is not allowed", s->o->file, line, image);
+	vk_err_set(err, VK_DENIED, "%s:%u: the frontend \"%.100s\" is not allowed", s->o->file,
+		line, image);
 	return vk_err_hint(err, "leave the syntax line out, or write # syntax=docker/dockerfile:1");
 }
 
@@ -440,9 +459,11 @@ static int read_all(struct scan *s, struct vk_err *err)
 }
 
 static int scan_once(const char *text, size_t n, const struct dockerfile_opts *o,
-	const struct df_rules *rules, bool platform_args, bool probe, struct dockerfile *d, struct vk_err *err)
+	const struct df_rules *rules, bool platform_args, bool probe, struct dockerfile *d,
+	struct vk_err *err)
 {
-	struct scan s = {.o = o, .probe = probe, .d = d, .globals = json_object(), .vars = json_object()};
+	struct scan s = {
+		.o = o, .probe = probe, .d = d, .globals = json_object(), .vars = json_object()};
 	for (size_t i = 0; platform_args && i < VK_COUNT(platform); i++)
 		set_var(s.globals, platform[i].name, platform[i].value);
 	df_reader_init(&s.reader, rules, text, n);
@@ -455,8 +476,8 @@ static int scan_once(const char *text, size_t n, const struct dockerfile_opts *o
 	return rc;
 }
 
-static int scan_readings(const char *text, size_t n, const struct dockerfile_opts *o, struct dockerfile *d,
-	struct vk_err *err)
+static int scan_readings(const char *text, size_t n, const struct dockerfile_opts *o,
+	struct dockerfile *d, struct vk_err *err)
 {
 	struct df_rules expected = {.heredocs = true};
 	int rc = scan_once(text, n, o, &expected, true, false, d, err);
@@ -469,11 +490,12 @@ static int scan_readings(const char *text, size_t n, const struct dockerfile_opt
 	return rc;
 }
 
-int dockerfile_scan(const char *text, size_t n, const struct dockerfile_opts *o, struct dockerfile **ret,
-	struct vk_err *err)
+int dockerfile_scan(const char *text, size_t n, const struct dockerfile_opts *o,
+	struct dockerfile **ret, struct vk_err *err)
 {
 	if (n > DOCKERFILE_MAX)
-		return vk_err_set(err, VK_LIMIT, "%s is larger than %d KiB", o->file, DOCKERFILE_MAX / 1024);
+		return vk_err_set(
+			err, VK_LIMIT, "%s is larger than %d KiB", o->file, DOCKERFILE_MAX / 1024);
 	if (memchr(text, '\0', n) != NULL)
 		return vk_err_set(err, VK_INVALID, "%s holds a NUL byte", o->file);
 	struct vk_err local = {0};

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <viking/str.h>
 
-static int expand_until(struct df_expand *x, const char **p, char stop, struct vk_buf *out, struct vk_err *err);
+static int expand_until(
+	struct df_expand *x, const char **p, char stop, struct vk_buf *out, struct vk_err *err);
 
 static int add(struct vk_buf *out, const char *s, size_t n, struct vk_err *err)
 {
@@ -49,8 +50,8 @@ static int add_value(struct df_expand *x, const char *value, struct vk_buf *out,
 }
 
 /* Behind "${NAME": the modifier, its word and the closing brace. */
-static int expand_modifier(struct df_expand *x, const char **p, const char *value, struct vk_buf *out,
-	struct vk_err *err)
+static int expand_modifier(struct df_expand *x, const char **p, const char *value,
+	struct vk_buf *out, struct vk_err *err)
 {
 	bool colon = **p == ':';
 	*p += colon;
@@ -60,8 +61,9 @@ static int expand_modifier(struct df_expand *x, const char **p, const char *valu
 	if (op == '\0')
 		return vk_err_set(err, VK_INVALID, "a ${ is not closed");
 	if (op != '-' && op != '+' && op != '?')
-		return vk_err_set(err, VK_INVALID, "the form ${...%s%c...} of a variable is not known here",
-			colon ? ":" : "", isprint((unsigned char)op) ? op : ' ');
+		return vk_err_set(err, VK_INVALID,
+			"the form ${...%s%c...} of a variable is not known here", colon ? ":" : "",
+			isprint((unsigned char)op) ? op : ' ');
 	++*p;
 	vk_autobuf word = VK_BUF_INIT(EXPAND_MAX);
 	struct df_expand inner = *x;
@@ -81,7 +83,8 @@ static int expand_modifier(struct df_expand *x, const char **p, const char *valu
 	return op == '+' ? 0 : add_value(x, value, out, err);
 }
 
-static int expand_variable(struct df_expand *x, const char **p, struct vk_buf *out, struct vk_err *err)
+static int expand_variable(
+	struct df_expand *x, const char **p, struct vk_buf *out, struct vk_err *err)
 {
 	const char *s = *p + 1;
 	bool brace = *s == '{';
@@ -104,7 +107,8 @@ static int expand_variable(struct df_expand *x, const char **p, struct vk_buf *o
 	return expand_modifier(x, p, value, out, err);
 }
 
-static int expand_quoted(struct df_expand *x, const char **p, struct vk_buf *out, struct vk_err *err)
+static int expand_quoted(
+	struct df_expand *x, const char **p, struct vk_buf *out, struct vk_err *err)
 {
 	char quote = *(*p)++;
 	while (**p != quote) {
@@ -127,10 +131,12 @@ static int expand_quoted(struct df_expand *x, const char **p, struct vk_buf *out
 	return 0;
 }
 
-static int expand_until(struct df_expand *x, const char **p, char stop, struct vk_buf *out, struct vk_err *err)
+static int expand_until(
+	struct df_expand *x, const char **p, char stop, struct vk_buf *out, struct vk_err *err)
 {
 	if (++x->depth > EXPAND_DEPTH)
-		return vk_err_set(err, VK_LIMIT, "variables are nested deeper than %d", EXPAND_DEPTH);
+		return vk_err_set(
+			err, VK_LIMIT, "variables are nested deeper than %d", EXPAND_DEPTH);
 	int rc = 0;
 	while (rc == 0 && **p != '\0' && **p != stop) {
 		if (**p == '\'' || **p == '"') {

@@ -11,7 +11,7 @@
 struct raw {
 	const char *s; /* without its line end */
 	size_t n;
-	size_t at;     /* of s in the text */
+	size_t at; /* of s in the text */
 };
 
 static bool next_raw(struct df_reader *r, struct raw *ret)
@@ -72,7 +72,8 @@ static bool take_directive(struct df_reader *r, const struct raw *l)
 	vk_autofree char *value = directive(l, name);
 	if (value == NULL)
 		return false;
-	if (strcmp(name, "escape") == 0 && (value[0] == '`' || value[0] == '\\') && value[1] == '\0') {
+	if (strcmp(name, "escape") == 0 && (value[0] == '`' || value[0] == '\\') &&
+		value[1] == '\0') {
 		r->escape = value[0];
 	} else if (strcmp(name, "syntax") == 0) {
 		free(r->syntax);
@@ -120,7 +121,8 @@ void df_line_release(struct df_line *l)
 	*l = (struct df_line){0};
 }
 
-static int append(struct df_line *l, const struct raw *raw, size_t from, size_t to, struct vk_err *err)
+static int append(
+	struct df_line *l, const struct raw *raw, size_t from, size_t to, struct vk_err *err)
 {
 	size_t add = to - from;
 	if (l->n + add > DOCKERFILE_LINE_MAX)
@@ -173,7 +175,8 @@ int df_reader_next(struct df_reader *r, struct df_line *l, bool *ret_more, struc
 	return 0;
 }
 
-/* The end of the shell word at s: quotes hold blanks together, the escape character the next one. */
+/* The end of the shell word at s: quotes hold blanks together, the escape character the next
+ * one. */
 static size_t word_end(const char *s, char escape)
 {
 	char quote = '\0';

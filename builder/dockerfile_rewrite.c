@@ -8,8 +8,8 @@ static char *boat_key(const struct dockerfile_use *u)
 	return vk_asprintf("%s/%s", u->boat.stack, u->boat.boat);
 }
 
-static int boat_image(const struct dockerfile_use *u, const json_t *refs, const char *guess_registry,
-	char **ret, struct vk_err *err)
+static int boat_image(const struct dockerfile_use *u, const json_t *refs,
+	const char *guess_registry, char **ret, struct vk_err *err)
 {
 	vk_autofree char *key = boat_key(u);
 	const char *image = json_string_value(json_object_get(refs, key));
@@ -18,7 +18,8 @@ static int boat_image(const struct dockerfile_use *u, const json_t *refs, const 
 	else if (guess_registry != NULL)
 		*ret = vk_asprintf("%s/%s:latest", guess_registry, key);
 	else
-		return vk_err_set(err, VK_NOTFOUND, "line %u: there is no image of viking:%s", u->line, key);
+		return vk_err_set(
+			err, VK_NOTFOUND, "line %u: there is no image of viking:%s", u->line, key);
 	return 0;
 }
 
@@ -62,9 +63,7 @@ static void add_once(json_t *list, const char *s)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(list, i, item)
-		if (strcmp(json_string_value(item), s) == 0)
-			return;
+	json_array_foreach(list, i, item) if (strcmp(json_string_value(item), s) == 0) return;
 	json_array_append_new(list, json_string(s));
 }
 

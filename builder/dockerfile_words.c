@@ -23,7 +23,8 @@ static int push(struct df_word **v, size_t *n, struct df_word w, struct vk_err *
 	if (*n >= DF_WORDS_MAX) {
 		free(w.text);
 		free(w.at);
-		return vk_err_set(err, VK_LIMIT, "an instruction has more than %d words", DF_WORDS_MAX);
+		return vk_err_set(
+			err, VK_LIMIT, "an instruction has more than %d words", DF_WORDS_MAX);
 	}
 	if ((*n & (*n - 1)) == 0)
 		*v = vk_reallocarray(*v, *n > 0 ? *n * 2 : 1, sizeof(w));
@@ -36,12 +37,14 @@ static struct df_word builder_word(struct word_builder *b, size_t end)
 	b->text[b->n] = '\0';
 	b->at[b->n] = end;
 	return (struct df_word){.text = vk_realloc(b->text, b->n + 1),
-		.at = vk_reallocarray(b->at, b->n + 1, sizeof(size_t)), .end = end};
+		.at = vk_reallocarray(b->at, b->n + 1, sizeof(size_t)),
+		.end = end};
 }
 
 static struct word_builder builder_new(size_t max)
 {
-	return (struct word_builder){.text = vk_alloc(max + 1), .at = vk_calloc(max + 1, sizeof(size_t))};
+	return (struct word_builder){
+		.text = vk_alloc(max + 1), .at = vk_calloc(max + 1, sizeof(size_t))};
 }
 
 /* A flag word as the engine reads it: quotes and backslashes taken off wherever they stand. */
@@ -103,8 +106,8 @@ static struct df_word plain_word(const char *s, size_t *at, bool quoted, char es
 	return builder_word(&b, i);
 }
 
-static int take_words(const char *s, size_t at, bool quoted, char escape, struct df_words *w,
-	struct vk_err *err)
+static int take_words(
+	const char *s, size_t at, bool quoted, char escape, struct df_words *w, struct vk_err *err)
 {
 	int rc = 0;
 	while (rc == 0) {
@@ -125,11 +128,12 @@ static bool take_list(const char *s, size_t at, struct df_words *w)
 	bool ok = json_is_array(list) && json_array_size(list) <= DF_WORDS_MAX;
 	size_t i;
 	json_t *item;
-	json_array_foreach(list, i, item)
-		ok = ok && json_is_string(item);
+	json_array_foreach(list, i, item) ok = ok && json_is_string(item);
 	for (i = 0; ok && i < json_array_size(list); i++)
-		push(&w->v, &w->n, (struct df_word){
-			.text = vk_strdup(json_string_value(json_array_get(list, i)))}, NULL);
+		push(&w->v, &w->n,
+			(struct df_word){
+				.text = vk_strdup(json_string_value(json_array_get(list, i)))},
+			NULL);
 	json_decref(list);
 	return ok;
 }
@@ -139,8 +143,9 @@ int df_words_split(const struct df_line *l, size_t at, enum df_split split, char
 {
 	struct df_words w = {0};
 	int rc = take_flags(l->text, &at, &w, err);
-	if (rc == 0 && (split == DF_SPLIT_BLANKS || split == DF_SPLIT_QUOTED ||
-			       (split == DF_SPLIT_LIST && !take_list(l->text, at, &w))))
+	if (rc == 0 &&
+		(split == DF_SPLIT_BLANKS || split == DF_SPLIT_QUOTED ||
+			(split == DF_SPLIT_LIST && !take_list(l->text, at, &w))))
 		rc = take_words(l->text, at, split == DF_SPLIT_QUOTED, escape, &w, err);
 	if (rc != 0) {
 		df_words_release(&w);

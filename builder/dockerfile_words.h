@@ -1,4 +1,5 @@
-/* The words of one instruction: its --flags, taken out of quotes as the engine does, and its arguments. */
+/* The words of one instruction: its --flags, taken out of quotes as the engine does, and its
+ * arguments. */
 #ifndef VIKING_DOCKERFILE_WORDS_H
 #define VIKING_DOCKERFILE_WORDS_H
 
@@ -13,8 +14,9 @@ enum df_split {
 
 struct df_word {
 	char *text;
-	size_t *at;  /* text[i] is character at[i] of the line; one more entry for the end. NULL for JSON lists */
-	size_t end;  /* character of the line behind the word's last */
+	/* text[i] is character at[i] of the line; one more entry for the end. NULL for JSON lists */
+	size_t *at;
+	size_t end; /* character of the line behind the word's last */
 };
 
 struct df_words {

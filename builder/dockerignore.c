@@ -5,8 +5,8 @@
 #include <string.h>
 #include <viking/mem.h>
 
-/* One step of a compiled pattern. A pattern is a small automaton without branches but these: ANY and
- * DEEP stay where they are, and what is optional can be stepped over. */
+/* One step of a compiled pattern. A pattern is a small automaton without branches but these:
+ * ANY and DEEP stay where they are, and what is optional can be stepped over. */
 enum step_kind {
 	STEP_CHAR,  /* this code point */
 	STEP_ONE,   /* ?: one code point, no slash */
@@ -70,7 +70,8 @@ static struct step *add_step(struct pattern *p, enum step_kind kind)
 	return s;
 }
 
-/* One end of a class range, as Go's path.Match reads it: no bare - or ], \ takes the next as it is. */
+/* One end of a class range, as Go's path.Match reads it: no bare - or ], \ takes the next as
+ * it is. */
 static int class_char(const char **p, uint32_t *ret)
 {
 	if (**p == '\0' || **p == '-' || **p == ']')
@@ -151,16 +152,19 @@ static void reach(const struct pattern *p, unsigned char *row, size_t i)
 {
 	while (!row[i]) {
 		row[i] = 1;
-		if (i == p->nsteps || (p->steps[i].kind != STEP_ANY && p->steps[i].kind != STEP_ALL &&
-					      p->steps[i].kind != STEP_DEEP))
+		if (i == p->nsteps ||
+			(p->steps[i].kind != STEP_ANY && p->steps[i].kind != STEP_ALL &&
+				p->steps[i].kind != STEP_DEEP))
 			return;
 		i++;
 	}
 }
 
-/* One character on; false when nothing is left that could match. DEEP may be left only before anything
- * or behind a slash: while inside a run its state is kept as 2, which does not reach on. */
-static bool advance(const struct pattern *p, const unsigned char *from, unsigned char *to, uint32_t ch)
+/* One character on; false when nothing is left that could match. DEEP may be left only before
+ * anything or behind a slash: while inside a run its state is kept as 2, which does not reach
+ * on. */
+static bool advance(
+	const struct pattern *p, const unsigned char *from, unsigned char *to, uint32_t ch)
 {
 	for (size_t i = 0; i < p->nsteps; i++) {
 		if (!from[i])
@@ -218,7 +222,8 @@ static bool matches(const struct dockerignore *d, const struct pattern *p, const
 	return from[p->nsteps] != 0;
 }
 
-/* Lexical cleaning as Go's filepath.Clean, in place: no empty, "." or resolvable ".." components. */
+/* Lexical cleaning as Go's filepath.Clean, in place: no empty, "." or resolvable ".."
+ * components. */
 static void clean_path(char *s)
 {
 	bool rooted = *s == '/';
@@ -271,7 +276,8 @@ static int add_line(struct dockerignore *d, const char *line, size_t n, struct v
 	return 0;
 }
 
-static int add_lines(struct dockerignore *d, const char *text, size_t n, const char *file, struct vk_err *err)
+static int add_lines(
+	struct dockerignore *d, const char *text, size_t n, const char *file, struct vk_err *err)
 {
 	unsigned line = 1;
 	for (size_t at = 0; at < n; line++) {
@@ -289,12 +295,12 @@ static int add_lines(struct dockerignore *d, const char *text, size_t n, const c
 	return 0;
 }
 
-int dockerignore_parse(const char *text, size_t n, const char *file, struct dockerignore **ret,
-	struct vk_err *err)
+int dockerignore_parse(
+	const char *text, size_t n, const char *file, struct dockerignore **ret, struct vk_err *err)
 {
 	if (n > DOCKERIGNORE_MAX)
-		return vk_err_set(err, VK_LIMIT, "%s is larger than %d KiB", file,
-			DOCKERIGNORE_MAX / 1024);
+		return vk_err_set(
+			err, VK_LIMIT, "%s is larger than %d KiB", file, DOCKERIGNORE_MAX / 1024);
 	if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		text += 3;
 		n -= 3;
@@ -338,7 +344,8 @@ bool dockerignore_enters(const struct dockerignore *d, const char *dir)
 {
 	size_t n = strlen(dir);
 	for (size_t i = 0; d != NULL && i < d->n; i++)
-		if (d->v[i].take_back && strncmp(d->v[i].text, dir, n) == 0 && d->v[i].text[n] == '/')
+		if (d->v[i].take_back && strncmp(d->v[i].text, dir, n) == 0 &&
+			d->v[i].text[n] == '/')
 			return true;
 	return false;
 }

@@ -39,8 +39,9 @@ static const char **value_of(struct export *x, const char *option)
 	const struct {
 		const char *name;
 		const char **value;
-	} options[] = {{"--repo", &x->repo}, {"--quarantine", &x->quarantine}, {"--commit", &x->commit},
-		{"--stack", &x->stack}, {"--static", &x->static_dir}, {"--refs", &x->refs}, {"--args", &x->args}};
+	} options[] = {{"--repo", &x->repo}, {"--quarantine", &x->quarantine},
+		{"--commit", &x->commit}, {"--stack", &x->stack}, {"--static", &x->static_dir},
+		{"--refs", &x->refs}, {"--args", &x->args}};
 	for (size_t i = 0; i < VK_COUNT(options); i++)
 		if (strcmp(options[i].name, option) == 0)
 			return options[i].value;

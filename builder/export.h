@@ -1,7 +1,7 @@
 /*
- * viking-export: the short-lived child in which everything a tenant pushed is parsed. It reads a bare
- * repository and writes JSON, a tar or a website's files; it has limits, a deadline and no network.
- * docs/protocol.md sections 3 to 5 describe what it prints.
+ * viking-export: the short-lived child in which everything a tenant pushed is parsed. It reads a
+ * bare repository and writes JSON, a tar or a website's files; it has limits, a deadline and no
+ * network. docs/protocol.md sections 3 to 5 describe what it prints.
  */
 #ifndef VIKING_EXPORT_H
 #define VIKING_EXPORT_H
@@ -15,22 +15,24 @@
 #include "manifest.h"
 #include "tree.h"
 
-struct export {
+struct export
+{
 	struct vk_config *config;
-	const char *mode;       /* check, serve, file, context, dockerfile */
-	const char *path;       /* the word behind the mode */
+	const char *mode; /* check, serve, file, context, dockerfile */
+	const char *path; /* the word behind the mode */
 	const char *repo, *quarantine, *commit, *stack, *static_dir;
 	const char *refs, *args; /* JSON objects */
 	bool json, print, rewrite;
-	char *registry;         /* host:port of ours; owned */
-	char *cwd;              /* where relative paths begin; owned */
-	bool answered;          /* the JSON line is out: errors can no longer be told */
+	char *registry; /* host:port of ours; owned */
+	char *cwd;      /* where relative paths begin; owned */
+	bool answered;  /* the JSON line is out: errors can no longer be told */
 };
 
 int export_parse(struct export *x, int argc, char **argv, struct vk_err *err);
 int export_run(struct export *x, struct vk_err *err);
 void export_release(struct export *x);
-/* The error for whoever called: JSON on stdout for programs, lines on stderr for people. Returns the exit status. */
+/* The error for whoever called: JSON on stdout for programs, lines on stderr for people.
+ * Returns the exit status. */
 int export_report(const struct export *x, const struct vk_err *err);
 int export_print_json(const json_t *j, struct vk_err *err);
 
@@ -49,8 +51,9 @@ struct export_limits {
 	unsigned deadline_s, cpu_s; /* the deadline first: the kernel's end comes without a word */
 	uint64_t memory;
 };
-/* After this: files below read_dir and read_dir2 can be read, below write_dir written (each may be NULL), no
- * program be started and no socket made; at the deadline the process ends with an error line. */
+/* After this: files below read_dir and read_dir2 can be read, below write_dir written (each
+ * may be NULL), no program be started and no socket made; at the deadline the process ends
+ * with an error line. */
 int export_confine(const struct export *x, const struct export_limits *l, const char *read_dir,
 	const char *read_dir2, const char *write_dir, struct vk_err *err);
 

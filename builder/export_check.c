@@ -16,11 +16,12 @@ struct survey {
 	struct tree_store *store;
 	const struct vk_config *config;
 	uint64_t files, bytes;
-	uint64_t pointers;   /* LFS */
-	char *pointer;       /* the first of them */
+	uint64_t pointers; /* LFS */
+	char *pointer;     /* the first of them */
 };
 
-static int look_for_pointer(struct survey *s, const struct tree_entry *e, uint64_t size, struct vk_err *err)
+static int look_for_pointer(
+	struct survey *s, const struct tree_entry *e, uint64_t size, struct vk_err *err)
 {
 	if (size < sizeof(lfs_head) - 1 || size > LFS_POINTER_MAX)
 		return 0;
@@ -45,7 +46,8 @@ static int too_large(const struct tree_entry *e, const char *what, uint64_t have
 	char a[24], b[24];
 	vk_format_size(have, a);
 	vk_format_size(most, b);
-	return vk_err_set(err, VK_LIMIT, "%.200s: %s %s, over the limit of %s (%s)", e->path, what, a, b, setting);
+	return vk_err_set(err, VK_LIMIT, "%.200s: %s %s, over the limit of %s (%s)", e->path, what,
+		a, b, setting);
 }
 
 static int survey_entry(void *arg, const struct tree_entry *e, struct vk_err *err)
@@ -55,8 +57,11 @@ static int survey_entry(void *arg, const struct tree_entry *e, struct vk_err *er
 	if (e->kind == TREE_DIR)
 		return 0;
 	if (e->kind == TREE_SUBMODULE) {
-		vk_err_set(err, VK_INVALID, "%.200s is a submodule: its files are no part of this push", e->path);
-		return vk_err_hint(err, "commit the files themselves: git rm --cached %.200s, then git add", e->path);
+		vk_err_set(err, VK_INVALID,
+			"%.200s is a submodule: its files are no part of this push", e->path);
+		return vk_err_hint(err,
+			"commit the files themselves: git rm --cached %.200s, then git add",
+			e->path);
 	}
 	int rc = tree_blob_size(s->store, &e->oid, &size, err);
 	if (rc != 0)
@@ -64,24 +69,29 @@ static int survey_entry(void *arg, const struct tree_entry *e, struct vk_err *er
 	s->files++;
 	s->bytes += size;
 	if (e->kind == TREE_LINK && size > TREE_LINK_MAX)
-		return vk_err_set(err, VK_INVALID, "%.200s: the target of a symbolic link is too long", e->path);
+		return vk_err_set(err, VK_INVALID,
+			"%.200s: the target of a symbolic link is too long", e->path);
 	if (size > s->config->object_max)
-		return too_large(e, "a file of", size, s->config->object_max, "receive.max_object", err);
+		return too_large(
+			e, "a file of", size, s->config->object_max, "receive.max_object", err);
 	if (s->bytes > s->config->tree_bytes_max)
-		return too_large(e, "up to here the commit has", s->bytes, s->config->tree_bytes_max,
-			"receive.max_bytes", err);
+		return too_large(e, "up to here the commit has", s->bytes,
+			s->config->tree_bytes_max, "receive.max_bytes", err);
 	return e->kind == TREE_LINK ? 0 : look_for_pointer(s, e, size, err);
 }
 
-static int survey(struct export *x, struct export_tree_files *t, struct survey *s, struct vk_err *err)
+static int survey(
+	struct export *x, struct export_tree_files *t, struct survey *s, struct vk_err *err)
 {
-	const struct tree_limits limits = {.depth = x->config->tree_depth_max, .files = x->config->tree_files_max};
+	const struct tree_limits limits = {
+		.depth = x->config->tree_depth_max, .files = x->config->tree_files_max};
 	*s = (struct survey){.store = t->store, .config = x->config};
 	int rc = tree_walk(t->store, &t->root, &limits, survey_entry, s, err);
 	if (rc != 0 || s->pointers == 0)
 		return rc;
-	vk_err_set(err, VK_INVALID, "%.200s%s a Git LFS pointer: the file itself is no part of this push",
-		s->pointer, s->pointers > 1 ? " and others are each" : " is");
+	vk_err_set(err, VK_INVALID,
+		"%.200s%s a Git LFS pointer: the file itself is no part of this push", s->pointer,
+		s->pointers > 1 ? " and others are each" : " is");
 	return vk_err_hint(err, "git lfs migrate export --include=\"%.200s\"", s->pointer);
 }
 
@@ -94,7 +104,8 @@ static int find_manifest(struct export_tree_files *t, const char **ret, struct v
 		if (tree_find(t->store, &t->root, manifest_names[i], &e, NULL) != 0)
 			continue;
 		if (found != NULL)
-			return vk_err_set(err, VK_INVALID, "both %s and %s are in the root: keep one", found,
+			return vk_err_set(err, VK_INVALID,
+				"both %s and %s are in the root: keep one", found,
 				manifest_names[i]);
 		found = manifest_names[i];
 	}
@@ -105,17 +116,19 @@ static int find_manifest(struct export_tree_files *t, const char **ret, struct v
 int export_nothing(const struct manifest_files *files, struct vk_err *err)
 {
 	vk_autobuf some = VK_BUF_INIT(DOCKERFILE_MAX);
-	vk_err_set(err, VK_INVALID, "nothing here says how to deploy: looked in the root for vikingfile, "
+	vk_err_set(err, VK_INVALID,
+		"nothing here says how to deploy: looked in the root for vikingfile, "
 		"vikingfile.yml, viking.yml, viking.yaml and Dockerfile");
 	if (files->read(files->arg, "dockerfile", &some, NULL) == 0)
 		return vk_err_hint(err, "git mv dockerfile Dockerfile");
 	if (files->read(files->arg, "Procfile", &some, NULL) == 0)
-		return vk_err_hint(err, "add a Dockerfile: this version of viking does not build from a Procfile");
+		return vk_err_hint(err,
+			"add a Dockerfile: this version of viking does not build from a Procfile");
 	return vk_err_hint(err, "add a Dockerfile, or a vikingfile with build: and deploy:");
 }
 
-static int read_manifest(struct export_tree_files *t, struct manifest_opts *o, struct manifest **ret,
-	struct vk_err *err)
+static int read_manifest(struct export_tree_files *t, struct manifest_opts *o,
+	struct manifest **ret, struct vk_err *err)
 {
 	int rc = find_manifest(t, &o->file, err);
 	if (rc != 0)
@@ -134,7 +147,8 @@ static int read_manifest(struct export_tree_files *t, struct manifest_opts *o, s
 	return 0;
 }
 
-static int check_tree(struct export *x, struct export_tree_files *t, json_t **ret, struct vk_err *err)
+static int check_tree(
+	struct export *x, struct export_tree_files *t, json_t **ret, struct vk_err *err)
 {
 	struct survey s;
 	struct manifest_opts o = {.stack = x->stack, .registry = x->registry};
@@ -162,7 +176,8 @@ static int check_tree(struct export *x, struct export_tree_files *t, json_t **re
 
 int export_check(struct export *x, struct vk_err *err)
 {
-	static const struct export_limits limits = {.deadline_s = 10, .cpu_s = 12, .memory = 3ull << 30};
+	static const struct export_limits limits = {
+		.deadline_s = 10, .cpu_s = 12, .memory = 3ull << 30};
 	const char *repo = x->repo != NULL ? x->repo : ".";
 	struct export_tree_files t = {0};
 	if (x->commit == NULL)

@@ -31,7 +31,8 @@ struct listing {
 	uint64_t kept, dropped, total;
 };
 
-/* A repository's own .git is never part of a commit; any other directory of that name is plain data. */
+/* A repository's own .git is never part of a commit; any other directory of that name is plain
+ * data. */
 static bool is_repository(const struct listing *l)
 {
 	vk_autofree char *head = vk_asprintf("%s/.git/HEAD", l->dir);
@@ -114,7 +115,8 @@ static int walk(struct listing *l, struct vk_err *err)
 		const char *name = top->names.v[top->at++];
 		size_t n = strlen(name);
 		if (top->path_len + n + 1 > TREE_PATH_MAX)
-			return vk_err_set(err, VK_LIMIT, "a path is longer than %d bytes", TREE_PATH_MAX);
+			return vk_err_set(
+				err, VK_LIMIT, "a path is longer than %d bytes", TREE_PATH_MAX);
 		memcpy(l->path + top->path_len, name, n + 1);
 		rc = list_entry(l, err);
 	}
@@ -131,7 +133,9 @@ static int read_ignore(struct listing *l, struct vk_err *err)
 		if (rc == VK_NOTFOUND)
 			continue;
 		l->ignore_name = names[i];
-		return rc == 0 ? dockerignore_parse(vk_buf_str(&text), text.len, names[i], &l->ignore, err) : rc;
+		return rc == 0
+			? dockerignore_parse(vk_buf_str(&text), text.len, names[i], &l->ignore, err)
+			: rc;
 	}
 	return 0;
 }
@@ -144,26 +148,30 @@ static int show(const struct listing *l, struct vk_err *err)
 		json_object_set_new(j, "count", json_integer((json_int_t)l->kept));
 		json_object_set_new(j, "total", json_integer((json_int_t)l->total));
 		json_object_set_new(j, "dropped", json_integer((json_int_t)l->dropped));
-		json_object_set_new(j, "dockerignore", l->ignore_name != NULL ? json_string(l->ignore_name)
-									      : json_null());
+		json_object_set_new(j, "dockerignore",
+			l->ignore_name != NULL ? json_string(l->ignore_name) : json_null());
 		return export_print_json(j, err);
 	}
 	char total[24];
 	size_t i;
 	json_t *file;
-	json_array_foreach(l->files, i, file)
-		printf("%10lld  %s\n", (long long)vk_json_int(file, "size", 0), vk_json_str(file, "path", ""));
+	json_array_foreach(l->files, i, file) printf("%10lld  %s\n",
+		(long long)vk_json_int(file, "size", 0), vk_json_str(file, "path", ""));
 	vk_format_size(l->total, total);
 	printf("=====> %llu files, %s\n", (unsigned long long)l->kept, total);
 	if (l->ignore_name != NULL)
-		printf("       %llu files left out by %s (what lies in directories left out is not counted)\n",
+		printf("       %llu files left out by %s (what lies in directories left out is not "
+		       "counted)\n",
 			(unsigned long long)l->dropped, l->ignore_name);
-	return fflush(stdout) == 0 ? 0 : vk_err_set(err, VK_INTERNAL, "standard output cannot be written");
+	return fflush(stdout) == 0
+		? 0
+		: vk_err_set(err, VK_INTERNAL, "standard output cannot be written");
 }
 
 int export_context(struct export *x, struct vk_err *err)
 {
-	static const struct export_limits limits = {.deadline_s = 30, .cpu_s = 35, .memory = 1ull << 30};
+	static const struct export_limits limits = {
+		.deadline_s = 30, .cpu_s = 35, .memory = 1ull << 30};
 	const char *dir = x->path != NULL ? x->path : ".";
 	struct listing l = {.x = x, .dir = dir, .files = json_array()};
 	int rc = export_confine(x, &limits, dir, NULL, NULL, err);

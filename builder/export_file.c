@@ -39,8 +39,8 @@ static int choose_file(const char *path, char **ret_dir, char **ret_name, struct
 	return 0;
 }
 
-static int load(const struct manifest_files *files, const struct manifest_opts *o, struct manifest **ret,
-	struct vk_err *err)
+static int load(const struct manifest_files *files, const struct manifest_opts *o,
+	struct manifest **ret, struct vk_err *err)
 {
 	vk_autobuf text = VK_BUF_INIT(MANIFEST_MAX + 1);
 	if (strcmp(o->file, "Dockerfile") == 0) {
@@ -54,7 +54,7 @@ static int load(const struct manifest_files *files, const struct manifest_opts *
 	return rc == 0 ? manifest_parse(vk_buf_str(&text), text.len, o, ret, err) : rc;
 }
 
-/* -- the explanation ---------------------------------------------------------------------------- */
+/* -- the explanation ------------------------------------------------------------------------- */
 
 static void say_list(const json_t *list, const char *before)
 {
@@ -94,7 +94,8 @@ static void say_node(const char *name, const json_t *node)
 		printf("boat %s, scale %d", boat, (int)vk_json_int(node, "scale", 1));
 	else
 		printf("image %s%s, scale %d", *image != '\0' ? "" : "viking:",
-			*image != '\0' ? image : vk_json_str(node, "from", ""), (int)vk_json_int(node, "scale", 1));
+			*image != '\0' ? image : vk_json_str(node, "from", ""),
+			(int)vk_json_int(node, "scale", 1));
 	if (vk_json_bool(node, "service", false))
 		printf(", service (a push leaves it alone)");
 	say_ports(node);
@@ -107,15 +108,14 @@ static void explain(const json_t *doc)
 	const char *name = vk_json_str(doc, "name", "");
 	json_t *item;
 	size_t i;
-	printf("-----> %s is valid%s%s\n", vk_json_str(doc, "file", ""), *name != '\0' ? ": stack " : "", name);
+	printf("-----> %s is valid%s%s\n", vk_json_str(doc, "file", ""),
+		*name != '\0' ? ": stack " : "", name);
 	if (json_object_size(json_object_get(doc, "boats")) > 0)
 		printf("-----> Boats (images that are built)\n");
-	json_object_foreach(json_object_get(doc, "boats"), name, item)
-		say_boat(name, item);
+	json_object_foreach(json_object_get(doc, "boats"), name, item) say_boat(name, item);
 	if (json_object_size(json_object_get(doc, "nodes")) > 0)
 		printf("-----> Nodes (what runs)\n");
-	json_object_foreach(json_object_get(doc, "nodes"), name, item)
-		say_node(name, item);
+	json_object_foreach(json_object_get(doc, "nodes"), name, item) say_node(name, item);
 	json_array_foreach(json_object_get(doc, "notices"), i, item)
 		printf(" !     %s\n", json_string_value(item));
 }
@@ -126,7 +126,9 @@ static int show(const struct export *x, const json_t *doc, struct vk_err *err)
 		return export_print_json(doc, err);
 	if (!x->print) {
 		explain(doc);
-		return fflush(stdout) == 0 ? 0 : vk_err_set(err, VK_INTERNAL, "standard output cannot be written");
+		return fflush(stdout) == 0
+			? 0
+			: vk_err_set(err, VK_INTERNAL, "standard output cannot be written");
 	}
 	if (x->json)
 		return export_print_json(doc, err);
@@ -155,7 +157,7 @@ int export_file(struct export *x, struct vk_err *err)
 	return rc;
 }
 
-/* -- dockerfile ----------------------------------------------------------------------------------- */
+/* -- dockerfile ------------------------------------------------------------------------------ */
 
 static int json_option(const char *text, const char *option, json_t **ret, struct vk_err *err)
 {
@@ -168,8 +170,8 @@ static int json_option(const char *text, const char *option, json_t **ret, struc
 	return 0;
 }
 
-static int show_dockerfile(const struct export *x, const struct dockerfile *d, const struct vk_buf *text,
-	const json_t *refs, struct vk_err *err)
+static int show_dockerfile(const struct export *x, const struct dockerfile *d,
+	const struct vk_buf *text, const json_t *refs, struct vk_err *err)
 {
 	vk_autobuf out = VK_BUF_INIT(2 * DOCKERFILE_MAX);
 	int rc = dockerfile_rewrite(d, vk_buf_str(text), text->len, refs, x->registry, &out, err);
@@ -187,7 +189,9 @@ static int show_dockerfile(const struct export *x, const struct dockerfile *d, c
 	say_list(json_object_get(j, "images"), "       images ");
 	say_list(json_object_get(j, "boats"), "       boats ");
 	printf("\n");
-	return fflush(stdout) == 0 ? 0 : vk_err_set(err, VK_INTERNAL, "standard output cannot be written");
+	return fflush(stdout) == 0
+		? 0
+		: vk_err_set(err, VK_INTERNAL, "standard output cannot be written");
 }
 
 int export_dockerfile(struct export *x, struct vk_err *err)

@@ -31,7 +31,8 @@ const char *plan_path(const struct plan *p, size_t i)
 	return p->paths.data + p->v[i].path;
 }
 
-static int add_entry(struct plan *p, const char *path, size_t len, enum tree_kind kind, const git_oid *oid)
+static int add_entry(
+	struct plan *p, const char *path, size_t len, enum tree_kind kind, const git_oid *oid)
 {
 	if (p->n == p->cap) {
 		p->cap = p->cap > 0 ? 2 * p->cap : 256;
@@ -81,9 +82,12 @@ static int plan_entry(void *arg, const struct tree_entry *e, struct vk_err *err)
 	pl->p->files++;
 	pl->p->bytes += size;
 	if (size > pl->q->limits.object || pl->p->bytes > pl->q->limits.bytes)
-		return vk_err_set(err, VK_LIMIT, "%.200s: over a limit of size (receive.max_object, "
-			"receive.max_bytes)", e->path);
-	if (pl->recipe_path != NULL && e->kind != TREE_LINK && strcmp(pl->recipe_path, e->path) == 0)
+		return vk_err_set(err, VK_LIMIT,
+			"%.200s: over a limit of size (receive.max_object, "
+			"receive.max_bytes)",
+			e->path);
+	if (pl->recipe_path != NULL && e->kind != TREE_LINK &&
+		strcmp(pl->recipe_path, e->path) == 0)
 		pl->recipe_kept = true;
 	if (add_parents(pl, e->path) != 0 ||
 		add_entry(pl->p, e->path, strlen(e->path), e->kind, &e->oid) != 0)
@@ -91,7 +95,7 @@ static int plan_entry(void *arg, const struct tree_entry *e, struct vk_err *err)
 	return 0;
 }
 
-/* -- Dockerfile --------------------------------------------------------------------------------- */
+/* -- Dockerfile ------------------------------------------------------------------------------ */
 
 static int read_file(struct planner *pl, const git_oid *root, const char *path, struct vk_buf *out,
 	struct vk_err *err)
@@ -119,7 +123,8 @@ static int make_dockerfile(struct planner *pl, bool *ret_changed, struct vk_err 
 	const char *path = vk_json_str(recipe, "dockerfile", "Dockerfile");
 	vk_autobuf source = VK_BUF_INIT(DOCKERFILE_MAX + 1);
 	struct dockerfile *d = NULL;
-	int rc = text != NULL ? vk_buf_adds(&source, text) : read_file(pl, pl->root, path, &source, err);
+	int rc = text != NULL ? vk_buf_adds(&source, text)
+			      : read_file(pl, pl->root, path, &source, err);
 	if (rc != 0)
 		return rc;
 	struct dockerfile_opts o = {
@@ -130,12 +135,13 @@ static int make_dockerfile(struct planner *pl, bool *ret_changed, struct vk_err 
 	};
 	rc = dockerfile_scan(vk_buf_str(&source), source.len, &o, &d, err);
 	if (rc == 0)
-		rc = dockerfile_rewrite(d, vk_buf_str(&source), source.len, pl->q->refs, NULL, &pl->p->text, err);
+		rc = dockerfile_rewrite(
+			d, vk_buf_str(&source), source.len, pl->q->refs, NULL, &pl->p->text, err);
 	if (rc == 0)
 		pl->p->froms = dockerfile_images(d, pl->q->refs);
 	dockerfile_free(d);
 	*ret_changed = text != NULL || source.len != pl->p->text.len ||
-		       memcmp(vk_buf_str(&source), vk_buf_str(&pl->p->text), source.len) != 0;
+		memcmp(vk_buf_str(&source), vk_buf_str(&pl->p->text), source.len) != 0;
 	return rc;
 }
 
@@ -156,8 +162,8 @@ static bool name_taken(const struct plan *p, const char *name)
 	return false;
 }
 
-/* The tree's own file when that is what is built and it is sent; else a name of its own, which follows from
- * the contents so that engines' caches hold. */
+/* The tree's own file when that is what is built and it is sent; else a name of its own, which
+ * follows from the contents so that engines' caches hold. */
 static void name_dockerfile(struct planner *pl, bool changed)
 {
 	struct plan *p = pl->p;
@@ -184,7 +190,8 @@ static int read_ignore(struct planner *pl, struct vk_err *err)
 {
 	vk_autobuf text = VK_BUF_INIT(DOCKERIGNORE_MAX + 1);
 	const char *dockerfile = json_string_value(json_object_get(pl->q->recipe, "dockerfile"));
-	vk_autofree char *own = dockerfile != NULL ? vk_asprintf("%s.dockerignore", dockerfile) : NULL;
+	vk_autofree char *own =
+		dockerfile != NULL ? vk_asprintf("%s.dockerignore", dockerfile) : NULL;
 	const char *name = own;
 	int rc = own != NULL ? read_file(pl, pl->root, own, &text, err) : VK_NOTFOUND;
 	if (rc == VK_NOTFOUND) {
@@ -193,10 +200,11 @@ static int read_ignore(struct planner *pl, struct vk_err *err)
 	}
 	if (rc == VK_NOTFOUND)
 		return 0;
-	return rc == 0 ? dockerignore_parse(vk_buf_str(&text), text.len, name, &pl->ignore, err) : rc;
+	return rc == 0 ? dockerignore_parse(vk_buf_str(&text), text.len, name, &pl->ignore, err)
+		       : rc;
 }
 
-/* -- key ---------------------------------------------------------------------------------------- */
+/* -- key ------------------------------------------------------------------------------------- */
 
 static void add_text(struct vk_sha256 *h, const char *label, const char *s, size_t n)
 {
@@ -240,7 +248,8 @@ static int find_context(struct planner *pl, const char **ret, struct vk_err *err
 	if (rc != 0)
 		return rc;
 	if (e.kind != TREE_DIR)
-		return vk_err_set(err, VK_INVALID, "the context \"%.200s\" is no directory", context);
+		return vk_err_set(
+			err, VK_INVALID, "the context \"%.200s\" is no directory", context);
 	pl->context = e.oid;
 	*ret = context;
 	return 0;
@@ -267,8 +276,8 @@ static int make(struct planner *pl, struct vk_err *err)
 	return 0;
 }
 
-int plan_make(struct tree_store *s, const git_oid *root, const struct plan_request *q, struct plan *ret,
-	struct vk_err *err)
+int plan_make(struct tree_store *s, const git_oid *root, const struct plan_request *q,
+	struct plan *ret, struct vk_err *err)
 {
 	struct plan p = {.paths = VK_BUF_INIT(PATHS_MAX), .text = VK_BUF_INIT(2 * DOCKERFILE_MAX)};
 	struct planner pl = {.store = s, .root = root, .q = q, .p = &p};
@@ -282,10 +291,10 @@ int plan_make(struct tree_store *s, const git_oid *root, const struct plan_reque
 	return 0;
 }
 
-/* -- writing ------------------------------------------------------------------------------------- */
+/* -- writing --------------------------------------------------------------------------------- */
 
-static int write_blob(struct tree_store *s, struct tar *t, const struct plan_entry *e, const char *path,
-	uint64_t object_max, struct vk_err *err)
+static int write_blob(struct tree_store *s, struct tar *t, const struct plan_entry *e,
+	const char *path, uint64_t object_max, struct vk_err *err)
 {
 	git_odb_object *o = NULL;
 	int rc = tree_read_planned(s, &e->oid, object_max, &o, err);
@@ -303,15 +312,17 @@ static int write_blob(struct tree_store *s, struct tar *t, const struct plan_ent
 	return rc;
 }
 
-int plan_write(struct tree_store *s, const struct plan *p, uint64_t object_max, int fd, struct vk_err *err)
+int plan_write(
+	struct tree_store *s, const struct plan *p, uint64_t object_max, int fd, struct vk_err *err)
 {
 	struct tar *t = tar_new(fd);
 	int rc = 0;
 	if (p->injected)
 		rc = tar_file(t, p->dockerfile, false, vk_buf_str(&p->text), p->text.len, err);
 	for (size_t i = 0; rc == 0 && i < p->n; i++)
-		rc = p->v[i].kind == TREE_DIR ? tar_dir(t, plan_path(p, i), err)
-					      : write_blob(s, t, &p->v[i], plan_path(p, i), object_max, err);
+		rc = p->v[i].kind == TREE_DIR
+			? tar_dir(t, plan_path(p, i), err)
+			: write_blob(s, t, &p->v[i], plan_path(p, i), object_max, err);
 	rc = rc == 0 ? tar_end(t, err) : tar_spoil(t, rc);
 	tar_free(t);
 	return rc;
@@ -324,5 +335,6 @@ void plan_release(struct plan *p)
 	free(p->v);
 	free(p->dockerfile);
 	json_decref(p->froms);
-	*p = (struct plan){.paths = VK_BUF_INIT(PATHS_MAX), .text = VK_BUF_INIT(2 * DOCKERFILE_MAX)};
+	*p = (struct plan){
+		.paths = VK_BUF_INIT(PATHS_MAX), .text = VK_BUF_INIT(2 * DOCKERFILE_MAX)};
 }

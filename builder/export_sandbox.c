@@ -1,6 +1,6 @@
 /*
- * Limits, deadline, landlock and system call filter of the export child. To the filter of daemons it adds
- * that no socket can be made: the one it may have been started with is all it talks to.
+ * Limits, deadline, landlock and system call filter of the export child. To the filter of daemons
+ * it adds that no socket can be made: the one it may have been started with is all it talks to.
  */
 #include <errno.h>
 #include <seccomp.h>
@@ -19,8 +19,9 @@ static const bool *answered;
 
 static void on_deadline(int signo)
 {
-	static const char line[] = "{\"error\":\"TIMEOUT\",\"hint\":\"\",\"message\":\"reading the commit took too "
-				   "long\"}\n";
+	static const char line[] =
+		"{\"error\":\"TIMEOUT\",\"hint\":\"\",\"message\":\"reading the commit took too "
+		"long\"}\n";
 	static const char note[] = "reading the commit took too long\n";
 	(void)signo;
 	if (answered != NULL && !*answered && write(STDOUT_FILENO, line, sizeof(line) - 1) < 0)
@@ -42,8 +43,9 @@ int export_extend(unsigned seconds, struct vk_err *err)
 /* Filters add up: this one, and then that of vk_sandbox_enter. */
 static int deny_sockets(void)
 {
-	static const int calls[] = {SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind),
-		SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg)};
+	static const int calls[] = {SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect),
+		SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
+		SCMP_SYS(sendmsg), SCMP_SYS(recvmsg)};
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int rc = ctx != NULL ? 0 : -ENOMEM;
 	for (size_t i = 0; rc == 0 && i < VK_COUNT(calls); i++)
@@ -63,7 +65,8 @@ static bool filters_wanted(const char *mode)
 int export_confine(const struct export *x, const struct export_limits *l, const char *read_dir,
 	const char *read_dir2, const char *write_dir, struct vk_err *err)
 {
-	const char *read_paths[3] = {read_dir != NULL ? read_dir : read_dir2, read_dir != NULL ? read_dir2 : NULL};
+	const char *read_paths[3] = {
+		read_dir != NULL ? read_dir : read_dir2, read_dir != NULL ? read_dir2 : NULL};
 	const char *write_paths[2] = {write_dir};
 	static const int keep[] = {-1};
 	const char *mode = x->config->sandbox != NULL ? x->config->sandbox : "auto";

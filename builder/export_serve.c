@@ -1,4 +1,5 @@
-/* `serve`: one request line on stdin, one answer line on stdout, then the tar if that was asked for. */
+/* `serve`: one request line on stdin, one answer line on stdout, then the tar if that was
+ * asked for. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include "steps.h"
 
 #define REQUEST_MAX (1024 * 1024)
-#define TAR_S 900 /* the engine reads as fast as it builds */
+#define TAR_S       900 /* the engine reads as fast as it builds */
 
 struct request {
 	char *mode, *stack, *commit, *node, *document_root;
@@ -45,7 +46,8 @@ static int read_line(struct vk_buf *b, struct vk_err *err)
 		if (n == 0)
 			return b->len > 0 ? 0 : vk_err_set(err, VK_INVALID, "no request");
 		if (vk_buf_add(b, chunk, (size_t)n) != 0)
-			return vk_err_set(err, VK_LIMIT, "the request is longer than %d KiB", REQUEST_MAX / 1024);
+			return vk_err_set(err, VK_LIMIT, "the request is longer than %d KiB",
+				REQUEST_MAX / 1024);
 	}
 	return 0;
 }
@@ -68,11 +70,12 @@ static int read_request(struct request *q, struct vk_err *err)
 
 static struct tree_limits limits_of(const struct vk_config *c)
 {
-	return (struct tree_limits){c->tree_depth_max, c->tree_files_max, c->tree_bytes_max, c->object_max};
+	return (struct tree_limits){
+		c->tree_depth_max, c->tree_files_max, c->tree_bytes_max, c->object_max};
 }
 
-static int serve_tar(struct export *x, const struct request *q, struct tree_store *s, const git_oid *root,
-	struct vk_err *err)
+static int serve_tar(struct export *x, const struct request *q, struct tree_store *s,
+	const git_oid *root, struct vk_err *err)
 {
 	struct plan_request pq = {q->recipe, q->refs, x->registry, limits_of(x->config)};
 	struct plan p;
@@ -81,7 +84,8 @@ static int serve_tar(struct export *x, const struct request *q, struct tree_stor
 		return rc;
 	vk_autojson *answer = json_object();
 	json_object_set_new(answer, "key", json_string(p.key));
-	json_object_set_new(answer, "dockerfile", vk_json_safe_string(p.dockerfile, strlen(p.dockerfile)));
+	json_object_set_new(
+		answer, "dockerfile", vk_json_safe_string(p.dockerfile, strlen(p.dockerfile)));
 	json_object_set(answer, "froms", p.froms);
 	json_object_set_new(answer, "steps", steps_list(vk_buf_str(&p.text), p.text.len));
 	json_object_set_new(answer, "files", json_integer((json_int_t)p.files));
@@ -96,10 +100,11 @@ static int serve_tar(struct export *x, const struct request *q, struct tree_stor
 	return rc;
 }
 
-static int serve_site(struct export *x, const struct request *q, struct tree_store *s, const git_oid *root,
-	struct vk_err *err)
+static int serve_site(struct export *x, const struct request *q, struct tree_store *s,
+	const git_oid *root, struct vk_err *err)
 {
-	struct site_request sq = {x->static_dir, q->stack, q->node, q->commit, q->document_root, limits_of(x->config)};
+	struct site_request sq = {x->static_dir, q->stack, q->node, q->commit, q->document_root,
+		limits_of(x->config)};
 	uint64_t files = 0, bytes = 0;
 	int rc = site_write(s, root, &sq, &files, &bytes, err);
 	if (rc != 0)
@@ -114,7 +119,8 @@ static int check_mode(const struct request *q, bool *ret_site, struct vk_err *er
 {
 	*ret_site = strcmp(q->mode, "site") == 0;
 	if (!*ret_site && strcmp(q->mode, "tar") != 0)
-		return vk_err_set(err, VK_INVALID, "the mode is tar or site, not \"%.60s\"", q->mode);
+		return vk_err_set(
+			err, VK_INVALID, "the mode is tar or site, not \"%.60s\"", q->mode);
 	if (!*ret_site)
 		return json_is_object(q->recipe) ? 0 : vk_err_set(err, VK_INVALID, "no recipe");
 	if (q->node == NULL || q->document_root == NULL)
@@ -124,15 +130,19 @@ static int check_mode(const struct request *q, bool *ret_site, struct vk_err *er
 	if (rc == 0)
 		rc = manifest_path(q->document_root, &clean, err);
 	return rc == 0 && strcmp(clean, q->document_root) != 0
-		? vk_err_set(err, VK_INVALID, "document_root is no clean path") : rc;
+		? vk_err_set(err, VK_INVALID, "document_root is no clean path")
+		: rc;
 }
 
 static int serve(struct export *x, const struct request *q, struct vk_err *err)
 {
-	static const struct export_limits limits = {.deadline_s = 60, .cpu_s = 300, .memory = 4ull << 30};
-	vk_autofree char *repo = x->repo != NULL ? vk_strdup(x->repo)
-						 : vk_state_path(x->config, "repos/%s.git", q->stack);
-	vk_autofree char *sites = x->static_dir != NULL ? vk_strdup(x->static_dir) : vk_state_path(x->config, "static");
+	static const struct export_limits limits = {
+		.deadline_s = 60, .cpu_s = 300, .memory = 4ull << 30};
+	vk_autofree char *repo = x->repo != NULL
+		? vk_strdup(x->repo)
+		: vk_state_path(x->config, "repos/%s.git", q->stack);
+	vk_autofree char *sites = x->static_dir != NULL ? vk_strdup(x->static_dir)
+							: vk_state_path(x->config, "static");
 	struct tree_store *s = NULL;
 	git_oid root;
 	bool site;

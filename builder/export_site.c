@@ -1,8 +1,8 @@
 #include "export_site.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,7 +14,7 @@
 struct site {
 	struct tree_store *store;
 	const struct site_request *q;
-	int dir;          /* the temporary directory */
+	int dir; /* the temporary directory */
 	uint64_t files, bytes;
 };
 
@@ -44,18 +44,20 @@ static int write_file(struct site *s, const char *path, bool executable, const v
 	struct vk_err *err)
 {
 	mode_t mode = executable ? 0755 : 0644;
-	vk_autoclose int fd = openat(s->dir, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	vk_autoclose int fd =
+		openat(s->dir, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0 || fchmod(fd, mode) != 0)
 		return vk_err_errno(err, errno, "%s", path);
 	int rc = vk_write_all(fd, data, n, err);
 	return rc != 0 ? vk_err_wrap(err, "%s", path) : 0;
 }
 
-static int write_link(struct site *s, const char *path, const char *target, size_t n, struct vk_err *err)
+static int write_link(
+	struct site *s, const char *path, const char *target, size_t n, struct vk_err *err)
 {
 	if (n > TREE_LINK_MAX || !site_link_inside(path, target, n))
-		return vk_err_set(err, VK_INVALID, "%.200s is a symbolic link that leads out of the document root",
-			path);
+		return vk_err_set(err, VK_INVALID,
+			"%.200s is a symbolic link that leads out of the document root", path);
 	vk_autofree char *text = vk_strndup(target, n);
 	return symlinkat(text, s->dir, path) == 0 ? 0 : vk_err_errno(err, errno, "%s", path);
 }
@@ -67,7 +69,9 @@ static int write_entry(void *arg, const struct tree_entry *e, struct vk_err *err
 	if (e->kind == TREE_SUBMODULE)
 		return vk_err_set(err, VK_INVALID, "%.200s is a submodule", e->path);
 	if (e->kind == TREE_DIR)
-		return mkdirat(s->dir, e->path, 0755) == 0 ? 0 : vk_err_errno(err, errno, "%s", e->path);
+		return mkdirat(s->dir, e->path, 0755) == 0
+			? 0
+			: vk_err_errno(err, errno, "%s", e->path);
 	int rc = tree_read_blob(s->store, &e->oid, s->q->limits.object, &o, err);
 	if (rc != 0)
 		return vk_err_wrap(err, "%s", e->path);
@@ -98,15 +102,16 @@ static void remove_leftovers(const char *parent)
 		closedir(d);
 }
 
-static int fill(struct tree_store *store, const git_oid *root, const struct site_request *q, const char *temp,
-	struct site *s, struct vk_err *err)
+static int fill(struct tree_store *store, const git_oid *root, const struct site_request *q,
+	const char *temp, struct site *s, struct vk_err *err)
 {
 	struct tree_entry e;
 	int rc = tree_find(store, root, q->document_root, &e, err);
 	if (rc != 0)
 		return rc;
 	if (e.kind != TREE_DIR)
-		return vk_err_set(err, VK_INVALID, "document_root \"%.200s\" is no directory", q->document_root);
+		return vk_err_set(err, VK_INVALID, "document_root \"%.200s\" is no directory",
+			q->document_root);
 	if (mkdir(temp, 0755) != 0)
 		return vk_err_errno(err, errno, "%s", temp);
 	vk_autoclose int dir = open(temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -129,8 +134,8 @@ static int publish(const char *temp, const char *final, const char *parent, stru
 	return 0;
 }
 
-int site_write(struct tree_store *store, const git_oid *root, const struct site_request *q, uint64_t *ret_files,
-	uint64_t *ret_bytes, struct vk_err *err)
+int site_write(struct tree_store *store, const git_oid *root, const struct site_request *q,
+	uint64_t *ret_files, uint64_t *ret_bytes, struct vk_err *err)
 {
 	vk_autofree char *parent = vk_asprintf("%s/%s/%s", q->static_dir, q->stack, q->node);
 	vk_autofree char *final = vk_asprintf("%s/%s", parent, q->commit);

@@ -20,7 +20,8 @@ bool image_is_boat(const char *name)
 static int copy_part(const char *from, size_t n, char *to, const char *name, struct vk_err *err)
 {
 	if (n == 0 || n > VK_NAME_MAX)
-		return vk_err_set(err, VK_INVALID, "\"%.100s\" is not of the form viking:STACK/BOAT", name);
+		return vk_err_set(
+			err, VK_INVALID, "\"%.100s\" is not of the form viking:STACK/BOAT", name);
 	memcpy(to, from, n);
 	to[n] = '\0';
 	return 0;
@@ -33,8 +34,10 @@ int image_boat_ref(const char *name, struct boat_ref *ret, struct vk_err *err)
 	size_t n = strcspn(stack, "/");
 	const char *boat = stack + n + (stack[n] == '/');
 	if (boat[strcspn(boat, ":@")] != '\0') {
-		vk_err_set(err, VK_INVALID, "\"%.100s\" has a tag: a boat is always that of its stack's "
-			"current release", name);
+		vk_err_set(err, VK_INVALID,
+			"\"%.100s\" has a tag: a boat is always that of its stack's "
+			"current release",
+			name);
 		return vk_err_hint(err, "write viking:STACK/BOAT");
 	}
 	int rc = copy_part(stack, n, r.stack, name, err);
@@ -68,7 +71,7 @@ static bool v4_in(uint32_t ip, uint32_t net, unsigned bits)
 static bool v4_is_private(uint32_t ip)
 {
 	return v4_in(ip, 0x0a000000, 8) || v4_in(ip, 0xac100000, 12) || v4_in(ip, 0xc0a80000, 16) ||
-	       v4_in(ip, 0xa9fe0000, 16) || v4_in(ip, 0x64400000, 10) || v4_in(ip, 0xe0000000, 3);
+		v4_in(ip, 0xa9fe0000, 16) || v4_in(ip, 0x64400000, 10) || v4_in(ip, 0xe0000000, 3);
 }
 
 static bool v4_is_loopback(uint32_t ip)
@@ -92,8 +95,9 @@ static bool host_v6(const char *host, struct in6_addr *ret, bool *has_v4, uint32
 	const uint8_t *b = ret->s6_addr;
 	size_t at = b[0] == 0x20 && b[1] == 0x02 ? 2 : 12;
 	*has_v4 = at == 2 || memcmp(b, mapped, 12) == 0 || memcmp(b, compat, 12) == 0 ||
-		  memcmp(b, nat64, 12) == 0;
-	*v4 = (uint32_t)b[at] << 24 | (uint32_t)b[at + 1] << 16 | (uint32_t)b[at + 2] << 8 | b[at + 3];
+		memcmp(b, nat64, 12) == 0;
+	*v4 = (uint32_t)b[at] << 24 | (uint32_t)b[at + 1] << 16 | (uint32_t)b[at + 2] << 8 |
+		b[at + 3];
 	return true;
 }
 
@@ -123,14 +127,15 @@ bool host_is_loopback(const char *host)
 		return v4_is_loopback(v4);
 	if (host_v6(h, &v6, &has_v4, &v4)) /* :: and ::1 are among the compat forms */
 		return has_v4 && v4_is_loopback(v4);
-	return strcmp(h, "localhost") == 0 || vk_ends(h, ".localhost") || vk_ends(h, ".localdomain") ||
-	       vk_starts(h, "localhost.") || strcmp(h, "ip6-localhost") == 0 ||
-	       strcmp(h, "ip6-loopback") == 0;
+	return strcmp(h, "localhost") == 0 || vk_ends(h, ".localhost") ||
+		vk_ends(h, ".localdomain") || vk_starts(h, "localhost.") ||
+		strcmp(h, "ip6-localhost") == 0 || strcmp(h, "ip6-loopback") == 0;
 }
 
 bool host_is_private(const char *host)
 {
-	static const char *const suffixes[] = {".local", ".internal", ".lan", ".home.arpa", ".intranet"};
+	static const char *const suffixes[] = {
+		".local", ".internal", ".lan", ".home.arpa", ".intranet"};
 	char h[256];
 	uint32_t v4;
 	struct in6_addr v6;
@@ -142,7 +147,7 @@ bool host_is_private(const char *host)
 		return v4_is_private(v4);
 	if (host_v6(h, &v6, &has_v4, &v4))
 		return (has_v4 && v4_is_private(v4)) || (v6.s6_addr[0] & 0xfe) == 0xfc ||
-		       v6.s6_addr[0] >= 0xfe;
+			v6.s6_addr[0] >= 0xfe;
 	for (size_t i = 0; i < VK_COUNT(suffixes); i++)
 		if (vk_ends(h, suffixes[i]))
 			return true;
@@ -179,14 +184,17 @@ int image_host_forbidden(const char *name, const char *registry, struct vk_err *
 		return 0;
 	bool is_registry = registry != NULL && strcasecmp(host, registry) == 0;
 	if (is_registry || host_is_loopback(strip_port(host))) {
-		vk_err_set(err, VK_DENIED, "\"%.100s\" names an image on this machine: %s is not for "
-			"builds to read", name, is_registry ? "the registry" : "loopback");
+		vk_err_set(err, VK_DENIED,
+			"\"%.100s\" names an image on this machine: %s is not for "
+			"builds to read",
+			name, is_registry ? "the registry" : "loopback");
 		return vk_err_hint(err, "for the image of another boat write viking:STACK/BOAT");
 	}
 	return 0;
 }
 
-/* The engine's store also finds "sha256:<id>" and any prefix of an id that is no name of its own. */
+/* The engine's store also finds "sha256:<id>" and any prefix of an id that is no name of its
+ * own. */
 static bool is_image_id(const char *name)
 {
 	if (strncasecmp(name, "sha256:", 7) == 0)
@@ -198,8 +206,8 @@ static bool is_image_id(const char *name)
 int image_name_forbidden(const char *name, const char *registry, struct vk_err *err)
 {
 	if (is_image_id(name)) {
-		vk_err_set(err, VK_DENIED, "\"%.100s\" is an image id: images are named by repository",
-			name);
+		vk_err_set(err, VK_DENIED,
+			"\"%.100s\" is an image id: images are named by repository", name);
 		return vk_err_hint(err, "if a repository has that name, write NAME:TAG");
 	}
 	return image_host_forbidden(name, registry, err);
@@ -209,18 +217,19 @@ int image_name_forbidden(const char *name, const char *registry, struct vk_err *
 static bool component_ok(const char *s, size_t n)
 {
 	return n > 0 && strspn(s, name_chars) >= n && isalnum((unsigned char)s[0]) &&
-	       isalnum((unsigned char)s[n - 1]);
+		isalnum((unsigned char)s[n - 1]);
 }
 
 static bool looks_like_host(const char *s, size_t n)
 {
-	return memchr(s, '.', n) != NULL || memchr(s, ':', n) != NULL || memchr(s, '[', n) != NULL ||
-	       (n == 9 && memcmp(s, "localhost", 9) == 0);
+	return memchr(s, '.', n) != NULL || memchr(s, ':', n) != NULL ||
+		memchr(s, '[', n) != NULL || (n == 9 && memcmp(s, "localhost", 9) == 0);
 }
 
 static bool host_ok(const char *s, size_t n)
 {
-	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]";
+	static const char chars[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]";
 	return strspn(s, chars) >= n;
 }
 
@@ -284,12 +293,15 @@ int image_name_check(const char *name, const char *registry, struct vk_err *err)
 	if (rc != 0)
 		return rc;
 	if (strlen(name) > IMAGE_NAME_MAX || !well_formed(name))
-		return vk_err_set(err, VK_INVALID, "\"%.100s\" is no name of an image: NAME, NAME:TAG or "
-			"HOST/NAME@sha256:DIGEST in lower case", name);
+		return vk_err_set(err, VK_INVALID,
+			"\"%.100s\" is no name of an image: NAME, NAME:TAG or "
+			"HOST/NAME@sha256:DIGEST in lower case",
+			name);
 	return 0;
 }
 
-/* The host in "scheme://user@host:port/..." or "user@host:path" (git); length 0 when there is none. */
+/* The host in "scheme://user@host:port/..." or "user@host:path" (git); length 0 when there is
+ * none. */
 static size_t source_host(const char *source, const char **ret)
 {
 	const char *scheme = strstr(source, "://");
@@ -320,6 +332,8 @@ int add_source_check(const char *source, struct vk_err *err)
 	const char *host = strip_port(copy);
 	if (!host_is_private(host))
 		return 0;
-	vk_err_set(err, VK_DENIED, "ADD of \"%.100s\" reaches into this machine or its network", source);
-	return vk_err_hint(err, "put the file into the repository, or fetch it from a public address");
+	vk_err_set(err, VK_DENIED, "ADD of \"%.100s\" reaches into this machine or its network",
+		source);
+	return vk_err_hint(
+		err, "put the file into the repository, or fetch it from a public address");
 }

@@ -1,7 +1,8 @@
 /*
- * Names of images and hosts as tenants write them, and which of them reach what is not theirs. Loopback
- * and the registry hold every stack's images, and the engine's store finds an image by any prefix of its
- * id: such names are refused before an engine sees them. `viking:STACK/BOAT` names another boat.
+ * Names of images and hosts as tenants write them, and which of them reach what is not theirs.
+ * Loopback and the registry hold every stack's images, and the engine's store finds an image by
+ * any prefix of its id: such names are refused before an engine sees them. `viking:STACK/BOAT`
+ * names another boat.
  */
 #ifndef VIKING_IMAGE_NAME_H
 #define VIKING_IMAGE_NAME_H
@@ -23,7 +24,8 @@ bool image_is_boat(const char *name);
 /* Takes "viking:STACK/BOAT" apart; a tag or digest behind it is refused. */
 int image_boat_ref(const char *name, struct boat_ref *ret, struct vk_err *err);
 
-/* Is the image name well formed and not forbidden: loopback, the registry (host:port, may be NULL), an image id. */
+/* Is the image name well formed and not forbidden: loopback, the registry (host:port, may be
+ * NULL), an image id. */
 int image_name_check(const char *name, const char *registry, struct vk_err *err);
 /* Only what is forbidden; malformed names are left to the engine. */
 int image_name_forbidden(const char *name, const char *registry, struct vk_err *err);
@@ -31,10 +33,12 @@ int image_name_forbidden(const char *name, const char *registry, struct vk_err *
 /* Only loopback and the registry. */
 int image_host_forbidden(const char *name, const char *registry, struct vk_err *err);
 
-/* Does the host (a name or address, without port or brackets) mean this machine, or also a private network? */
+/* Does the host (a name or address, without port or brackets) mean this machine, or also a
+ * private network? */
 bool host_is_loopback(const char *host);
 bool host_is_private(const char *host);
-/* The source of an ADD: a URL or git address whose host is private is refused; anything else passes. */
+/* The source of an ADD: a URL or git address whose host is private is refused; anything else
+ * passes. */
 int add_source_check(const char *source, struct vk_err *err);
 
 #endif

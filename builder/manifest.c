@@ -8,9 +8,10 @@
 
 #include "manifest_parse.h"
 
-const char *const manifest_names[] = {"vikingfile", "vikingfile.yml", "viking.yml", "viking.yaml", NULL};
+const char *const manifest_names[] = {
+	"vikingfile", "vikingfile.yml", "viking.yml", "viking.yaml", NULL};
 
-/* -- tables of keys -------------------------------------------------------------------------------- */
+/* -- tables of keys -------------------------------------------------------------------------- */
 
 static bool is_alias(const char *aliases, const char *name)
 {
@@ -42,22 +43,26 @@ static const char *suggest_key(const struct mkey *keys, const char *name)
 	return vk_suggest(name, words);
 }
 
-static int unknown_key(struct manifest *m, const struct mtable *t, const struct vk_yaml *at, const char *name,
-	struct vk_err *err)
+static int unknown_key(struct manifest *m, const struct mtable *t, const struct vk_yaml *at,
+	const char *name, struct vk_err *err)
 {
 	for (size_t i = 0; t->later != NULL && t->later[i] != NULL; i++)
 		if (strcmp(t->later[i], name) == 0)
-			return vk_yaml_error(err, m->opts->file, at, "%s is not supported by this version "
-				"of viking", name);
+			return vk_yaml_error(err, m->opts->file, at,
+				"%s is not supported by this version "
+				"of viking",
+				name);
 	const char *near = suggest_key(t->keys, name);
 	if (near != NULL)
-		return vk_yaml_error(err, m->opts->file, at, "unknown key \"%.60s\" in %s, did you mean "
-			"\"%s\"?", name, t->where, near);
+		return vk_yaml_error(err, m->opts->file, at,
+			"unknown key \"%.60s\" in %s, did you mean "
+			"\"%s\"?",
+			name, t->where, near);
 	return vk_yaml_error(err, m->opts->file, at, "unknown key \"%.60s\" in %s", name, t->where);
 }
 
-static int run_key(struct manifest *m, const struct vk_yaml *map, size_t i, const struct mtable *t, json_t *out,
-	uint64_t *seen, struct vk_err *err)
+static int run_key(struct manifest *m, const struct vk_yaml *map, size_t i, const struct mtable *t,
+	json_t *out, uint64_t *seen, struct vk_err *err)
 {
 	const char *name = map->keys[i].name;
 	struct vk_yaml at = {.line = map->keys[i].line, .col = map->keys[i].col};
@@ -70,8 +75,9 @@ static int run_key(struct manifest *m, const struct vk_yaml *map, size_t i, cons
 		return unknown_key(m, t, &at, name, err);
 	uint64_t bit = (uint64_t)1 << (key - t->keys);
 	if (*seen & bit)
-		return vk_yaml_error(err, m->opts->file, &at, "%s: \"%s\" and another word for \"%s\" at once",
-			t->where, name, key->name);
+		return vk_yaml_error(err, m->opts->file, &at,
+			"%s: \"%s\" and another word for \"%s\" at once", t->where, name,
+			key->name);
 	*seen |= bit;
 	vk_autofree char *what = vk_starts(t->where, "the ") ? vk_strdup(name)
 							     : vk_asprintf("%s.%s", t->where, name);
@@ -91,7 +97,8 @@ int mtable_run(struct manifest *m, const struct vk_yaml *map, const struct mtabl
 	return rc;
 }
 
-void manifest_store_extra(struct manifest *m, const char *where, const char *key, const struct vk_yaml *y)
+void manifest_store_extra(
+	struct manifest *m, const char *where, const char *key, const struct vk_yaml *y)
 {
 	json_t *x = json_object_get(m->doc, "x");
 	if (strchr(where, '.') != NULL) {
@@ -102,7 +109,7 @@ void manifest_store_extra(struct manifest *m, const char *where, const char *key
 	json_object_set_new(x, key, mval_json(y));
 }
 
-/* -- the head ---------------------------------------------------------------------------------------- */
+/* -- the head -------------------------------------------------------------------------------- */
 
 static int head_name(const struct mval *v, json_t *out, struct vk_err *err)
 {
@@ -126,11 +133,13 @@ static int head_comment(const struct mval *v, json_t *out, struct vk_err *err)
 
 static int top_head(const struct mval *v, json_t *out, struct vk_err *err)
 {
-	static const struct mkey keys[] = {{"name", NULL, head_name, 0}, {"comment", NULL, head_comment, 0}, {0}};
+	static const struct mkey keys[] = {
+		{"name", NULL, head_name, 0}, {"comment", NULL, head_comment, 0}, {0}};
 	static const char *const later[] = {"require", NULL};
 	int rc = mval_map(v, err);
 	if (rc == 0)
-		rc = mtable_run(v->m, v->y, &(struct mtable){keys, later, "viking", false}, out, NULL, err);
+		rc = mtable_run(
+			v->m, v->y, &(struct mtable){keys, later, "viking", false}, out, NULL, err);
 	if (rc == 0 && *vk_json_str(out, "name", "") == '\0')
 		return mval_error(v, err, "has no name; add \"name: NAME\"");
 	return rc;
@@ -160,16 +169,19 @@ static const struct mkey top_keys[] = {
 	{0},
 };
 
-static const char *const top_later[] = {"include", "hosts", "nodes", "resources", "domains", "services",
-	"databases", "secrets", "networks", "volumes", "require", "certs", "groups", "version", NULL};
+static const char *const top_later[] = {"include", "hosts", "nodes", "resources", "domains",
+	"services", "databases", "secrets", "networks", "volumes", "require", "certs", "groups",
+	"version", NULL};
 
 static json_t *new_doc(const struct manifest_opts *opts)
 {
-	json_t *doc = json_pack("{s:i, s:s, s:s, s:s, s:{}, s:{}, s:{}, s:{}, s:[]}", "v", 1, "file", opts->file,
-		"name", "", "comment", "", "env", "boats", "nodes", "x", "notices");
+	json_t *doc = json_pack("{s:i, s:s, s:s, s:s, s:{}, s:{}, s:{}, s:{}, s:[]}", "v", 1,
+		"file", opts->file, "name", "", "comment", "", "env", "boats", "nodes", "x",
+		"notices");
 	if (doc == NULL) /* only a file name that is no UTF-8 */
-		doc = json_pack("{s:i, s:s, s:s, s:s, s:{}, s:{}, s:{}, s:{}, s:[]}", "v", 1, "file", "vikingfile",
-			"name", "", "comment", "", "env", "boats", "nodes", "x", "notices");
+		doc = json_pack("{s:i, s:s, s:s, s:s, s:{}, s:{}, s:{}, s:{}, s:[]}", "v", 1,
+			"file", "vikingfile", "name", "", "comment", "", "env", "boats", "nodes",
+			"x", "notices");
 	return doc;
 }
 
@@ -195,7 +207,8 @@ struct manifest *manifest_default(const struct manifest_opts *opts)
 static int parse_top(struct manifest *m, struct vk_err *err)
 {
 	if (m->yaml->type != VK_YAML_MAP)
-		return vk_yaml_error(err, m->opts->file, m->yaml, "a manifest is a map with the keys viking, "
+		return vk_yaml_error(err, m->opts->file, m->yaml,
+			"a manifest is a map with the keys viking, "
 			"build, deploy, env");
 	struct mtable t = {top_keys, top_later, "the manifest", true};
 	int rc = mtable_run(m, m->yaml, &t, m->doc, NULL, err);
@@ -205,16 +218,18 @@ static int parse_top(struct manifest *m, struct vk_err *err)
 		rc = manifest_nodes(m, vk_yaml_get(m->yaml, "deploy"), err);
 	if (rc == 0 && json_object_size(json_object_get(m->doc, "boats")) == 0 &&
 		json_object_size(json_object_get(m->doc, "nodes")) == 0)
-		return vk_yaml_error(err, m->opts->file, m->yaml, "nothing to build or deploy: add build: or "
+		return vk_yaml_error(err, m->opts->file, m->yaml,
+			"nothing to build or deploy: add build: or "
 			"deploy:");
 	return rc;
 }
 
-int manifest_parse(const char *text, size_t n, const struct manifest_opts *opts, struct manifest **ret,
-	struct vk_err *err)
+int manifest_parse(const char *text, size_t n, const struct manifest_opts *opts,
+	struct manifest **ret, struct vk_err *err)
 {
 	if (n > MANIFEST_MAX)
-		return vk_err_set(err, VK_LIMIT, "%s is larger than %d KiB", opts->file, MANIFEST_MAX / 1024);
+		return vk_err_set(
+			err, VK_LIMIT, "%s is larger than %d KiB", opts->file, MANIFEST_MAX / 1024);
 	struct vk_err local = {0};
 	if (err == NULL) /* codes travel in it */
 		err = &local;
@@ -246,5 +261,6 @@ void manifest_free(struct manifest *m)
 
 bool manifest_is_own(const struct manifest *m, const char *stack)
 {
-	return strcmp(stack, m->opts->stack) == 0 || strcmp(stack, vk_json_str(m->doc, "name", "")) == 0;
+	return strcmp(stack, m->opts->stack) == 0 ||
+		strcmp(stack, vk_json_str(m->doc, "name", "")) == 0;
 }

@@ -13,9 +13,9 @@
 #include <viking/err.h>
 #include <viking/mem.h>
 
-#define MANIFEST_MAX (64 * 1024)
-#define MANIFEST_BOATS 64
-#define MANIFEST_NODES 256
+#define MANIFEST_MAX       (64 * 1024)
+#define MANIFEST_BOATS     64
+#define MANIFEST_NODES     256
 #define MANIFEST_ENV_BYTES (128 * 1024) /* of all variables of a stack or node */
 #define MANIFEST_ENV_NAMES 256
 
@@ -38,12 +38,12 @@ struct manifest;
 extern const char *const manifest_names[]; /* looked for in this order; ends with NULL */
 
 /* opts are borrowed for the manifest's life. */
-int manifest_parse(const char *text, size_t n, const struct manifest_opts *opts, struct manifest **ret,
-	struct vk_err *err);
+int manifest_parse(const char *text, size_t n, const struct manifest_opts *opts,
+	struct manifest **ret, struct vk_err *err);
 /* A repository without manifest: one boat from its Dockerfile, one node `web`. */
 struct manifest *manifest_default(const struct manifest_opts *opts);
-/* Scans the Dockerfiles of the boats (inline ones only when files is NULL), finds `needs` and `refs`,
- * refuses cycles, missing files and directories. */
+/* Scans the Dockerfiles of the boats (inline ones only when files is NULL), finds `needs` and
+ * `refs`, refuses cycles, missing files and directories. */
 int manifest_resolve(struct manifest *m, const struct manifest_files *files, struct vk_err *err);
 json_t *manifest_doc(const struct manifest *m); /* borrowed */
 void manifest_free(struct manifest *m);
@@ -51,7 +51,8 @@ void manifest_free(struct manifest *m);
 /* The document as a manifest that parses to the same document. */
 int manifest_print(const json_t *doc, struct vk_buf *out, struct vk_err *err);
 
-/* "a/./b/" -> "a/b"; VK_INVALID for absolute, escaping, empty or odd paths. The caller frees. "." is the root. */
+/* "a/./b/" -> "a/b"; VK_INVALID for absolute, escaping, empty or odd paths. The caller frees.
+ * "." is the root. */
 int manifest_path(const char *s, char **ret, struct vk_err *err);
 
 #endif

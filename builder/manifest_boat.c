@@ -9,8 +9,8 @@
 
 static json_t *boat_new(void)
 {
-	return json_pack("{s:n, s:n, s:s, s:{}, s:s, s:[], s:[]}", "inline", "dockerfile", "context", ".", "args",
-		"target", "", "needs", "refs");
+	return json_pack("{s:n, s:n, s:s, s:{}, s:s, s:[], s:[]}", "inline", "dockerfile",
+		"context", ".", "args", "target", "", "needs", "refs");
 }
 
 json_t *manifest_default_boat(void)
@@ -85,8 +85,8 @@ static const struct mkey boat_keys[] = {
 	{0},
 };
 
-static const char *const boat_later[] = {"secrets", "ssh", "cache_from", "platforms", "labels", "builder",
-	"network", "extra_hosts", "buildpack", "stack", NULL};
+static const char *const boat_later[] = {"secrets", "ssh", "cache_from", "platforms", "labels",
+	"builder", "network", "extra_hosts", "buildpack", "stack", NULL};
 
 /* A Dockerfile is looked for in its context, as every such tool does. */
 static void default_dockerfile(json_t *boat)
@@ -103,8 +103,8 @@ static int parse_boat(const struct mval *v, json_t *boat, struct vk_err *err)
 		return boat_inline(v, boat, err);
 	int rc = mval_map(v, err);
 	if (rc == 0)
-		rc = mtable_run(v->m, v->y, &(struct mtable){boat_keys, boat_later, v->what, true}, boat, NULL,
-			err);
+		rc = mtable_run(v->m, v->y, &(struct mtable){boat_keys, boat_later, v->what, true},
+			boat, NULL, err);
 	if (rc != 0)
 		return rc;
 	bool is_inline = json_is_string(json_object_get(boat, "inline"));
@@ -119,7 +119,8 @@ int manifest_boats(struct manifest *m, const struct vk_yaml *build, struct vk_er
 {
 	json_t *boats = json_object_get(m->doc, "boats");
 	if (build != NULL && build->n > MANIFEST_BOATS)
-		return vk_yaml_error(err, m->opts->file, build, "more than %d boats", MANIFEST_BOATS);
+		return vk_yaml_error(
+			err, m->opts->file, build, "more than %d boats", MANIFEST_BOATS);
 	for (size_t i = 0; build != NULL && i < build->n; i++) {
 		const char *name = build->keys[i].name;
 		struct vk_yaml at = {.line = build->keys[i].line, .col = build->keys[i].col};

@@ -6,14 +6,15 @@
 
 #include "manifest_parse.h"
 
-#define PORTS_MAX 64
+#define PORTS_MAX   64
 #define VOLUMES_MAX 32
 #define DOMAINS_MAX 256
 
 /* -- ports -- */
 
 /* "80" or "80/udp", in place. */
-static int parse_port(const struct mval *v, char *s, uint64_t *ret, const char **proto, struct vk_err *err)
+static int parse_port(
+	const struct mval *v, char *s, uint64_t *ret, const char **proto, struct vk_err *err)
 {
 	char *slash = strchr(s, '/');
 	*proto = "tcp";
@@ -24,7 +25,8 @@ static int parse_port(const struct mval *v, char *s, uint64_t *ret, const char *
 	if (vk_parse_u64(s, 1, 65535, ret) != 0)
 		return mval_error(v, err, "\"%.40s\" is no port: a number from 1 to 65535", s);
 	if (strcmp(*proto, "tcp") != 0 && strcmp(*proto, "udp") != 0)
-		return mval_error(v, err, "the protocol of a port is tcp or udp, not \"%.40s\"", *proto);
+		return mval_error(
+			v, err, "the protocol of a port is tcp or udp, not \"%.40s\"", *proto);
 	return 0;
 }
 
@@ -32,21 +34,20 @@ static json_t *find_port(const json_t *list, const char *key, int64_t port, cons
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(list, i, item)
-		if (vk_json_int(item, key, 0) == port && strcmp(vk_json_str(item, "proto", ""), proto) == 0)
-			return item;
+	json_array_foreach(list, i, item) if (vk_json_int(item, key, 0) == port &&
+		strcmp(vk_json_str(item, "proto", ""), proto) == 0) return item;
 	return NULL;
 }
 
 /* A port that only follows from another key gives way to the one that is written out. */
-static int add_expose(const struct mval *v, json_t *node, uint64_t port, const char *proto, const char *name,
-	bool written, struct vk_err *err)
+static int add_expose(const struct mval *v, json_t *node, uint64_t port, const char *proto,
+	const char *name, bool written, struct vk_err *err)
 {
 	json_t *list = json_object_get(node, "expose"), *item;
 	size_t i;
-	json_array_foreach(list, i, item)
-		if (*name != '\0' && strcmp(vk_json_str(item, "name", ""), name) == 0)
-			return mval_error(v, err, "the port name \"%s\" is there twice", name);
+	json_array_foreach(list, i, item) if (*name != '\0' &&
+		strcmp(vk_json_str(item, "name", ""), name) == 0) return mval_error(v, err,
+		"the port name \"%s\" is there twice", name);
 	json_t *old = find_port(list, "port", (int64_t)port, proto);
 	if (old != NULL && !written)
 		return 0;
@@ -64,16 +65,16 @@ static int add_expose(const struct mval *v, json_t *node, uint64_t port, const c
 	return 0;
 }
 
-static int add_publish(const struct mval *v, json_t *node, uint64_t host, uint64_t port, const char *proto,
-	struct vk_err *err)
+static int add_publish(const struct mval *v, json_t *node, uint64_t host, uint64_t port,
+	const char *proto, struct vk_err *err)
 {
 	json_t *list = json_object_get(node, "publish");
 	if (json_array_size(list) >= PORTS_MAX)
 		return mval_error(v, err, "more than %d ports", PORTS_MAX);
 	if (find_port(list, "host", (int64_t)host, proto) != NULL)
 		return mval_error(v, err, "host port %d/%s is there twice", (int)host, proto);
-	json_array_append_new(list, json_pack("{s:i, s:i, s:s}", "host", (int)host, "port", (int)port, "proto",
-		proto));
+	json_array_append_new(list,
+		json_pack("{s:i, s:i, s:s}", "host", (int)host, "port", (int)port, "proto", proto));
 	return add_expose(v, node, port, proto, "", false, err);
 }
 
@@ -98,16 +99,19 @@ static int port_map(const struct mval *v, struct port_fields *f, struct vk_err *
 		else if (strcmp(key, "name") == 0)
 			f->name = text;
 		else
-			rc = mval_error(&item, err, "unknown key \"%.60s\": a port has port, proto, name", key);
+			rc = mval_error(&item, err,
+				"unknown key \"%.60s\": a port has port, proto, name", key);
 		if (rc != 0)
 			return rc;
 	}
 	if (f->port == 0)
 		return mval_error(v, err, "has an entry without port");
 	if (strcmp(f->proto, "tcp") != 0 && strcmp(f->proto, "udp") != 0)
-		return mval_error(v, err, "the protocol of a port is tcp or udp, not \"%.40s\"", f->proto);
+		return mval_error(
+			v, err, "the protocol of a port is tcp or udp, not \"%.40s\"", f->proto);
 	if (*f->name != '\0' && vk_node_name(f->name, NULL) != 0)
-		return mval_error(v, err, "\"%.60s\" is no name of a port: a-z, 0-9, _ and -", f->name);
+		return mval_error(
+			v, err, "\"%.60s\" is no name of a port: a-z, 0-9, _ and -", f->name);
 	return 0;
 }
 
@@ -119,8 +123,10 @@ static int publish_text(const struct mval *v, const char *text, json_t *node, st
 	uint64_t host, port;
 	const char *proto;
 	if (colon == NULL || strchr(colon + 1, ':') != NULL)
-		return mval_error(v, err, "\"%.40s\" is not HOST-PORT:PORT, as in 8080:80; a port for the stack "
-			"and its domains alone goes under expose:", text);
+		return mval_error(v, err,
+			"\"%.40s\" is not HOST-PORT:PORT, as in 8080:80; a port for the stack "
+			"and its domains alone goes under expose:",
+			text);
 	*colon = '\0';
 	int rc = parse_port(v, colon + 1, &port, &proto, err);
 	if (rc == 0 && vk_parse_u64(copy, 1, 65535, &host) != 0)
@@ -168,13 +174,15 @@ int mnode_publish(const struct mval *v, json_t *node, struct vk_err *err)
 static int container_path(const struct mval *v, const char *s, const char *side, struct vk_err *err)
 {
 	vk_autofree char *clean = NULL;
-	if (*s != '/' || s[1] == '\0' || manifest_path(s + 1, &clean, NULL) != 0 || strcmp(clean, s + 1) != 0)
-		return mval_error(v, err, "\"%.100s\" is no %s: an absolute path without //, . and ..", s, side);
+	if (*s != '/' || s[1] == '\0' || manifest_path(s + 1, &clean, NULL) != 0 ||
+		strcmp(clean, s + 1) != 0)
+		return mval_error(v, err,
+			"\"%.100s\" is no %s: an absolute path without //, . and ..", s, side);
 	return 0;
 }
 
-static int add_volume(const struct mval *v, json_t *node, const char *left, const char *path,
-	struct vk_err *err)
+static int add_volume(
+	const struct mval *v, json_t *node, const char *left, const char *path, struct vk_err *err)
 {
 	json_t *list = json_object_get(node, "volumes"), *item;
 	size_t i;
@@ -182,17 +190,18 @@ static int add_volume(const struct mval *v, json_t *node, const char *left, cons
 	if (rc == 0 && *left == '/')
 		rc = container_path(v, left, "path on the host", err);
 	else if (rc == 0 && *left != '\0' && vk_node_name(left, NULL) != 0)
-		rc = mval_error(v, err, "\"%.60s\" is no name of a volume: a-z, 0-9, _ and -", left);
+		rc = mval_error(
+			v, err, "\"%.60s\" is no name of a volume: a-z, 0-9, _ and -", left);
 	if (rc != 0)
 		return rc;
-	json_array_foreach(list, i, item)
-		if (strcmp(vk_json_str(item, "path", ""), path) == 0)
-			return mval_error(v, err, "the path %s is there twice", path);
+	json_array_foreach(list, i, item) if (strcmp(vk_json_str(item, "path", ""), path) ==
+		0) return mval_error(v, err, "the path %s is there twice", path);
 	if (json_array_size(list) >= VOLUMES_MAX)
 		return mval_error(v, err, "more than %d volumes", VOLUMES_MAX);
 	bool host = *left == '/';
-	json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "path", path, "name", host ? "" : left, "host",
-		host ? left : ""));
+	json_array_append_new(list,
+		json_pack("{s:s, s:s, s:s}", "path", path, "name", host ? "" : left, "host",
+			host ? left : ""));
 	return 0;
 }
 
@@ -207,7 +216,8 @@ static int volume_item(const struct mval *v, json_t *node, struct vk_err *err)
 	if (colon == NULL)
 		return add_volume(v, node, "", text, err);
 	if (strchr(colon + 1, ':') != NULL)
-		return mval_error(v, err, "\"%.100s\" is not PATH, NAME:PATH or /HOST/PATH:PATH", text);
+		return mval_error(
+			v, err, "\"%.100s\" is not PATH, NAME:PATH or /HOST/PATH:PATH", text);
 	vk_autofree char *left = vk_strndup(text, (size_t)(colon - text));
 	if (*left == '\0')
 		return mval_error(v, err, "\"%.100s\" has nothing before the colon", text);
@@ -238,16 +248,16 @@ static int domain_item(const struct mval *v, json_t *node, struct vk_err *err)
 	const char *text;
 	size_t i;
 	if (v->y->type == VK_YAML_MAP)
-		return mval_error(v, err, "certificates, passwords and ports of a domain are not supported by this "
+		return mval_error(v, err,
+			"certificates, passwords and ports of a domain are not supported by this "
 			"version of viking: write the domain alone");
 	int rc = mval_text(v, 1024, &text, err);
 	if (rc != 0)
 		return rc;
 	if (vk_domain(text, true, domain, err) != 0)
 		return mval_wrap(v, err);
-	json_array_foreach(list, i, item)
-		if (strcmp(json_string_value(item), domain) == 0)
-			return mval_error(v, err, "%s is there twice", domain);
+	json_array_foreach(list, i, item) if (strcmp(json_string_value(item), domain) ==
+		0) return mval_error(v, err, "%s is there twice", domain);
 	if (json_array_size(list) >= DOMAINS_MAX)
 		return mval_error(v, err, "more than %d domains", DOMAINS_MAX);
 	json_array_append_new(list, json_string(domain));
@@ -268,19 +278,21 @@ static int health_path(const struct mval *v, json_t *h, struct vk_err *err)
 	if (rc != 0)
 		return rc;
 	if (*text != '/' || strchr(text, ' ') != NULL)
-		return mval_error(v, err, "needs a path that begins with / and has no blanks, not \"%.60s\"", text);
+		return mval_error(v, err,
+			"needs a path that begins with / and has no blanks, not \"%.60s\"", text);
 	json_set_str(h, "path", text);
 	json_set_str(h, "type", "http");
 	return 0;
 }
 
-/* A text is for a shell, a list is the command itself; the words CMD and CMD-SHELL that compose files put
- * first mean the same. */
+/* A text is for a shell, a list is the command itself; the words CMD and CMD-SHELL that
+ * compose files put first mean the same. */
 static int health_cmd(const struct mval *v, json_t *h, struct vk_err *err)
 {
 	json_t *argv = NULL;
 	const char *text = NULL;
-	int rc = v->y->type == VK_YAML_LIST ? mval_argv(v, &argv, err) : mval_long_text(v, 8192, &text, err);
+	int rc = v->y->type == VK_YAML_LIST ? mval_argv(v, &argv, err)
+					    : mval_long_text(v, 8192, &text, err);
 	if (rc != 0)
 		return rc;
 	if (text != NULL && text[strspn(text, " \t\n")] == '\0')
@@ -314,7 +326,8 @@ static int health_tcp(const struct mval *v, json_t *h, struct vk_err *err)
 	bool on;
 	if (mval_bool(v, &on, NULL) == 0) {
 		if (!on)
-			return mval_error(v, err, "is true or a port; for no check write \"healthcheck: none\"");
+			return mval_error(v, err,
+				"is true or a port; for no check write \"healthcheck: none\"");
 	} else {
 		int rc = health_port(v, h, err);
 		if (rc != 0)
@@ -393,7 +406,8 @@ static const char *const health_later[] = {"shell", "on_unhealthy", NULL};
 static int health_map(const struct mval *v, json_t *h, struct vk_err *err)
 {
 	uint64_t seen = 0;
-	int rc = mtable_run(v->m, v->y, &(struct mtable){health_keys, health_later, v->what, false}, h, &seen, err);
+	int rc = mtable_run(v->m, v->y, &(struct mtable){health_keys, health_later, v->what, false},
+		h, &seen, err);
 	if (rc != 0)
 		return rc;
 	int kinds = 0;

@@ -10,20 +10,24 @@
 
 #define MEMORY_MIN (4ull << 20)
 #define MEMORY_MAX (1ull << 44)
-#define CPUS_MAX 1024
+#define CPUS_MAX   1024
 
 enum { APP_ONLY = 1, WEBSITE_ONLY = 2 };
 
 json_t *manifest_node_new(void)
 {
-	json_t *health = json_pack("{s:s, s:s, s:i, s:[], s:i, s:i, s:i, s:i}", "type", "auto", "path", "/",
-		"port", 0, "cmd", "interval_ms", 5000, "timeout_ms", 2000, "retries", 3, "start_ms", 0);
-	json_t *node = json_pack("{s:s, s:s, s:s, s:s, s:n, s:s, s:{}, s:[], s:[], s:[], s:i, s:b, s:s, s:[]}",
-		"type", "app", "boat", "", "image", "", "from", "", "run", "cwd", "", "env", "expose", "publish",
-		"volumes", "scale", 1, "service", 0, "document_root", "", "domains");
-	json_t *rest = json_pack("{s:o, s:i, s:i, s:i, s:n, s:s, s:i, s:b, s:s, s:s}", "health", health, "stop_ms",
-		10000, "memory", 0, "cpus_milli", 0, "release", "restart", "always", "restart_count", -1,
-		"privileged", 0, "network_mode", "default", "pid_mode", "");
+	json_t *health = json_pack("{s:s, s:s, s:i, s:[], s:i, s:i, s:i, s:i}", "type", "auto",
+		"path", "/", "port", 0, "cmd", "interval_ms", 5000, "timeout_ms", 2000, "retries",
+		3, "start_ms", 0);
+	json_t *node = json_pack(
+		"{s:s, s:s, s:s, s:s, s:n, s:s, s:{}, s:[], s:[], s:[], s:i, s:b, s:s, s:[]}",
+		"type", "app", "boat", "", "image", "", "from", "", "run", "cwd", "", "env",
+		"expose", "publish", "volumes", "scale", 1, "service", 0, "document_root", "",
+		"domains");
+	json_t *rest = json_pack("{s:o, s:i, s:i, s:i, s:n, s:s, s:i, s:b, s:s, s:s}", "health",
+		health, "stop_ms", 10000, "memory", 0, "cpus_milli", 0, "release", "restart",
+		"always", "restart_count", -1, "privileged", 0, "network_mode", "default",
+		"pid_mode", "");
 	json_object_update(node, rest);
 	json_decref(rest);
 	return node;
@@ -47,12 +51,12 @@ static int own_boat(const struct mval *v, const char *boat, json_t *out, struct 
 	size_t n = 0;
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)boats, name, value)
-		if (n < MANIFEST_BOATS)
-			names[n++] = name;
+	json_object_foreach((json_t *)(uintptr_t)boats, name, value) if (n < MANIFEST_BOATS)
+		names[n++] = name;
 	const char *near = vk_suggest(boat, names);
 	if (near != NULL)
-		return mval_error(v, err, "there is no boat \"%.60s\" in build:, did you mean \"%s\"?", boat, near);
+		return mval_error(v, err,
+			"there is no boat \"%.60s\" in build:, did you mean \"%s\"?", boat, near);
 	return mval_error(v, err, "there is no boat \"%.60s\" in build:", boat);
 }
 
@@ -119,10 +123,12 @@ static int node_document_root(const struct mval *v, json_t *out, struct vk_err *
 /* Words that only a shell would act on; they reach the program as they are. */
 static bool needs_shell(const json_t *argv)
 {
-	static const char *const operators[] = {"&&", "||", "|", ";", ">", ">>", "<", "&", "2>&1", NULL};
+	static const char *const operators[] = {
+		"&&", "||", "|", ";", ">", ">>", "<", "&", "2>&1", NULL};
 	size_t i;
 	json_t *word;
-	json_array_foreach(argv, i, word) {
+	json_array_foreach(argv, i, word)
+	{
 		const char *s = json_string_value(word);
 		for (size_t j = 0; operators[j] != NULL; j++)
 			if (strcmp(s, operators[j]) == 0)
@@ -137,12 +143,15 @@ static int command(const struct mval *v, json_t *out, const char *key, struct vk
 	int rc = mval_argv(v, &argv, err);
 	if (rc != 0)
 		return rc;
-	if (json_array_size(argv) > 1 && strcmp(json_string_value(json_array_get(argv, 0)), "mon") == 0) {
+	if (json_array_size(argv) > 1 &&
+		strcmp(json_string_value(json_array_get(argv, 0)), "mon") == 0) {
 		json_array_remove(argv, 0);
-		manifest_notice(v->m, v->y, "%s: \"mon\" is dropped, viking supervises by itself", v->what);
+		manifest_notice(
+			v->m, v->y, "%s: \"mon\" is dropped, viking supervises by itself", v->what);
 	}
 	if (v->y->type == VK_YAML_SCALAR && needs_shell(argv))
-		manifest_notice(v->m, v->y, "%s: no shell reads this; for one write [sh, -c, \"...\"]", v->what);
+		manifest_notice(v->m, v->y,
+			"%s: no shell reads this; for one write [sh, -c, \"...\"]", v->what);
 	json_object_set_new(out, key, argv);
 	return 0;
 }
@@ -207,7 +216,8 @@ static int node_memory(const struct mval *v, json_t *out, struct vk_err *err)
 	if (vk_parse_size(text, &bytes) != 0)
 		return mval_error(v, err, "needs a size like 512M or 2G, not \"%.60s\"", text);
 	if (bytes < MEMORY_MIN || bytes > MEMORY_MAX)
-		return mval_error(v, err, "has to be between 4 MiB and 16 TiB; \"%.60s\" is %llu bytes", text,
+		return mval_error(v, err,
+			"has to be between 4 MiB and 16 TiB; \"%.60s\" is %llu bytes", text,
 			(unsigned long long)bytes);
 	set_int(out, "memory", (int64_t)bytes);
 	return 0;
@@ -220,7 +230,8 @@ static int parse_milli(const char *s, uint64_t *ret)
 	const char *part = s[whole] == '.' ? s + whole + 1 : "";
 	if (strlen(part) > 3 || (s[whole] == '.' && *part == '\0'))
 		return VK_INVALID;
-	vk_autofree char *digits = vk_asprintf("%.*s%s%.*s", (int)whole, s, part, (int)(3 - strlen(part)), "000");
+	vk_autofree char *digits =
+		vk_asprintf("%.*s%s%.*s", (int)whole, s, part, (int)(3 - strlen(part)), "000");
 	return vk_parse_u64(digits, 0, CPUS_MAX * 1000, ret);
 }
 
@@ -232,7 +243,8 @@ static int node_cpus(const struct mval *v, json_t *out, struct vk_err *err)
 	if (rc != 0)
 		return rc;
 	if (parse_milli(text, &milli) != 0 || milli == 0)
-		return mval_error(v, err, "needs a number of cores above 0, like 2 or 0.5, not \"%.60s\"", text);
+		return mval_error(v, err,
+			"needs a number of cores above 0, like 2 or 0.5, not \"%.60s\"", text);
 	set_int(out, "cpus_milli", (int64_t)milli);
 	return 0;
 }
@@ -248,9 +260,9 @@ static int node_stop(const struct mval *v, json_t *out, struct vk_err *err)
 
 static int node_restart(const struct mval *v, json_t *out, struct vk_err *err)
 {
-	static const char *const words[][2] = {{"always", "always"}, {"never", "never"}, {"restart", "always"},
-		{"on-failure", "always"}, {"unless-stopped", "always"}, {"no", "never"}, {"false", "never"},
-		{"true", "always"}};
+	static const char *const words[][2] = {{"always", "always"}, {"never", "never"},
+		{"restart", "always"}, {"on-failure", "always"}, {"unless-stopped", "always"},
+		{"no", "never"}, {"false", "never"}, {"true", "always"}};
 	const char *text;
 	int rc = mval_text(v, 64, &text, err);
 	if (rc != 0)
@@ -344,10 +356,11 @@ static const struct mkey node_keys[] = {
 	{0},
 };
 
-static const char *const node_later[] = {"links", "link", "require", "filter", "spread", "select", "instances",
-	"instance_type", "dns_update_policy", "git", "process", "services", "on_unhealthy", "disk", "roles",
-	"role", "hosts", "group", "group_role", "group_policy", "labels", "entrypoint", "user", "depends_on",
-	"auto_remove", "auth", "auth_mode", "cert", "key", "host_ports", "from", NULL};
+static const char *const node_later[] = {"links", "link", "require", "filter", "spread", "select",
+	"instances", "instance_type", "dns_update_policy", "git", "process", "services",
+	"on_unhealthy", "disk", "roles", "role", "hosts", "group", "group_role", "group_policy",
+	"labels", "entrypoint", "user", "depends_on", "auto_remove", "auth", "auth_mode", "cert",
+	"key", "host_ports", "from", NULL};
 
 static bool is_website(const json_t *node)
 {
@@ -363,15 +376,18 @@ static int check_type(const struct mval *v, const json_t *node, struct vk_err *e
 		if (key == NULL || (key->flags & (website ? APP_ONLY : WEBSITE_ONLY)) == 0)
 			continue;
 		struct vk_yaml at = {.line = v->y->keys[i].line, .col = v->y->keys[i].col};
-		return mval_error(&(struct mval){v->m, &at, v->what}, err, "%s has no use for \"%s\"",
-			website ? "a website" : "an app", v->y->keys[i].name);
+		return mval_error(&(struct mval){v->m, &at, v->what}, err,
+			"%s has no use for \"%s\"", website ? "a website" : "an app",
+			v->y->keys[i].name);
 	}
 	if (website && *vk_json_str(node, "document_root", "") == '\0')
-		return mval_error(v, err, "a website needs document_root: the directory of its files");
+		return mval_error(
+			v, err, "a website needs document_root: the directory of its files");
 	return 0;
 }
 
-/* No image given: the only boat there is; without build:, the repository's Dockerfile as boat `web`. */
+/* No image given: the only boat there is; without build:, the repository's Dockerfile as boat
+ * `web`. */
 static int default_boat(const struct mval *v, json_t *node, struct vk_err *err)
 {
 	json_t *boats = json_object_get(v->m->doc, "boats");
@@ -385,14 +401,18 @@ static int default_boat(const struct mval *v, json_t *node, struct vk_err *err)
 
 static int check_app(const struct mval *v, json_t *node, struct vk_err *err)
 {
-	int sources = (*vk_json_str(node, "boat", "") != '\0') + (*vk_json_str(node, "image", "") != '\0') +
-		      (*vk_json_str(node, "from", "") != '\0');
+	int sources = (*vk_json_str(node, "boat", "") != '\0') +
+		(*vk_json_str(node, "image", "") != '\0') +
+		(*vk_json_str(node, "from", "") != '\0');
 	if (sources > 1)
 		return mval_error(v, err, "has boat and image at once");
 	int rc = sources == 0 ? default_boat(v, node, err) : 0;
-	if (rc == 0 && json_array_size(json_object_get(node, "volumes")) > 0 && vk_json_int(node, "scale", 1) > 1)
-		return mval_error(v, err, "scale %d with a volume: two instances would write to one place; "
-			"scale is 0 or 1 here", (int)vk_json_int(node, "scale", 1));
+	if (rc == 0 && json_array_size(json_object_get(node, "volumes")) > 0 &&
+		vk_json_int(node, "scale", 1) > 1)
+		return mval_error(v, err,
+			"scale %d with a volume: two instances would write to one place; "
+			"scale is 0 or 1 here",
+			(int)vk_json_int(node, "scale", 1));
 	return rc;
 }
 
@@ -407,7 +427,8 @@ static int parse_node(struct manifest *m, const struct vk_yaml *y, const char *n
 	struct mval v = {m, y, what};
 	int rc = mval_map(&v, err);
 	if (rc == 0)
-		rc = mtable_run(m, y, &(struct mtable){node_keys, node_later, what, true}, node, NULL, err);
+		rc = mtable_run(
+			m, y, &(struct mtable){node_keys, node_later, what, true}, node, NULL, err);
 	if (rc == 0)
 		rc = check_type(&v, node, err);
 	if (rc == 0 && !is_website(node))
@@ -421,7 +442,8 @@ static int parse_node(struct manifest *m, const struct vk_yaml *y, const char *n
 
 /* -- between nodes: names, domains and host ports are there once -- */
 
-static int claim(const struct mval *v, json_t *taken, const char *key, const char *node, struct vk_err *err)
+static int claim(
+	const struct mval *v, json_t *taken, const char *key, const char *node, struct vk_err *err)
 {
 	const char *owner = json_string_value(json_object_get(taken, key));
 	if (owner != NULL)
@@ -439,13 +461,15 @@ static int claim_all(const struct mval *v, const json_t *node, json_t *taken, co
 	vk_dns_alias(name, alias);
 	vk_autofree char *dns = vk_asprintf("the name %s", alias);
 	int rc = claim(v, taken, dns, name, err);
-	json_array_foreach(json_object_get(node, "domains"), i, item) {
+	json_array_foreach(json_object_get(node, "domains"), i, item)
+	{
 		vk_autofree char *key = vk_asprintf("domain %s", json_string_value(item));
 		rc = rc == 0 ? claim(v, taken, key, name, err) : rc;
 	}
-	json_array_foreach(json_object_get(node, "publish"), i, item) {
-		vk_autofree char *key = vk_asprintf("host port %d/%s", (int)vk_json_int(item, "host", 0),
-			vk_json_str(item, "proto", ""));
+	json_array_foreach(json_object_get(node, "publish"), i, item)
+	{
+		vk_autofree char *key = vk_asprintf("host port %d/%s",
+			(int)vk_json_int(item, "host", 0), vk_json_str(item, "proto", ""));
 		rc = rc == 0 ? claim(v, taken, key, name, err) : rc;
 	}
 	return rc;
@@ -475,7 +499,8 @@ static int add_node(struct manifest *m, const struct vk_yaml *deploy, size_t i, 
 int manifest_nodes(struct manifest *m, const struct vk_yaml *deploy, struct vk_err *err)
 {
 	if (deploy != NULL && deploy->n > MANIFEST_NODES)
-		return vk_yaml_error(err, m->opts->file, deploy, "more than %d nodes", MANIFEST_NODES);
+		return vk_yaml_error(
+			err, m->opts->file, deploy, "more than %d nodes", MANIFEST_NODES);
 	vk_autojson *taken = json_object();
 	int rc = 0;
 	for (size_t i = 0; deploy != NULL && i < deploy->n && rc == 0; i++)

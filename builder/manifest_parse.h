@@ -1,4 +1,5 @@
-/* What the parts of the manifest parser share. Nothing here is for other folders' or programs' use. */
+/* What the parts of the manifest parser share. Nothing here is for other folders' or programs'
+ * use. */
 #ifndef VIKING_MANIFEST_PARSE_H
 #define VIKING_MANIFEST_PARSE_H
 
@@ -11,14 +12,14 @@ struct manifest {
 	const struct manifest_opts *opts;
 	struct vk_yaml *yaml; /* NULL for the default */
 	json_t *doc;
-	json_t *notices;      /* doc's list, borrowed */
+	json_t *notices; /* doc's list, borrowed */
 };
 
 /* One value on its way into the document: where it stands in the file and how errors call it. */
 struct mval {
 	struct manifest *m;
 	const struct vk_yaml *y;
-	const char *what;     /* "deploy.web.scale" */
+	const char *what; /* "deploy.web.scale" */
 };
 
 /* "FILE:line:col: WHAT: ..."; VK_INVALID. */
@@ -35,13 +36,14 @@ struct mkey {
 	const char *name;
 	const char *aliases; /* "a b c" or NULL */
 	mkey_fn *fn;
-	unsigned flags;      /* the table's own use */
+	unsigned flags; /* the table's own use */
 };
 struct mtable {
 	const struct mkey *keys;
 	const char *const *later; /* keys of later versions; ends with NULL; may be NULL */
-	const char *where;        /* "deploy.web", "the manifest" ... for unknown keys and the values' names */
-	bool extras;              /* x-* allowed */
+	const char *
+		where; /* "deploy.web", "the manifest" ... for unknown keys and the values' names */
+	bool extras;   /* x-* allowed */
 };
 /* Runs the table over a map; ret_seen (may be NULL) gets a bit for each row that was there. */
 int mtable_run(struct manifest *m, const struct vk_yaml *map, const struct mtable *t, json_t *out,
@@ -51,18 +53,22 @@ const struct mkey *mtable_find(const struct mkey *keys, const char *name);
 
 /* -- values; each leaves *ret alone on failure -- */
 bool mval_is_null(const struct vk_yaml *y);
-int mval_text(const struct mval *v, size_t max, const char **ret, struct vk_err *err); /* no control bytes */
-int mval_long_text(const struct mval *v, size_t max, const char **ret, struct vk_err *err); /* any bytes */
+int mval_text(const struct mval *v, size_t max, const char **ret,
+	struct vk_err *err); /* no control bytes */
+int mval_long_text(
+	const struct mval *v, size_t max, const char **ret, struct vk_err *err); /* any bytes */
 int mval_bool(const struct mval *v, bool *ret, struct vk_err *err);
 int mval_u64(const struct mval *v, uint64_t min, uint64_t max, uint64_t *ret, struct vk_err *err);
-int mval_duration(const struct mval *v, int64_t min_ms, int64_t max_ms, int64_t *ret, struct vk_err *err);
-int mval_argv(const struct mval *v, json_t **ret, struct vk_err *err);     /* words or list */
+int mval_duration(
+	const struct mval *v, int64_t min_ms, int64_t max_ms, int64_t *ret, struct vk_err *err);
+int mval_argv(const struct mval *v, json_t **ret, struct vk_err *err);      /* words or list */
 int mval_variables(const struct mval *v, json_t **ret, struct vk_err *err); /* map or K=V list */
 int mval_map(const struct mval *v, struct vk_err *err);                     /* is it one? */
 json_t *mval_json(const struct vk_yaml *y); /* x-*: any value; depth is the YAML parser's */
 /* Calls fn for each item of a list, or once for anything else. */
 int mval_each(const struct mval *v, size_t max, mkey_fn *fn, json_t *out, struct vk_err *err);
-void manifest_store_extra(struct manifest *m, const char *where, const char *key, const struct vk_yaml *y);
+void manifest_store_extra(
+	struct manifest *m, const char *where, const char *key, const struct vk_yaml *y);
 /* Is this stack name our own: the one pushed to or viking.name? */
 bool manifest_is_own(const struct manifest *m, const char *stack);
 void json_set_str(json_t *obj, const char *key, const char *value);

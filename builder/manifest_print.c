@@ -1,5 +1,5 @@
-/* A document back as a manifest: every value that is not the default, strings quoted, in a form that parses
- * to the same document. */
+/* A document back as a manifest: every value that is not the default, strings quoted, in a
+ * form that parses to the same document. */
 #include <string.h>
 #include <viking/json.h>
 #include <viking/str.h>
@@ -10,7 +10,7 @@
 
 struct printer {
 	struct vk_buf *out;
-	bool full;   /* the buffer took no more */
+	bool full; /* the buffer took no more */
 };
 
 static void put(struct printer *p, const char *s)
@@ -36,8 +36,11 @@ static size_t put_char(struct printer *p, const unsigned char *s)
 {
 	char esc[16];
 	size_t len = *s < 0x80 ? 1 : *s >= 0xf0 ? 4 : *s >= 0xe0 ? 3 : 2;
-	unsigned cp = len == 1 ? *s : len == 2 ? (unsigned)(s[0] & 0x1f) << 6 | (s[1] & 0x3f)
-		: len == 3 ? (unsigned)(s[0] & 0x0f) << 12 | (unsigned)(s[1] & 0x3f) << 6 | (s[2] & 0x3f) : 0x10000;
+	unsigned cp = len == 1 ? *s
+		: len == 2     ? (unsigned)(s[0] & 0x1f) << 6 | (s[1] & 0x3f)
+		: len == 3
+		? (unsigned)(s[0] & 0x0f) << 12 | (unsigned)(s[1] & 0x3f) << 6 | (s[2] & 0x3f)
+		: 0x10000;
 	if (cp == '"' || cp == '\\')
 		snprintf(esc, sizeof(esc), "\\%c", (char)cp);
 	else if (cp == '\n')
@@ -68,9 +71,12 @@ static void put_quoted(struct printer *p, const char *s)
 /* Words that YAML reads as text whatever stands around them stay bare. */
 static bool is_bare(const char *s)
 {
-	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./";
-	static const char *const words[] = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"};
-	if (s[strspn(s, chars)] != '\0' || strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_", *s) == NULL)
+	static const char chars[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./";
+	static const char *const words[] = {
+		"true", "false", "yes", "no", "on", "off", "null", "y", "n"};
+	if (s[strspn(s, chars)] != '\0' ||
+		strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_", *s) == NULL)
 		return false;
 	for (size_t i = 0; i < VK_COUNT(words); i++)
 		if (strcasecmp(words[i], s) == 0)
@@ -93,7 +99,8 @@ static void put_list(struct printer *p, const json_t *list)
 	size_t i;
 	json_t *item;
 	put(p, "[");
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		put(p, i > 0 ? ", " : "");
 		put_value(p, item);
 	}
@@ -106,7 +113,8 @@ static void put_map(struct printer *p, const json_t *map)
 	json_t *value;
 	bool first = true;
 	put(p, "{");
-	json_object_foreach((json_t *)(uintptr_t)map, key, value) {
+	json_object_foreach((json_t *)(uintptr_t)map, key, value)
+	{
 		put(p, first ? "" : ", ");
 		first = false;
 		put(p, strlen(key) > SIMPLE_KEY_MAX ? "? " : "");
@@ -200,19 +208,20 @@ static void text(struct printer *p, int depth, const char *name, const char *s)
 static bool is_empty(const json_t *v)
 {
 	return v == NULL || json_is_null(v) || (json_is_string(v) && json_string_length(v) == 0) ||
-	       (json_is_array(v) && json_array_size(v) == 0) || (json_is_object(v) && json_object_size(v) == 0);
+		(json_is_array(v) && json_array_size(v) == 0) ||
+		(json_is_object(v) && json_object_size(v) == 0);
 }
 
 static void extras(struct printer *p, int depth, const json_t *x)
 {
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)x, name, value)
-		if (vk_starts(name, "x-"))
-			line(p, depth, name, value);
+	json_object_foreach((json_t *)(uintptr_t)x, name, value) if (vk_starts(name, "x-"))
+		line(p, depth, name, value);
 }
 
-static void node_extras(struct printer *p, int depth, const json_t *doc, const char *section, const char *name)
+static void node_extras(
+	struct printer *p, int depth, const json_t *doc, const char *section, const char *name)
 {
 	vk_autofree char *where = vk_asprintf("%s.%s", section, name);
 	extras(p, depth, json_object_get(json_object_get(doc, "x"), where));
@@ -257,7 +266,8 @@ static void print_ports(struct printer *p, const json_t *node, const char *name)
 		return;
 	key(p, 2, name);
 	put(p, " [");
-	json_array_foreach(list, i, port) {
+	json_array_foreach(list, i, port)
+	{
 		char buf[64];
 		put(p, i > 0 ? ", " : "");
 		port_text(port, publish, buf);
@@ -280,11 +290,13 @@ static void print_volumes(struct printer *p, const json_t *node)
 		return;
 	key(p, 2, "volumes");
 	put(p, " [");
-	json_array_foreach(list, i, volume) {
-		const char *host = vk_json_str(volume, "host", ""), *name = vk_json_str(volume, "name", "");
+	json_array_foreach(list, i, volume)
+	{
+		const char *host = vk_json_str(volume, "host", ""),
+			   *name = vk_json_str(volume, "name", "");
 		const char *left = *host != '\0' ? host : name;
-		vk_autofree char *both = vk_asprintf("%s%s%s", left, *left != '\0' ? ":" : "",
-			vk_json_str(volume, "path", ""));
+		vk_autofree char *both = vk_asprintf(
+			"%s%s%s", left, *left != '\0' ? ":" : "", vk_json_str(volume, "path", ""));
 		put(p, i > 0 ? ", " : "");
 		put_quoted(p, both);
 	}
@@ -294,8 +306,9 @@ static void print_volumes(struct printer *p, const json_t *node)
 /* "500ms": the unit that keeps it exact. */
 static void print_ms(struct printer *p, const char *before, const char *name, int64_t ms)
 {
-	vk_autofree char *s = ms % 1000 == 0 ? vk_asprintf("%s%s: %llds", before, name, (long long)(ms / 1000))
-					     : vk_asprintf("%s%s: %lldms", before, name, (long long)ms);
+	vk_autofree char *s = ms % 1000 == 0
+		? vk_asprintf("%s%s: %llds", before, name, (long long)(ms / 1000))
+		: vk_asprintf("%s%s: %lldms", before, name, (long long)ms);
 	put(p, s);
 }
 
@@ -337,8 +350,8 @@ static void print_limits(struct printer *p, const json_t *node)
 		put(p, number);
 	}
 	if (cpus != 0) {
-		snprintf(number, sizeof(number), "    cpus: %lld.%03lld\n", (long long)(cpus / 1000),
-			(long long)(cpus % 1000));
+		snprintf(number, sizeof(number), "    cpus: %lld.%03lld\n",
+			(long long)(cpus / 1000), (long long)(cpus % 1000));
 		put(p, number);
 	}
 	print_ms(p, "    ", "stop_timeout", vk_json_int(node, "stop_ms", 0));
@@ -396,7 +409,8 @@ static void print_node(struct printer *p, const json_t *doc, const char *name, c
 
 typedef void item_fn(struct printer *p, const json_t *doc, const char *name, const json_t *item);
 
-static void section(struct printer *p, const json_t *doc, const char *name, const char *list, item_fn *fn)
+static void section(
+	struct printer *p, const json_t *doc, const char *name, const char *list, item_fn *fn)
 {
 	json_t *items = json_object_get(doc, list), *item;
 	vk_autofree char *where = vk_asprintf("%s.", name);
@@ -407,8 +421,7 @@ static void section(struct printer *p, const json_t *doc, const char *name, cons
 	key(p, 0, name);
 	put(p, "\n");
 	extras(p, 1, x);
-	json_object_foreach(items, item_name, item)
-		fn(p, doc, item_name, item);
+	json_object_foreach(items, item_name, item) fn(p, doc, item_name, item);
 }
 
 static void print_head(struct printer *p, const json_t *doc)

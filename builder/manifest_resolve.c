@@ -13,19 +13,21 @@ struct resolve {
 };
 
 /* The place of SECTION.NAME in the file; errors of a default manifest stand alone. */
-static int fail_at(const struct manifest *m, const char *section, const char *name, struct vk_err *err)
+static int fail_at(
+	const struct manifest *m, const char *section, const char *name, struct vk_err *err)
 {
 	const struct vk_yaml *map = m->yaml != NULL ? vk_yaml_get(m->yaml, section) : NULL;
 	for (size_t i = 0; map != NULL && map->type == VK_YAML_MAP && i < map->n; i++) {
 		if (strcmp(map->keys[i].name, name) != 0)
 			continue;
-		return vk_err_wrap(err, "%s:%u:%u: %s.%s", m->opts->file, map->keys[i].line, map->keys[i].col,
-			section, name);
+		return vk_err_wrap(err, "%s:%u:%u: %s.%s", m->opts->file, map->keys[i].line,
+			map->keys[i].col, section, name);
 	}
 	return err->code;
 }
 
-static int missing_file(const struct resolve *r, const char *name, const char *path, struct vk_err *err)
+static int missing_file(
+	const struct resolve *r, const char *name, const char *path, struct vk_err *err)
 {
 	vk_err_set(err, VK_INVALID, "there is no file \"%s\" in the repository", path);
 	const char *base = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
@@ -37,8 +39,8 @@ static int missing_file(const struct resolve *r, const char *name, const char *p
 }
 
 /* Its Dockerfile; *ret_have false when it cannot be had because there are no files. */
-static int read_recipe(const struct resolve *r, const char *name, const json_t *boat, struct vk_buf *out,
-	bool *ret_have, struct vk_err *err)
+static int read_recipe(const struct resolve *r, const char *name, const json_t *boat,
+	struct vk_buf *out, bool *ret_have, struct vk_err *err)
 {
 	const json_t *text = json_object_get(boat, "inline");
 	*ret_have = true;
@@ -56,20 +58,19 @@ static int read_recipe(const struct resolve *r, const char *name, const json_t *
 	return rc != 0 ? fail_at(r->m, "build", name, err) : 0;
 }
 
-static int own_ref(const struct resolve *r, const char *name, json_t *boat, const struct dockerfile_use *u,
-	const char *file, struct vk_err *err)
+static int own_ref(const struct resolve *r, const char *name, json_t *boat,
+	const struct dockerfile_use *u, const char *file, struct vk_err *err)
 {
 	if (strcmp(u->boat.boat, name) == 0)
-		return vk_err_set(err, VK_INVALID, "%s:%u: the boat %s cannot be built from itself", file, u->line,
-			name);
+		return vk_err_set(err, VK_INVALID, "%s:%u: the boat %s cannot be built from itself",
+			file, u->line, name);
 	if (json_object_get(r->boats, u->boat.boat) == NULL)
-		return vk_err_set(err, VK_INVALID, "%s:%u: there is no boat \"%s\" in build:", file, u->line,
-			u->boat.boat);
+		return vk_err_set(err, VK_INVALID, "%s:%u: there is no boat \"%s\" in build:", file,
+			u->line, u->boat.boat);
 	json_t *needs = json_object_get(boat, "needs"), *item;
 	size_t i;
-	json_array_foreach(needs, i, item)
-		if (strcmp(json_string_value(item), u->boat.boat) == 0)
-			return 0;
+	json_array_foreach(
+		needs, i, item) if (strcmp(json_string_value(item), u->boat.boat) == 0) return 0;
 	json_array_append_new(needs, json_string(u->boat.boat));
 	return 0;
 }
@@ -94,12 +95,15 @@ static int scan_recipe(const struct resolve *r, const char *name, json_t *boat, 
 	return rc;
 }
 
-static int check_context(const struct resolve *r, const char *name, const json_t *boat, struct vk_err *err)
+static int check_context(
+	const struct resolve *r, const char *name, const json_t *boat, struct vk_err *err)
 {
 	const char *context = vk_json_str(boat, "context", ".");
-	if (r->files == NULL || strcmp(context, ".") == 0 || r->files->is_dir(r->files->arg, context))
+	if (r->files == NULL || strcmp(context, ".") == 0 ||
+		r->files->is_dir(r->files->arg, context))
 		return 0;
-	vk_err_set(err, VK_INVALID, "there is no directory \"%s\" in the repository (context)", context);
+	vk_err_set(err, VK_INVALID, "there is no directory \"%s\" in the repository (context)",
+		context);
 	return fail_at(r->m, "build", name, err);
 }
 
@@ -113,24 +117,25 @@ static int resolve_boat(const struct resolve *r, const char *name, json_t *boat,
 		rc = read_recipe(r, name, boat, &text, &have, err);
 	if (rc != 0 || !have)
 		return rc;
-	rc = scan_recipe(r, name, boat, is_inline ? "Dockerfile" : vk_json_str(boat, "dockerfile", ""), &text, err);
+	rc = scan_recipe(r, name, boat,
+		is_inline ? "Dockerfile" : vk_json_str(boat, "dockerfile", ""), &text, err);
 	return rc != 0 && is_inline ? fail_at(r->m, "build", name, err) : rc;
 }
 
-/* -- order ------------------------------------------------------------------------------------------- */
+/* -- order ----------------------------------------------------------------------------------- */
 
 static bool needs_all_in(const json_t *boat, const json_t *done)
 {
 	size_t i;
 	json_t *need;
-	json_array_foreach(json_object_get(boat, "needs"), i, need)
-		if (json_object_get(done, json_string_value(need)) == NULL)
-			return false;
+	json_array_foreach(json_object_get(boat, "needs"), i,
+		need) if (json_object_get(done, json_string_value(need)) == NULL) return false;
 	return true;
 }
 
 /* Every boat left over needs another one left over: following these ends in the cycle. */
-static int name_cycle(const struct resolve *r, const json_t *done, const char *start, struct vk_err *err)
+static int name_cycle(
+	const struct resolve *r, const json_t *done, const char *start, struct vk_err *err)
 {
 	const char *path[MANIFEST_BOATS + 1];
 	size_t n = 0, from = 0;
@@ -139,9 +144,9 @@ static int name_cycle(const struct resolve *r, const json_t *done, const char *s
 		path[n++] = at;
 		size_t i;
 		json_t *need;
-		json_array_foreach(json_object_get(json_object_get(r->boats, at), "needs"), i, need)
-			if (json_object_get(done, json_string_value(need)) == NULL)
-				at = json_string_value(need);
+		json_array_foreach(json_object_get(json_object_get(r->boats, at), "needs"), i,
+			need) if (json_object_get(done, json_string_value(need)) == NULL) at =
+			json_string_value(need);
 		for (from = 0; from < n && strcmp(path[from], at) != 0;)
 			from++;
 		closed = from < n;
@@ -163,7 +168,8 @@ static int check_order(const struct resolve *r, struct vk_err *err)
 	while (moved) {
 		moved = false;
 		left = NULL;
-		json_object_foreach(r->boats, name, boat) {
+		json_object_foreach(r->boats, name, boat)
+		{
 			if (json_object_get(done, name) != NULL)
 				continue;
 			if (needs_all_in(boat, done)) {
@@ -181,12 +187,14 @@ static int check_roots(const struct resolve *r, struct vk_err *err)
 {
 	const char *name;
 	json_t *node;
-	json_object_foreach(json_object_get(r->m->doc, "nodes"), name, node) {
+	json_object_foreach(json_object_get(r->m->doc, "nodes"), name, node)
+	{
 		const char *root = vk_json_str(node, "document_root", "");
 		if (r->files == NULL || *root == '\0' || strcmp(root, ".") == 0 ||
 			r->files->is_dir(r->files->arg, root))
 			continue;
-		vk_err_set(err, VK_INVALID, "there is no directory \"%s\" in the repository (document_root)", root);
+		vk_err_set(err, VK_INVALID,
+			"there is no directory \"%s\" in the repository (document_root)", root);
 		return fail_at(r->m, "deploy", name, err);
 	}
 	return 0;
@@ -200,7 +208,8 @@ int manifest_resolve(struct manifest *m, const struct manifest_files *files, str
 	struct resolve r = {m, files, json_object_get(m->doc, "boats")};
 	const char *name;
 	json_t *boat;
-	json_object_foreach(r.boats, name, boat) {
+	json_object_foreach(r.boats, name, boat)
+	{
 		int rc = resolve_boat(&r, name, boat, err);
 		if (rc != 0)
 			return rc;

@@ -7,7 +7,7 @@
 
 #include "manifest_parse.h"
 
-#define ARGV_MAX 256
+#define ARGV_MAX      256
 #define ARG_BYTES_MAX (32 * 1024)
 
 int mval_error(const struct mval *v, struct vk_err *err, const char *fmt, ...)
@@ -42,7 +42,7 @@ void json_set_str(json_t *obj, const char *key, const char *value)
 bool mval_is_null(const struct vk_yaml *y)
 {
 	return y->type == VK_YAML_SCALAR && y->plain &&
-	       (y->len == 0 || strcmp(y->text, "~") == 0 || strcasecmp(y->text, "null") == 0);
+		(y->len == 0 || strcmp(y->text, "~") == 0 || strcasecmp(y->text, "null") == 0);
 }
 
 static int scalar(const struct mval *v, const char *want, struct vk_err *err)
@@ -115,14 +115,16 @@ int mval_u64(const struct mval *v, uint64_t min, uint64_t max, uint64_t *ret, st
 	return 0;
 }
 
-int mval_duration(const struct mval *v, int64_t min_ms, int64_t max_ms, int64_t *ret, struct vk_err *err)
+int mval_duration(
+	const struct mval *v, int64_t min_ms, int64_t max_ms, int64_t *ret, struct vk_err *err)
 {
 	int rc = scalar(v, "a duration like 5s", err);
 	if (rc != 0)
 		return rc;
 	int64_t ms;
 	if (vk_parse_duration_ms(v->y->text, &ms) != 0)
-		return mval_error(v, err, "needs a duration like 500ms, 5s, 2m, not \"%.60s\"", v->y->text);
+		return mval_error(
+			v, err, "needs a duration like 500ms, 5s, 2m, not \"%.60s\"", v->y->text);
 	if (ms < min_ms || ms > max_ms) {
 		char low[24], high[24];
 		vk_format_duration_ms(min_ms, low);
@@ -138,7 +140,9 @@ int mval_map(const struct mval *v, struct vk_err *err)
 	if (v->y->type == VK_YAML_MAP)
 		return 0;
 	return mval_error(v, err, "needs a map (KEY: VALUE lines), not %s",
-		v->y->type == VK_YAML_LIST ? "a list" : mval_is_null(v->y) ? "nothing" : "a word");
+		v->y->type == VK_YAML_LIST   ? "a list"
+			: mval_is_null(v->y) ? "nothing"
+					     : "a word");
 }
 
 int mval_each(const struct mval *v, size_t max, mkey_fn *fn, json_t *out, struct vk_err *err)
@@ -184,8 +188,7 @@ int mval_argv(const struct mval *v, json_t **ret, struct vk_err *err)
 		return rc;
 	size_t bytes = 0, i;
 	json_t *word;
-	json_array_foreach(argv, i, word)
-		bytes += json_string_length(word) + 1;
+	json_array_foreach(argv, i, word) bytes += json_string_length(word) + 1;
 	if (json_array_size(argv) == 0 || json_string_length(json_array_get(argv, 0)) == 0)
 		return mval_error(v, err, "is an empty command");
 	if (json_array_size(argv) > ARGV_MAX || bytes > ARG_BYTES_MAX)
@@ -195,8 +198,8 @@ int mval_argv(const struct mval *v, json_t **ret, struct vk_err *err)
 	return 0;
 }
 
-static int add_variable(const struct mval *v, const char *name, const char *value, size_t n, json_t *out,
-	struct vk_err *err)
+static int add_variable(const struct mval *v, const char *name, const char *value, size_t n,
+	json_t *out, struct vk_err *err)
 {
 	if (vk_env_name(name, err) != 0)
 		return mval_wrap(v, err);
@@ -227,7 +230,8 @@ static int variable_map(const struct mval *v, json_t *out, struct vk_err *err)
 		if (item.y->type != VK_YAML_SCALAR)
 			rc = mval_error(&item, err, "%.60s needs a plain value", name);
 		else if (mval_is_null(item.y))
-			rc = mval_error(&item, err, "%.60s has no value; write \"\" for the empty one", name);
+			rc = mval_error(&item, err,
+				"%.60s has no value; write \"\" for the empty one", name);
 		else
 			rc = add_variable(&item, name, item.y->text, item.y->len, out, err);
 	}
@@ -237,18 +241,18 @@ static int variable_map(const struct mval *v, json_t *out, struct vk_err *err)
 int mval_variables(const struct mval *v, json_t **ret, struct vk_err *err)
 {
 	vk_autojson *out = json_object();
-	int rc = v->y->type == VK_YAML_MAP ? variable_map(v, out, err)
-					   : mval_each(v, MANIFEST_ENV_NAMES, variable_line, out, err);
+	int rc = v->y->type == VK_YAML_MAP
+		? variable_map(v, out, err)
+		: mval_each(v, MANIFEST_ENV_NAMES, variable_line, out, err);
 	if (rc != 0)
 		return rc;
 	size_t bytes = 0;
 	const char *name;
 	json_t *value;
-	json_object_foreach(out, name, value)
-		bytes += strlen(name) + json_string_length(value) + 2;
+	json_object_foreach(out, name, value) bytes += strlen(name) + json_string_length(value) + 2;
 	if (json_object_size(out) > MANIFEST_ENV_NAMES || bytes > MANIFEST_ENV_BYTES)
-		return mval_error(v, err, "has more than %d variables or %d KiB", MANIFEST_ENV_NAMES,
-			MANIFEST_ENV_BYTES / 1024);
+		return mval_error(v, err, "has more than %d variables or %d KiB",
+			MANIFEST_ENV_NAMES, MANIFEST_ENV_BYTES / 1024);
 	*ret = VK_TAKE(out);
 	return 0;
 }
@@ -283,19 +287,23 @@ json_t *mval_json(const struct vk_yaml *y)
 
 static bool bad_path_part(const char *s, size_t n)
 {
-	return n > 255 || (n == 2 && s[0] == '.' && s[1] == '.') || (n == 4 && strncasecmp(s, ".git", 4) == 0);
+	return n > 255 || (n == 2 && s[0] == '.' && s[1] == '.') ||
+		(n == 4 && strncasecmp(s, ".git", 4) == 0);
 }
 
 int manifest_path(const char *s, char **ret, struct vk_err *err)
 {
 	if (*s == '\0' || *s == '/' || strlen(s) > 1024 || has_control(s))
-		return vk_err_set(err, VK_INVALID, "\"%.100s\" is no path inside the repository", s);
+		return vk_err_set(
+			err, VK_INVALID, "\"%.100s\" is no path inside the repository", s);
 	vk_autobuf out = VK_BUF_INIT(1100);
 	for (const char *p = s; *p != '\0';) {
 		size_t n = strcspn(p, "/");
 		if (bad_path_part(p, n))
-			return vk_err_set(err, VK_INVALID, "\"%.100s\" is no path inside the repository: "
-				"no .., no .git", s);
+			return vk_err_set(err, VK_INVALID,
+				"\"%.100s\" is no path inside the repository: "
+				"no .., no .git",
+				s);
 		if (n > 0 && !(n == 1 && *p == '.')) {
 			if (out.len > 0)
 				vk_buf_addc(&out, '/');

@@ -6,7 +6,7 @@
 #include <viking/fs.h>
 #include <viking/mem.h>
 
-#define BLOCK 512
+#define BLOCK  512
 #define BUFFER (1024 * 1024)
 
 struct tar {
@@ -135,8 +135,8 @@ static int put_pax(struct tar *t, const struct vk_buf *records, struct vk_err *e
 	return rc == 0 ? put_padded(t, vk_buf_str(records), records->len, err) : rc;
 }
 
-static int entry(struct tar *t, struct header *h, const char *path, size_t path_len, const char *link,
-	size_t link_len, struct vk_err *err)
+static int entry(struct tar *t, struct header *h, const char *path, size_t path_len,
+	const char *link, size_t link_len, struct vk_err *err)
 {
 	vk_autobuf pax = VK_BUF_INIT(64 * 1024);
 	if (!set_name(h, path, path_len)) {
@@ -153,7 +153,8 @@ static int entry(struct tar *t, struct header *h, const char *path, size_t path_
 	return rc == 0 ? put_header(t, h, err) : rc;
 }
 
-int tar_file(struct tar *t, const char *path, bool executable, const void *data, size_t n, struct vk_err *err)
+int tar_file(struct tar *t, const char *path, bool executable, const void *data, size_t n,
+	struct vk_err *err)
 {
 	struct header h;
 	if (n >> 33 != 0) /* eleven octal digits */

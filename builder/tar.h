@@ -1,7 +1,8 @@
 /*
- * A tar writer: ustar with pax extended headers for what does not fit (POSIX.1-2001). Owner 0, modes
- * 0644 and 0755 and one fixed time for everything, so that the same tree is the same bytes and engines'
- * caches hold. Output is collected in 1 MiB and written to a descriptor, which stays the caller's.
+ * A tar writer: ustar with pax extended headers for what does not fit (POSIX.1-2001). Owner 0,
+ * modes 0644 and 0755 and one fixed time for everything, so that the same tree is the same bytes
+ * and engines' caches hold. Output is collected in 1 MiB and written to a descriptor, which stays
+ * the caller's.
  */
 #ifndef VIKING_TAR_H
 #define VIKING_TAR_H
@@ -18,13 +19,14 @@ struct tar;
 struct tar *tar_new(int fd);
 void tar_free(struct tar *t);
 /* A whole file. */
-int tar_file(struct tar *t, const char *path, bool executable, const void *data, size_t n, struct vk_err *err);
+int tar_file(struct tar *t, const char *path, bool executable, const void *data, size_t n,
+	struct vk_err *err);
 int tar_dir(struct tar *t, const char *path, struct vk_err *err);
 int tar_link(struct tar *t, const char *path, const char *target, size_t n, struct vk_err *err);
 /* The end marker; everything is written when this returns 0. */
 int tar_end(struct tar *t, struct vk_err *err);
-/* Ends a tar that cannot be finished so that no reader takes it for a whole one: what stopped at a block's
- * end would pass. Returns rc. */
+/* Ends a tar that cannot be finished so that no reader takes it for a whole one: what stopped
+ * at a block's end would pass. Returns rc. */
 int tar_spoil(struct tar *t, int rc);
 
 #endif

@@ -8,7 +8,7 @@
 #include <viking/id.h>
 #include <viking/str.h>
 
-#define COMMIT_MAX (1024 * 1024)
+#define COMMIT_MAX      (1024 * 1024)
 #define TREE_OBJECT_MAX (64 * 1024 * 1024)
 
 struct tree_store {
@@ -39,9 +39,11 @@ int tree_init(struct vk_err *err)
 static int add_objects(git_odb *odb, const char *dir, int priority, struct vk_err *err)
 {
 	git_odb_backend *loose = NULL, *packed = NULL;
-	if (git_odb_backend_pack(&packed, dir) < 0 || git_odb_add_backend(odb, packed, priority) < 0)
+	if (git_odb_backend_pack(&packed, dir) < 0 ||
+		git_odb_add_backend(odb, packed, priority) < 0)
 		return git_failed(err, dir);
-	if (git_odb_backend_loose(&loose, dir, -1, 0, 0, 0) < 0 || git_odb_add_backend(odb, loose, priority - 1) < 0)
+	if (git_odb_backend_loose(&loose, dir, -1, 0, 0, 0) < 0 ||
+		git_odb_add_backend(odb, loose, priority - 1) < 0)
 		return git_failed(err, dir);
 	return 0;
 }
@@ -59,7 +61,8 @@ static char *objects_dir(const char *repo)
 	return NULL;
 }
 
-int tree_store_open(const char *repo, const char *quarantine, struct tree_store **ret, struct vk_err *err)
+int tree_store_open(
+	const char *repo, const char *quarantine, struct tree_store **ret, struct vk_err *err)
 {
 	vk_autofree char *objects = objects_dir(repo);
 	if (objects == NULL)
@@ -88,7 +91,8 @@ void tree_store_free(struct tree_store *s)
 
 static int no_object(const git_oid *oid, const char *what, struct vk_err *err)
 {
-	return vk_err_set(err, VK_INVALID, "object %.12s (%s) cannot be read: %s", git_oid_tostr_s(oid), what,
+	return vk_err_set(err, VK_INVALID, "object %.12s (%s) cannot be read: %s",
+		git_oid_tostr_s(oid), what,
 		git_error_last() != NULL ? git_error_last()->message : "missing");
 }
 
@@ -102,12 +106,14 @@ static int read_object(struct tree_store *s, const git_oid *oid, git_object_t ty
 	if (git_odb_read_header(&size, &found, s->odb, oid) < 0)
 		return no_object(oid, what, err);
 	if (found != type)
-		return vk_err_set(err, VK_INVALID, "object %.12s is no %s", git_oid_tostr_s(oid), what);
+		return vk_err_set(
+			err, VK_INVALID, "object %.12s is no %s", git_oid_tostr_s(oid), what);
 	if (size > max) {
 		char have[24], most[24];
 		vk_format_size(size, have);
 		vk_format_size(max, most);
-		return vk_err_set(err, VK_LIMIT, "a %s of %s, over the limit of %s", what, have, most);
+		return vk_err_set(
+			err, VK_LIMIT, "a %s of %s, over the limit of %s", what, have, most);
 	}
 	if (git_odb_read(ret, s->odb, oid) < 0)
 		return no_object(oid, what, err);
@@ -128,7 +134,8 @@ int tree_read_planned(struct tree_store *s, const git_oid *oid, uint64_t max, gi
 		return no_object(oid, "blob", err);
 	if (git_odb_object_type(o) != GIT_OBJECT_BLOB || git_odb_object_size(o) > max) {
 		git_odb_object_free(o);
-		return vk_err_set(err, VK_INVALID, "object %.12s is not the blob it was", git_oid_tostr_s(oid));
+		return vk_err_set(err, VK_INVALID, "object %.12s is not the blob it was",
+			git_oid_tostr_s(oid));
 	}
 	*ret = o;
 	return 0;
@@ -151,7 +158,8 @@ int tree_of_commit(struct tree_store *s, const char *hex, git_oid *ret, struct v
 	git_oid commit;
 	git_odb_object *o = NULL;
 	if (!vk_is_commit(hex) || git_oid_fromstr(&commit, hex) < 0)
-		return vk_err_set(err, VK_INVALID, "\"%.60s\" is no commit id of 40 hex digits", hex);
+		return vk_err_set(
+			err, VK_INVALID, "\"%.60s\" is no commit id of 40 hex digits", hex);
 	int rc = read_object(s, &commit, GIT_OBJECT_COMMIT, COMMIT_MAX, &o, err);
 	if (rc != 0)
 		return rc;
@@ -171,8 +179,9 @@ static int entry_kind(const char *mode, size_t n, enum tree_kind *ret)
 	static const struct {
 		const char *mode;
 		enum tree_kind kind;
-	} kinds[] = {{"100644", TREE_FILE}, {"100755", TREE_EXEC}, {"40000", TREE_DIR}, {"120000", TREE_LINK},
-		{"160000", TREE_SUBMODULE}, {"100664", TREE_FILE}, {"040000", TREE_DIR}};
+	} kinds[] = {{"100644", TREE_FILE}, {"100755", TREE_EXEC}, {"40000", TREE_DIR},
+		{"120000", TREE_LINK}, {"160000", TREE_SUBMODULE}, {"100664", TREE_FILE},
+		{"040000", TREE_DIR}};
 	for (size_t i = 0; i < VK_COUNT(kinds); i++)
 		if (strlen(kinds[i].mode) == n && memcmp(kinds[i].mode, mode, n) == 0) {
 			*ret = kinds[i].kind;
@@ -205,12 +214,14 @@ static int check_entry_name(const char *name, size_t len, struct vk_err *err)
 	return 0;
 }
 
-int tree_next_entry(const unsigned char *data, size_t n, size_t *at, const char **ret_name, size_t *ret_len,
-	struct tree_entry *ret, struct vk_err *err)
+int tree_next_entry(const unsigned char *data, size_t n, size_t *at, const char **ret_name,
+	size_t *ret_len, struct tree_entry *ret, struct vk_err *err)
 {
 	const char *mode = (const char *)data + *at;
 	const char *blank = memchr(mode, ' ', n - *at < 8 ? n - *at : 8);
-	const char *end = blank != NULL ? memchr(blank, '\0', n - (size_t)(blank - (const char *)data)) : NULL;
+	const char *end = blank != NULL
+		? memchr(blank, '\0', n - (size_t)(blank - (const char *)data))
+		: NULL;
 	if (end == NULL || n - (size_t)(end + 1 - (const char *)data) < GIT_OID_RAWSZ)
 		return vk_err_set(err, VK_INVALID, "a tree object is malformed");
 	const char *name = blank + 1;
@@ -231,12 +242,12 @@ int tree_next_entry(const unsigned char *data, size_t n, size_t *at, const char 
 	return 0;
 }
 
-/* -- the walk ----------------------------------------------------------------------------------- */
+/* -- the walk -------------------------------------------------------------------------------- */
 
 struct level {
 	git_odb_object *tree;
-	size_t at;        /* in the tree's bytes */
-	size_t path_len;  /* of the directory, slash included */
+	size_t at;       /* in the tree's bytes */
+	size_t path_len; /* of the directory, slash included */
 };
 
 struct walk {
@@ -253,7 +264,8 @@ struct walk {
 static int push_level(struct walk *w, const git_oid *oid, size_t path_len, struct vk_err *err)
 {
 	if (w->depth > w->limits->depth)
-		return vk_err_set(err, VK_LIMIT, "the tree is deeper than %llu directories (receive.max_depth)",
+		return vk_err_set(err, VK_LIMIT,
+			"the tree is deeper than %llu directories (receive.max_depth)",
 			(unsigned long long)w->limits->depth);
 	git_odb_object *tree = NULL;
 	int rc = read_object(w->store, oid, GIT_OBJECT_TREE, TREE_OBJECT_MAX, &tree, err);
@@ -268,9 +280,11 @@ static int visit(struct walk *w, size_t base, const char *name, size_t len, stru
 	struct vk_err *err)
 {
 	if (base + len > TREE_PATH_MAX)
-		return vk_err_set(err, VK_LIMIT, "a path is longer than %d bytes: %.80s...", TREE_PATH_MAX, w->path);
+		return vk_err_set(err, VK_LIMIT, "a path is longer than %d bytes: %.80s...",
+			TREE_PATH_MAX, w->path);
 	if (++w->entries > w->limits->files)
-		return vk_err_set(err, VK_LIMIT, "more than %llu files and directories (receive.max_files)",
+		return vk_err_set(err, VK_LIMIT,
+			"more than %llu files and directories (receive.max_files)",
 			(unsigned long long)w->limits->files);
 	memcpy(w->path + base, name, len);
 	w->path[base + len] = '\0';
@@ -279,7 +293,8 @@ static int visit(struct walk *w, size_t base, const char *name, size_t len, stru
 	if (rc != 0 || e->kind != TREE_DIR)
 		return rc == TREE_SKIP && e->kind == TREE_DIR ? 0 : rc;
 	if (base + len + 1 > TREE_PATH_MAX)
-		return vk_err_set(err, VK_LIMIT, "a path is longer than %d bytes: %.80s...", TREE_PATH_MAX, w->path);
+		return vk_err_set(err, VK_LIMIT, "a path is longer than %d bytes: %.80s...",
+			TREE_PATH_MAX, w->path);
 	w->path[base + len] = '/';
 	return push_level(w, &e->oid, base + len + 1, err);
 }
@@ -297,8 +312,8 @@ static int walk_on(struct walk *w, struct vk_err *err)
 		size_t len, base = l->path_len;
 		struct tree_entry e;
 		w->path[base] = '\0';
-		int rc = tree_next_entry(git_odb_object_data(l->tree), git_odb_object_size(l->tree), &l->at, &name,
-			&len, &e, err);
+		int rc = tree_next_entry(git_odb_object_data(l->tree), git_odb_object_size(l->tree),
+			&l->at, &name, &len, &e, err);
 		if (rc != 0 && base > 0)
 			vk_err_wrap(err, "in %.*s", (int)base - 1, w->path);
 		if (rc == 0)
@@ -309,8 +324,8 @@ static int walk_on(struct walk *w, struct vk_err *err)
 	return 0;
 }
 
-int tree_walk(struct tree_store *s, const git_oid *root, const struct tree_limits *limits, tree_fn *fn,
-	void *arg, struct vk_err *err)
+int tree_walk(struct tree_store *s, const git_oid *root, const struct tree_limits *limits,
+	tree_fn *fn, void *arg, struct vk_err *err)
 {
 	struct walk w = {.store = s, .limits = limits, .fn = fn, .arg = arg};
 	int rc = push_level(&w, root, 0, err);
@@ -322,8 +337,8 @@ int tree_walk(struct tree_store *s, const git_oid *root, const struct tree_limit
 	return rc;
 }
 
-static int find_in(struct tree_store *s, const git_oid *tree, const char *name, size_t len, struct tree_entry *ret,
-	struct vk_err *err)
+static int find_in(struct tree_store *s, const git_oid *tree, const char *name, size_t len,
+	struct tree_entry *ret, struct vk_err *err)
 {
 	git_odb_object *o = NULL;
 	int rc = read_object(s, tree, GIT_OBJECT_TREE, TREE_OBJECT_MAX, &o, err);
@@ -331,7 +346,8 @@ static int find_in(struct tree_store *s, const git_oid *tree, const char *name, 
 	for (size_t at = 0; rc == 0 && !found && at < git_odb_object_size(o);) {
 		const char *entry;
 		size_t n;
-		rc = tree_next_entry(git_odb_object_data(o), git_odb_object_size(o), &at, &entry, &n, ret, err);
+		rc = tree_next_entry(
+			git_odb_object_data(o), git_odb_object_size(o), &at, &entry, &n, ret, err);
 		found = rc == 0 && n == len && memcmp(entry, name, n) == 0;
 	}
 	git_odb_object_free(o);

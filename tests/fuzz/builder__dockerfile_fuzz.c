@@ -1,5 +1,5 @@
-/* Any bytes as a Dockerfile: no crash; what is accepted, and rewritten, has as many lines as before, names no
- * boat any more where one was named, and nothing that is refused. */
+/* Any bytes as a Dockerfile: no crash; what is accepted, and rewritten, has as many lines as
+ * before, names no boat any more where one was named, and nothing that is refused. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@ static size_t count_lines(const char *s, size_t n)
 	return lines;
 }
 
-static void check(const struct dockerfile *d, const char *text, size_t n, const struct dockerfile_opts *o)
+static void check(
+	const struct dockerfile *d, const char *text, size_t n, const struct dockerfile_opts *o)
 {
 	vk_autobuf out = VK_BUF_INIT(16 << 20);
 	struct dockerfile *again = NULL;
@@ -25,9 +26,11 @@ static void check(const struct dockerfile *d, const char *text, size_t n, const 
 	if (count_lines(vk_buf_str(&out), out.len) != count_lines(text, n))
 		abort();
 	for (size_t i = 0; i < d->n; i++)
-		if (!d->uses[i].is_boat && image_name_forbidden(d->uses[i].image, o->registry, NULL) != 0)
+		if (!d->uses[i].is_boat &&
+			image_name_forbidden(d->uses[i].image, o->registry, NULL) != 0)
 			abort();
-	if (out.len <= DOCKERFILE_MAX && dockerfile_scan(vk_buf_str(&out), out.len, o, &again, &err) == 0) {
+	if (out.len <= DOCKERFILE_MAX &&
+		dockerfile_scan(vk_buf_str(&out), out.len, o, &again, &err) == 0) {
 		for (size_t i = 0; i < again->n; i++)
 			if (again->uses[i].is_boat)
 				abort();

@@ -1,5 +1,6 @@
-/* First line: a path; the rest: a .dockerignore. Ends in time; a pattern that is the path itself, escaped,
- * drops it; a directory that is not entered holds nothing that is kept by a literal pattern. */
+/* First line: a path; the rest: a .dockerignore. Ends in time; a pattern that is the path
+ * itself, escaped, drops it; a directory that is not entered holds nothing that is kept by a
+ * literal pattern. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,10 @@ static void check_literal(const char *path)
 {
 	vk_autobuf pattern = VK_BUF_INIT(1 << 16);
 	struct dockerignore *d = NULL;
-	if (*path == '\0' || strncmp(path, "\xef\xbb\xbf", 3) == 0 || strlen(path) > 1000 || strpbrk(path, "\r\t\v\f ") != NULL || path[0] == '/' ||
-		strstr(path, "//") != NULL || strstr(path, "./") != NULL || path[strlen(path) - 1] == '/' ||
-		path[strlen(path) - 1] == '.')
+	if (*path == '\0' || strncmp(path, "\xef\xbb\xbf", 3) == 0 || strlen(path) > 1000 ||
+		strpbrk(path, "\r\t\v\f ") != NULL || path[0] == '/' ||
+		strstr(path, "//") != NULL || strstr(path, "./") != NULL ||
+		path[strlen(path) - 1] == '/' || path[strlen(path) - 1] == '.')
 		return;
 	for (const char *p = path; *p != '\0'; p++) {
 		if (strchr("*?[]\\!#", *p) != NULL)

@@ -1,4 +1,5 @@
-/* Any bytes as a manifest: no crash; what is accepted prints to something that parses to the same. */
+/* Any bytes as a manifest: no crash; what is accepted prints to something that parses to the
+ * same. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@ static void must(int ok, const char *what, const struct vk_buf *printed, const s
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static const struct manifest_opts opts = {.file = "vikingfile", .stack = "s", .registry = "127.0.0.1:5000"};
+	static const struct manifest_opts opts = {
+		.file = "vikingfile", .stack = "s", .registry = "127.0.0.1:5000"};
 	struct manifest *m = NULL, *again = NULL;
 	struct vk_err err = {0};
 	if (manifest_parse((const char *)data, n, &opts, &m, &err) != 0)
@@ -25,11 +27,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	int resolved = manifest_resolve(m, NULL, &err);
 	must(manifest_print(manifest_doc(m), &out, &err) == 0, "print", &out, &err);
 	if (out.len <= MANIFEST_MAX) {
-		must(manifest_parse(vk_buf_str(&out), out.len, &opts, &again, &err) == 0, "parse", &out, &err);
+		must(manifest_parse(vk_buf_str(&out), out.len, &opts, &again, &err) == 0, "parse",
+			&out, &err);
 		must(manifest_resolve(again, NULL, &err) == resolved, "resolve", &out, &err);
 		json_object_del(manifest_doc(m), "notices"); /* they name lines */
 		json_object_del(manifest_doc(again), "notices");
-		must(resolved != 0 || json_equal(manifest_doc(m), manifest_doc(again)), "same", &out, &err);
+		must(resolved != 0 || json_equal(manifest_doc(m), manifest_doc(again)), "same",
+			&out, &err);
 	}
 	manifest_free(m);
 	manifest_free(again);

@@ -1,4 +1,5 @@
-/* The export child after it has confined itself: what it may, and what it may not. Each layer by itself. */
+/* The export child after it has confined itself: what it may, and what it may not. Each layer
+ * by itself. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,9 @@ static int try_all(const char *dir)
 	could |= open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0 ? OPEN_OUTSIDE : 0;
 	could |= open(file, O_RDONLY | O_CLOEXEC) >= 0 ? OPEN_INSIDE : 0;
 	could |= open(new, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0 ? WRITE_INSIDE : 0;
-	could |= socket(AF_UNIX, SOCK_STREAM, 0) >= 0 || socket(AF_INET, SOCK_STREAM, 0) >= 0 ? SOCKET : 0;
+	could |= socket(AF_UNIX, SOCK_STREAM, 0) >= 0 || socket(AF_INET, SOCK_STREAM, 0) >= 0
+		? SOCKET
+		: 0;
 	could |= getrlimit(RLIMIT_CPU, &cpu) == 0 && cpu.rlim_max > 5 ? MORE_CPU : 0;
 	execv("/bin/false", argv); /* only returns when it is refused */
 	return could;
@@ -32,7 +35,8 @@ static int try_all(const char *dir)
 /* What a child confined with this setting could do, as bits; 256 + status if it died. */
 static int confined(const char *sandbox, const char *dir)
 {
-	static const struct export_limits limits = {.deadline_s = 20, .cpu_s = 5, .memory = 1ull << 30};
+	static const struct export_limits limits = {
+		.deadline_s = 20, .cpu_s = 5, .memory = 1ull << 30};
 	pid_t pid = fork();
 	if (pid == 0) {
 		vk_autofree char *mode = vk_strdup(sandbox);
@@ -57,7 +61,8 @@ Test(confine, every_layer_holds_alone)
 	int outside = can.landlock ? 0 : OPEN_OUTSIDE | WRITE_INSIDE;
 	if (can.seccomp) { /* without, execv succeeds and /bin/false says 1 */
 		cr_expect_eq(confined("auto", dir), OPEN_INSIDE | outside);
-		cr_expect_eq(confined("no-landlock", dir), OPEN_INSIDE | OPEN_OUTSIDE | WRITE_INSIDE);
+		cr_expect_eq(
+			confined("no-landlock", dir), OPEN_INSIDE | OPEN_OUTSIDE | WRITE_INSIDE);
 	}
 	if (can.seccomp && can.landlock)
 		cr_expect_eq(confined("require", dir), OPEN_INSIDE);
@@ -70,7 +75,8 @@ Test(confine, every_layer_holds_alone)
 /* The deadline ends the process with an error line that a program can read. */
 Test(confine, deadline)
 {
-	static const struct export_limits limits = {.deadline_s = 1, .cpu_s = 5, .memory = 1ull << 30};
+	static const struct export_limits limits = {
+		.deadline_s = 1, .cpu_s = 5, .memory = 1ull << 30};
 	int out[2];
 	cr_assert_eq(pipe(out), 0);
 	pid_t pid = fork();
@@ -89,6 +95,7 @@ Test(confine, deadline)
 	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 7);
 	vk_autobuf line = VK_BUF_INIT(4096);
 	cr_expect_eq(vk_fs_read_fd(out[0], &line, NULL), 0);
-	cr_expect(strstr(vk_buf_str(&line), "\"error\":\"TIMEOUT\"") != NULL, "%s", vk_buf_str(&line));
+	cr_expect(strstr(vk_buf_str(&line), "\"error\":\"TIMEOUT\"") != NULL, "%s",
+		vk_buf_str(&line));
 	close(out[0]);
 }

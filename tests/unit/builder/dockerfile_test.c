@@ -8,8 +8,8 @@
 
 #define REGISTRY "127.0.0.1:5000"
 
-static int scan_args(const char *text, const char *args, const char *target, struct dockerfile **ret,
-	struct vk_err *err)
+static int scan_args(const char *text, const char *args, const char *target,
+	struct dockerfile **ret, struct vk_err *err)
 {
 	json_t *a = args != NULL ? json_loads(args, 0, NULL) : NULL;
 	cr_assert(args == NULL || a != NULL, "%s", args);
@@ -49,22 +49,28 @@ static void expect_refused(const char *text, int code, const char *word)
 Test(dockerfile, names_of_images)
 {
 	expect_images("FROM debian:12\n", NULL, "debian:12@1");
-	expect_images("from  --platform=linux/amd64 debian:12 AS base\nFROM base\nRUN x\n", NULL, "debian:12@1");
+	expect_images("from  --platform=linux/amd64 debian:12 AS base\nFROM base\nRUN x\n", NULL,
+		"debian:12@1");
 	expect_images("\xef\xbb\xbf  FrOm \"debian:12\"\r\nRUN x\r\n", NULL, "debian:12@1");
 	expect_images("FROM scratch\nCOPY --from=busybox:1 /bin /bin\n", NULL, "busybox:1@2");
-	expect_images("FROM a:1 AS One\nFROM b:1\nCOPY --from=one /x /x\nCOPY --from=0 /x /x\n", NULL, "a:1@1 b:1@2");
-	expect_images("FROM a:1\nRUN --mount=type=bind,from=b:2,target=/b --mount=type=cache,target=/c x\n", NULL,
+	expect_images("FROM a:1 AS One\nFROM b:1\nCOPY --from=one /x /x\nCOPY --from=0 /x /x\n",
+		NULL, "a:1@1 b:1@2");
+	expect_images("FROM a:1\nRUN --mount=type=bind,from=b:2,target=/b "
+		      "--mount=type=cache,target=/c x\n",
+		NULL, "a:1@1 b:2@2");
+	expect_images("FROM a:1\nRUN --mount=\"type=bind,\\\"from=b:2\\\",target=/b\" x\n", NULL,
 		"a:1@1 b:2@2");
-	expect_images("FROM a:1\nRUN --mount=\"type=bind,\\\"from=b:2\\\",target=/b\" x\n", NULL, "a:1@1 b:2@2");
 	expect_images("FROM viking:latest\n", NULL, "viking:latest@1");
-	expect_images("FROM viking:s/b\nCOPY --chown=1 --from=viking:o/t /x /x\n", NULL, "viking:s/b@1 viking:o/t@2");
+	expect_images("FROM viking:s/b\nCOPY --chown=1 --from=viking:o/t /x /x\n", NULL,
+		"viking:s/b@1 viking:o/t@2");
 }
 
 Test(dockerfile, continued_lines)
 {
 	expect_images("FROM \\\n# a comment\n\n  debian:12\n", NULL, "debian:12@1");
 	expect_images("FROM a:1\nRUN echo \\\nFROM b:1\nRUN x\n", NULL, "a:1@1");
-	expect_images("# escape=`\nFROM a:1\nRUN c:\\ \nFROM b:1\nRUN d `\nFROM c:1\n", NULL, "a:1@2 b:1@4");
+	expect_images("# escape=`\nFROM a:1\nRUN c:\\ \nFROM b:1\nRUN d `\nFROM c:1\n", NULL,
+		"a:1@2 b:1@4");
 	expect_images("# Escape = `\n# note\nFROM a:1\nRUN x `  \nFROM b:1\n", NULL, "a:1@3");
 	expect_images("# note\n# escape=`\nFROM a:1\nRUN x `\nFROM b:1\n", NULL, "a:1@3 b:1@5");
 	expect_images("FROM a:1\nRUN echo \\\\\nFROM b:1\n", NULL, "a:1@1 b:1@3");
@@ -73,13 +79,15 @@ Test(dockerfile, continued_lines)
 Test(dockerfile, heredocs_are_no_instructions)
 {
 	expect_images("FROM a:1\nRUN <<EOF\nFROM b:1\nEOF\nFROM c:1\n", NULL, "a:1@1 c:1@5");
-	expect_images("FROM a:1\nRUN cat <<-'END' > /x && cat 3<<\"B\"\n\tFROM b:1\n\tEND\nFROM c:1\nB\nFROM d:1\n", NULL,
-		"a:1@1 d:1@7");
+	expect_images("FROM a:1\nRUN cat <<-'END' > /x && cat 3<<\"B\"\n\tFROM b:1\n\tEND\nFROM "
+		      "c:1\nB\nFROM d:1\n",
+		NULL, "a:1@1 d:1@7");
 	expect_images("FROM a:1\nRUN echo \"<<EOF\"\nFROM b:1\n", NULL, "a:1@1 b:1@3");
 	expect_images("FROM a:1\nRUN cat <<<EOF\nFROM b:1\n", NULL, "a:1@1 b:1@3");
 	/* engines before 23 read the body as instructions: what is forbidden there is forbidden */
 	expect_refused("FROM a:1\nRUN <<EOF\nFROM localhost:5000/x\nEOF\n", VK_DENIED, "F:3: ");
-	expect_refused("FROM a:1\nRUN <<EOF\nbad ( line \\\nCOPY --from=127.0.0.1:5000/x / /\nADD http://localhost/ /\nEOF\n",
+	expect_refused("FROM a:1\nRUN <<EOF\nbad ( line \\\nCOPY --from=127.0.0.1:5000/x / /\nADD "
+		       "http://localhost/ /\nEOF\n",
 		VK_DENIED, "ADD of");
 }
 
@@ -92,83 +100,101 @@ Test(dockerfile, variables)
 	expect_images("ARG A=viking ARG\nARG B=\"$A:s/b\"\nFROM $B\n", NULL, "viking:s/b@3");
 	expect_images("ARG A='$x'\nARG B=1\nFROM img:$B AS st$A\nFROM st\n", NULL, "img:1@3 st@4");
 	expect_images("ARG N=base\nFROM a:1 AS base\nFROM ${N}\n", NULL, "a:1@2");
-	expect_refused("FROM a:1\nARG B=b:1\nFROM $B\n", VK_INVALID, "F:3: the image of FROM is empty");
+	expect_refused(
+		"FROM a:1\nARG B=b:1\nFROM $B\n", VK_INVALID, "F:3: the image of FROM is empty");
 	expect_refused("FROM ${B\n", VK_INVALID, "not closed");
 	expect_refused("FROM ${B#x}\n", VK_INVALID, "F:1: the form ${...#...}");
-	expect_refused("FROM a:1\nCOPY --from=$X /a /a\n", VK_INVALID, "F:2: from= takes no variable");
+	expect_refused(
+		"FROM a:1\nCOPY --from=$X /a /a\n", VK_INVALID, "F:2: from= takes no variable");
 }
 
 Test(dockerfile, loopback_and_ids)
 {
-	static const char *const images[] = {"127.0.0.1:5000/o/a", "localhost/a", "LOCALHOST:5000/a:1", "127.1/a",
-		"0x7f000001:5000/a", "2130706433/a", "017700000001/a", "0.0.0.0:5000/a", "[::1]:5000/a",
-		"[::ffff:127.0.0.1]:5000/a", "a.localhost/x", "localhost.:5000/x", "sha256:abc",
-		"0123456789abcdef", "abc", "7"};
+	static const char *const images[] = {"127.0.0.1:5000/o/a", "localhost/a",
+		"LOCALHOST:5000/a:1", "127.1/a", "0x7f000001:5000/a", "2130706433/a",
+		"017700000001/a", "0.0.0.0:5000/a", "[::1]:5000/a", "[::ffff:127.0.0.1]:5000/a",
+		"a.localhost/x", "localhost.:5000/x", "sha256:abc", "0123456789abcdef", "abc", "7"};
 	for (size_t i = 0; i < VK_COUNT(images); i++) {
 		static const char *const forms[] = {"FROM %s\n", "FROM a:1\nCOPY --from=%s /a /b\n",
-			"FROM a:1\nRUN --mount=type=bind,from=%s,target=/x true\n", "# syntax=%s\nFROM a:1\n",
-			"FROM a:1\nADD --from=%s /a /b\n", "FROM a:1\nONBUILD COPY --from=%s / /\n"};
+			"FROM a:1\nRUN --mount=type=bind,from=%s,target=/x true\n",
+			"# syntax=%s\nFROM a:1\n", "FROM a:1\nADD --from=%s /a /b\n",
+			"FROM a:1\nONBUILD COPY --from=%s / /\n"};
 		for (size_t j = 0; j < VK_COUNT(forms); j++) {
 			if (images[i][0] == '7' && j != 0) /* a number is a stage there */
 				continue;
 			const char *at = strstr(forms[j], "%s");
-			vk_autofree char *text = vk_asprintf("%.*s%s%s", (int)(at - forms[j]), forms[j], images[i],
-				at + 2);
+			vk_autofree char *text = vk_asprintf(
+				"%.*s%s%s", (int)(at - forms[j]), forms[j], images[i], at + 2);
 			expect_refused(text, VK_DENIED, "F:");
 		}
 	}
 	expect_refused("ARG B=localhost:5000/a\nFROM x:1\n", VK_DENIED, "F:1: ");
-	expect_refused_args("ARG B=x:1\nFROM $B\n", "{\"B\": \"127.0.0.1:5000/a\"}", VK_DENIED, "F:1: ");
+	expect_refused_args(
+		"ARG B=x:1\nFROM $B\n", "{\"B\": \"127.0.0.1:5000/a\"}", VK_DENIED, "F:1: ");
 	expect_refused("ARG H=127.0.0.1\nFROM ${H}:5000/a\n", VK_DENIED, "F:2: ");
 	expect_refused("FROM ${TARGETARCH:-localhost/x}\n", VK_DENIED, "F:1: ");
 	expect_refused("FROM \\\nlocal\\\nhost/x\n", VK_DENIED, "F:1: ");
 	expect_refused("FROM a:1\nCOPY --f\"rom=local\"host/x / /\n", VK_DENIED, "F:2: ");
-	expect_images("ARG URL=http://localhost:8080/x\nARG N=123\nFROM a:1\nENV A=http://localhost\n", NULL, "a:1@3");
+	expect_images(
+		"ARG URL=http://localhost:8080/x\nARG N=123\nFROM a:1\nENV A=http://localhost\n",
+		NULL, "a:1@3");
 	expect_images("FROM cafe:latest\n", NULL, "cafe:latest@1");
 }
 
 Test(dockerfile, frontends)
 {
 	expect_images("# syntax=docker/dockerfile:1\nFROM a:1\n", NULL, "a:1@2");
-	expect_images("# syntax = docker.io/docker/dockerfile:1.4@sha256:00 extra\nFROM a:1\n", NULL, "a:1@2");
+	expect_images("# syntax = docker.io/docker/dockerfile:1.4@sha256:00 extra\nFROM a:1\n",
+		NULL, "a:1@2");
 	expect_refused("# syntax=evil/frontend\nFROM a:1\n", VK_DENIED, "F:1: the frontend");
-	expect_refused("# escape=`\n#syntax=evil/frontend\nFROM a:1\n", VK_DENIED, "F:2: the frontend");
-	expect_refused("# unknown=x\n# syntax=evil/frontend\nFROM a:1\n", VK_DENIED, "the frontend");
+	expect_refused(
+		"# escape=`\n#syntax=evil/frontend\nFROM a:1\n", VK_DENIED, "F:2: the frontend");
+	expect_refused(
+		"# unknown=x\n# syntax=evil/frontend\nFROM a:1\n", VK_DENIED, "the frontend");
 	expect_refused("#!/bin/x\n# syntax=evil/frontend\nFROM a:1\n", VK_DENIED, "the frontend");
 	expect_refused("// syntax=evil/frontend\nFROM a:1\n", VK_INVALID, "F:1: no instruction");
-	expect_refused_args("FROM a:1\n", "{\"BUILDKIT_SYNTAX\": \"evil/x\"}", VK_DENIED, "the frontend");
+	expect_refused_args(
+		"FROM a:1\n", "{\"BUILDKIT_SYNTAX\": \"evil/x\"}", VK_DENIED, "the frontend");
 	expect_images("FROM a:1\n# syntax=evil/frontend\n", NULL, "a:1@1");
 }
 
 Test(dockerfile, add_of_urls)
 {
-	static const char *const sources[] = {"http://127.0.0.1:2379/v3", "https://user:pw@localhost/x", "http://[::1]/",
-		"http://169.254.169.254/latest", "http://10.1.2.3/", "http://172.20.0.1/", "http://192.168.0.1:80/",
-		"http://metadata.google.internal/", "http://intranet/", "HTTP://0/", 
-		"git@10.0.0.1:x/y", "ssh://git@192.168.1.1/x", "http://[fe80::1%25eth0]/", "http://[fd00::1]/",
-		"http://[64:ff9b::7f00:1]/", "http://a.b@127.0.0.1/"};
+	static const char *const sources[] = {"http://127.0.0.1:2379/v3",
+		"https://user:pw@localhost/x", "http://[::1]/", "http://169.254.169.254/latest",
+		"http://10.1.2.3/", "http://172.20.0.1/", "http://192.168.0.1:80/",
+		"http://metadata.google.internal/", "http://intranet/", "HTTP://0/",
+		"git@10.0.0.1:x/y", "ssh://git@192.168.1.1/x", "http://[fe80::1%25eth0]/",
+		"http://[fd00::1]/", "http://[64:ff9b::7f00:1]/", "http://a.b@127.0.0.1/"};
 	for (size_t i = 0; i < VK_COUNT(sources); i++) {
 		vk_autofree char *plain = vk_asprintf("FROM a:1\nADD %s /x\n", sources[i]);
 		expect_refused(plain, VK_DENIED, "F:2: ");
-		vk_autofree char *list = vk_asprintf("FROM a:1\nADD [\"y\", \"%s\", \"/x\"]\n", sources[i]);
+		vk_autofree char *list =
+			vk_asprintf("FROM a:1\nADD [\"y\", \"%s\", \"/x\"]\n", sources[i]);
 		expect_refused(list, VK_DENIED, "F:2: ");
-		vk_autofree char *arg = vk_asprintf("FROM a:1\nARG U=%s\nENV V $U\nADD --chown=1:1 a ${V} /x\n", sources[i]);
+		vk_autofree char *arg = vk_asprintf(
+			"FROM a:1\nARG U=%s\nENV V $U\nADD --chown=1:1 a ${V} /x\n", sources[i]);
 		expect_refused(arg, VK_DENIED, "F:4: ");
 	}
-	expect_images("FROM a:1\nADD https://github.com/x/y.tar.gz git@github.com:x/y.git a.txt /x\n", NULL, "a:1@1");
+	expect_images(
+		"FROM a:1\nADD https://github.com/x/y.tar.gz git@github.com:x/y.git a.txt /x\n",
+		NULL, "a:1@1");
 	expect_images("FROM a:1\nADD file-$VERSION.tar https://x.org/$V/y /x\n", NULL, "a:1@1");
 	expect_refused("FROM a:1\nADD $URL /x\n", VK_DENIED, "could reach any host");
 	expect_refused("FROM a:1\nADD ht${X} /x\n", VK_DENIED, "could reach any host");
 	expect_refused("FROM a:1\nADD https://${HOST}/y /x\n", VK_DENIED, "could reach any host");
-	expect_images("FROM a:1\nARG TARGETARCH\nADD bin-${TARGETARCH} ${TARGETARCH}/x /x\n", NULL, "a:1@1");
-	expect_refused("FROM a:1 AS b\nENV U=http://10.0.0.1/\nFROM b\nADD $U /x\n", VK_DENIED, "F:4: ADD of");
+	expect_images("FROM a:1\nARG TARGETARCH\nADD bin-${TARGETARCH} ${TARGETARCH}/x /x\n", NULL,
+		"a:1@1");
+	expect_refused("FROM a:1 AS b\nENV U=http://10.0.0.1/\nFROM b\nADD $U /x\n", VK_DENIED,
+		"F:4: ADD of");
 }
 
 Test(dockerfile, malformed)
 {
 	expect_refused("", VK_INVALID, "F has no FROM");
 	expect_refused("# only\n", VK_INVALID, "F has no FROM");
-	expect_refused("RUN x\nFROM a:1\n", VK_INVALID, "F:1: an instruction before the first FROM");
+	expect_refused(
+		"RUN x\nFROM a:1\n", VK_INVALID, "F:1: an instruction before the first FROM");
 	expect_refused("FROM a:1 # comment\n", VK_INVALID, "F:1: FROM takes");
 	expect_refused("FROM a:1 AS\n", VK_INVALID, "F:1: FROM takes");
 	expect_refused("FROM A:1\n", VK_INVALID, "F:1: ");
@@ -177,8 +203,10 @@ Test(dockerfile, malformed)
 	expect_refused("FROM viking:/b\n", VK_INVALID, "F:1: ");
 	expect_refused("FROM viking:123/b\n", VK_INVALID, "digits only");
 	expect_refused("FROM a:1\nONBUILD COPY --from=viking:s/b / /\n", VK_INVALID, "ONBUILD");
-	expect_refused("ARG A=x\nARG B=$A$A$A$A$A$A$A$A\nARG C=$B$B$B$B$B$B$B$B\nARG D=$C$C$C$C$C$C$C$C\n"
-		       "ARG E=$D$D$D$D$D$D$D$D\nARG F=$E$E$E$E$E$E$E$E\nFROM $F\n", VK_LIMIT, "grows");
+	expect_refused(
+		"ARG A=x\nARG B=$A$A$A$A$A$A$A$A\nARG C=$B$B$B$B$B$B$B$B\nARG D=$C$C$C$C$C$C$C$C\n"
+		"ARG E=$D$D$D$D$D$D$D$D\nARG F=$E$E$E$E$E$E$E$E\nFROM $F\n",
+		VK_LIMIT, "grows");
 	struct vk_err err = {0};
 	struct dockerfile *d = NULL;
 	struct dockerfile_opts o = {.file = "F"};
@@ -192,7 +220,8 @@ Test(dockerfile, targets)
 	const char *text = "FROM a:1 AS Build\nFROM b:1 AS prod\n";
 	static const char *const good[] = {"build", "PROD", "0", "1", ""};
 	for (size_t i = 0; i < VK_COUNT(good); i++) {
-		cr_expect_eq(scan_args(text, NULL, good[i], &d, &err), 0, "%s: %s", good[i], err.msg);
+		cr_expect_eq(
+			scan_args(text, NULL, good[i], &d, &err), 0, "%s: %s", good[i], err.msg);
 		dockerfile_free(VK_TAKE(d));
 	}
 	cr_expect_eq(scan_args(text, NULL, "prdo", &d, &err), VK_INVALID);
@@ -207,7 +236,8 @@ static void expect_rewrite(const char *text, const char *want)
 	json_t *refs = json_pack("{s:s, s:s}", "s/b", "R/s/b@sha256:1", "o/t", "R/o/t@sha256:2");
 	vk_autobuf out = VK_BUF_INIT(65536);
 	cr_assert_eq(scan_args(text, NULL, NULL, &d, &err), 0, "%s\n%s", text, err.msg);
-	cr_assert_eq(dockerfile_rewrite(d, text, strlen(text), refs, NULL, &out, &err), 0, "%s", err.msg);
+	cr_assert_eq(dockerfile_rewrite(d, text, strlen(text), refs, NULL, &out, &err), 0, "%s",
+		err.msg);
 	cr_expect_str_eq(vk_buf_str(&out), want);
 	dockerfile_free(d);
 	json_decref(refs);
@@ -215,15 +245,24 @@ static void expect_rewrite(const char *text, const char *want)
 
 Test(dockerfile, rewrite_replaces_only_names)
 {
-	expect_rewrite("# viking:s/b\nFROM   viking:s/b   AS x\r\nRUN echo viking:s/b\nCOPY --from=viking:o/t a b\n",
-		"# viking:s/b\nFROM   R/s/b@sha256:1   AS x\r\nRUN echo viking:s/b\nCOPY --from=R/o/t@sha256:2 a b\n");
-	expect_rewrite("FROM --platform=linux/amd64 \"viking:s/b\"\n", "FROM --platform=linux/amd64 R/s/b@sha256:1\n");
-	expect_rewrite("FROM a:1\nCOPY --from=\"viking:s/b\" x y\n", "FROM a:1\nCOPY --from=\"R/s/b@sha256:1\" x y\n");
-	expect_rewrite("FROM a:1\nRUN --mount=type=bind,from=viking:s/b,target=/x --mount=from=viking:o/t,target=/y z",
-		"FROM a:1\nRUN --mount=type=bind,from=R/s/b@sha256:1,target=/x --mount=from=R/o/t@sha256:2,target=/y z");
-	expect_rewrite("ARG B=viking:s/b\nFROM ${B} AS q\n", "ARG B=viking:s/b\nFROM R/s/b@sha256:1 AS q\n");
-	expect_rewrite("FROM vik\\\n# c\ning:s/b\nRUN x\n", "FROM R/s/b@sha256:1\\\n# c\n\nRUN x\n");
-	expect_rewrite("FROM a:1\nRUN <<E\nFROM viking:s/b\nE\n", "FROM a:1\nRUN <<E\nFROM viking:s/b\nE\n");
+	expect_rewrite("# viking:s/b\nFROM   viking:s/b   AS x\r\nRUN echo viking:s/b\nCOPY "
+		       "--from=viking:o/t a b\n",
+		"# viking:s/b\nFROM   R/s/b@sha256:1   AS x\r\nRUN echo viking:s/b\nCOPY "
+		"--from=R/o/t@sha256:2 a b\n");
+	expect_rewrite("FROM --platform=linux/amd64 \"viking:s/b\"\n",
+		"FROM --platform=linux/amd64 R/s/b@sha256:1\n");
+	expect_rewrite("FROM a:1\nCOPY --from=\"viking:s/b\" x y\n",
+		"FROM a:1\nCOPY --from=\"R/s/b@sha256:1\" x y\n");
+	expect_rewrite("FROM a:1\nRUN --mount=type=bind,from=viking:s/b,target=/x "
+		       "--mount=from=viking:o/t,target=/y z",
+		"FROM a:1\nRUN --mount=type=bind,from=R/s/b@sha256:1,target=/x "
+		"--mount=from=R/o/t@sha256:2,target=/y z");
+	expect_rewrite("ARG B=viking:s/b\nFROM ${B} AS q\n",
+		"ARG B=viking:s/b\nFROM R/s/b@sha256:1 AS q\n");
+	expect_rewrite(
+		"FROM vik\\\n# c\ning:s/b\nRUN x\n", "FROM R/s/b@sha256:1\\\n# c\n\nRUN x\n");
+	expect_rewrite("FROM a:1\nRUN <<E\nFROM viking:s/b\nE\n",
+		"FROM a:1\nRUN <<E\nFROM viking:s/b\nE\n");
 }
 
 Test(dockerfile, rewrite_needs_every_boat)
@@ -234,7 +273,8 @@ Test(dockerfile, rewrite_needs_every_boat)
 	vk_autobuf out = VK_BUF_INIT(65536);
 	json_t *none = json_object();
 	cr_assert_eq(scan_args(text, NULL, NULL, &d, &err), 0);
-	cr_expect_eq(dockerfile_rewrite(d, text, strlen(text), none, NULL, &out, &err), VK_NOTFOUND);
+	cr_expect_eq(
+		dockerfile_rewrite(d, text, strlen(text), none, NULL, &out, &err), VK_NOTFOUND);
 	cr_expect(strstr(err.msg, "viking:s/b") != NULL);
 	vk_buf_clear(&out);
 	cr_expect_eq(dockerfile_rewrite(d, text, strlen(text), none, REGISTRY, &out, &err), 0);
@@ -246,9 +286,13 @@ Test(dockerfile, rewrite_needs_every_boat)
 Test(dockerfile, triggers_of_base_images)
 {
 	struct vk_err err = {0};
-	cr_expect_eq(dockerfile_check_trigger("COPY --from=127.0.0.1:5000/o/a / /", REGISTRY, &err), VK_DENIED);
-	cr_expect_eq(dockerfile_check_trigger("ADD http://localhost/ /", REGISTRY, &err), VK_DENIED);
-	cr_expect_eq(dockerfile_check_trigger("RUN --mount=type=bind,from=abc,target=/x y", REGISTRY, &err), VK_DENIED);
+	cr_expect_eq(dockerfile_check_trigger("COPY --from=127.0.0.1:5000/o/a / /", REGISTRY, &err),
+		VK_DENIED);
+	cr_expect_eq(
+		dockerfile_check_trigger("ADD http://localhost/ /", REGISTRY, &err), VK_DENIED);
+	cr_expect_eq(dockerfile_check_trigger(
+			     "RUN --mount=type=bind,from=abc,target=/x y", REGISTRY, &err),
+		VK_DENIED);
 	cr_expect_eq(dockerfile_check_trigger("COPY . /srv", REGISTRY, &err), 0);
 	cr_expect_eq(dockerfile_check_trigger("RUN make", REGISTRY, &err), 0);
 }

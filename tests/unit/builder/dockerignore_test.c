@@ -1,5 +1,5 @@
-/* The patterns were tried against the docker command (28, and 20.10 with BuildKit) on one tree; each row
- * says what it dropped or kept there. */
+/* The patterns were tried against the docker command (28, and 20.10 with BuildKit) on one
+ * tree; each row says what it dropped or kept there. */
 #include "dockerignore.h"
 
 #include <criterion/criterion.h>
@@ -9,10 +9,30 @@
 #include <viking/str.h>
 
 static const char *const tree[] = {
-	"!bang", "#hash", ".env", ".git/config", "README.md", "a/b/c/f.txt", "a/b/c/keep.md", "a/b/f.txt",
-	"a/f.txt", "a[1].txt", "back\\slash", "docs/api.md", "docs/index.md", "foo", "foo.c", "foobar",
-	"linkdir", "node_modules/x/i.js", "sp ace/s p.txt", "sub/README.md", "sub/deep/keep.txt",
-	"sub/deep/other.txt", "sub/x.tmp", "x.tmp",
+	"!bang",
+	"#hash",
+	".env",
+	".git/config",
+	"README.md",
+	"a/b/c/f.txt",
+	"a/b/c/keep.md",
+	"a/b/f.txt",
+	"a/f.txt",
+	"a[1].txt",
+	"back\\slash",
+	"docs/api.md",
+	"docs/index.md",
+	"foo",
+	"foo.c",
+	"foobar",
+	"linkdir",
+	"node_modules/x/i.js",
+	"sp ace/s p.txt",
+	"sub/README.md",
+	"sub/deep/keep.txt",
+	"sub/deep/other.txt",
+	"sub/x.tmp",
+	"x.tmp",
 };
 
 enum expect { DROPS, KEEPS, BAD };
@@ -116,7 +136,8 @@ static void check_vector(const struct vector *v)
 	int rc = dockerignore_parse(v->file, strlen(v->file), ".dockerignore", &d, &err);
 	if (v->expect == BAD) {
 		cr_expect_eq(rc, VK_INVALID, "%s", v->file);
-		cr_expect(strstr(err.msg, ".dockerignore:1: syntax error in pattern") != NULL, "%s", err.msg);
+		cr_expect(strstr(err.msg, ".dockerignore:1: syntax error in pattern") != NULL, "%s",
+			err.msg);
 		return;
 	}
 	cr_assert_eq(rc, 0, "%s: %s", v->file, err.msg);

@@ -1,4 +1,5 @@
-/* Rules of the manifest that golden files do not show: limits, files that fail, what parses to the same. */
+/* Rules of the manifest that golden files do not show: limits, files that fail, what parses to
+ * the same. */
 #include "manifest.h"
 
 #include <criterion/criterion.h>
@@ -6,7 +7,8 @@
 #include <viking/json.h>
 #include <viking/str.h>
 
-static const struct manifest_opts opts = {.file = "vikingfile", .stack = "ragnar", .registry = "127.0.0.1:5000"};
+static const struct manifest_opts opts = {
+	.file = "vikingfile", .stack = "ragnar", .registry = "127.0.0.1:5000"};
 
 static int parse(const char *text, struct manifest **ret, struct vk_err *err)
 {
@@ -95,12 +97,14 @@ Test(manifest, bombs_end_in_time)
 
 Test(manifest, boats_in_files)
 {
-	static const char *const own[][2] = {{"Dockerfile", "FROM viking:ragnar/base\nCOPY --from=viking:other/x / /\n"},
+	static const char *const own[][2] = {
+		{"Dockerfile", "FROM viking:ragnar/base\nCOPY --from=viking:other/x / /\n"},
 		{"web", NULL}, {"web/Dockerfile", "FROM a:1 AS One\n"}, {NULL, NULL}};
 	table = own;
 	struct manifest *m = NULL;
 	struct vk_err err = {0};
-	const char *text = "build:\n  app: {dockerfile: Dockerfile}\n  base: {context: web, target: one}\n";
+	const char *text =
+		"build:\n  app: {dockerfile: Dockerfile}\n  base: {context: web, target: one}\n";
 	cr_assert_eq(parse(text, &m, &err), 0, "%s", err.msg);
 	cr_assert_eq(manifest_resolve(m, &files, &err), 0, "%s", err.msg);
 	json_t *app = json_object_get(json_object_get(manifest_doc(m), "boats"), "app");
@@ -113,8 +117,8 @@ Test(manifest, boats_in_files)
 
 Test(manifest, errors_in_files_name_file_and_line)
 {
-	static const char *const bad[][2] = {{"web", NULL}, {"web/Dockerfile", "FROM a:1\nCOPY --from=localhost/x / /\n"},
-		{NULL, NULL}};
+	static const char *const bad[][2] = {{"web", NULL},
+		{"web/Dockerfile", "FROM a:1\nCOPY --from=localhost/x / /\n"}, {NULL, NULL}};
 	table = bad;
 	struct manifest *m = NULL;
 	struct vk_err err = {0};
@@ -125,7 +129,8 @@ Test(manifest, errors_in_files_name_file_and_line)
 	m = NULL;
 	cr_assert_eq(parse("build:\n  x: {dockerfile: no}\n", &m, &err), 0, "%s", err.msg);
 	cr_expect_eq(manifest_resolve(m, &files, &err), VK_INVALID);
-	cr_expect_str_eq(err.msg, "vikingfile:2:3: build.x: there is no file \"no\" in the repository");
+	cr_expect_str_eq(
+		err.msg, "vikingfile:2:3: build.x: there is no file \"no\" in the repository");
 	manifest_free(m);
 }
 
@@ -151,13 +156,15 @@ Test(manifest, paths)
 {
 	static const struct {
 		const char *in, *out;
-	} good[] = {{"a", "a"}, {"./a//b/", "a/b"}, {".", "."}, {"./", "."}, {"a/.b", "a/.b"}, {"...", "..."}};
+	} good[] = {{"a", "a"}, {"./a//b/", "a/b"}, {".", "."}, {"./", "."}, {"a/.b", "a/.b"},
+		{"...", "..."}};
 	for (size_t i = 0; i < VK_COUNT(good); i++) {
 		vk_autofree char *out = NULL;
 		cr_assert_eq(manifest_path(good[i].in, &out, NULL), 0, "%s", good[i].in);
 		cr_expect_str_eq(out, good[i].out);
 	}
-	static const char *const bad[] = {"", "/a", "..", "a/../b", "a/..", ".git/x", "a/.GIT", "a\nb"};
+	static const char *const bad[] = {
+		"", "/a", "..", "a/../b", "a/..", ".git/x", "a/.GIT", "a\nb"};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
 		char *out = NULL;
 		cr_expect_neq(manifest_path(bad[i], &out, NULL), 0, "%s", bad[i]);
@@ -169,9 +176,11 @@ Test(manifest, numbers)
 	static const struct {
 		const char *cpus;
 		int milli;
-	} good[] = {{"1", 1000}, {"0.5", 500}, {"0.001", 1}, {"12.34", 12340}, {"\"2\"", 2000}, {"1024", 1024000}};
+	} good[] = {{"1", 1000}, {"0.5", 500}, {"0.001", 1}, {"12.34", 12340}, {"\"2\"", 2000},
+		{"1024", 1024000}};
 	for (size_t i = 0; i < VK_COUNT(good); i++) {
-		vk_autofree char *text = vk_asprintf("deploy: {web: {image: \"a:1\", cpus: %s}}\n", good[i].cpus);
+		vk_autofree char *text =
+			vk_asprintf("deploy: {web: {image: \"a:1\", cpus: %s}}\n", good[i].cpus);
 		struct manifest *m = NULL;
 		struct vk_err err = {0};
 		cr_assert_eq(parse(text, &m, &err), 0, "%s", err.msg);
@@ -179,9 +188,11 @@ Test(manifest, numbers)
 		cr_expect_eq(vk_json_int(web, "cpus_milli", 0), good[i].milli, "%s", good[i].cpus);
 		manifest_free(m);
 	}
-	static const char *const bad[] = {"-1", "0.0", "1.", ".", "1.2345", "1e3", "1025", "0x1", "\" 1\""};
+	static const char *const bad[] = {
+		"-1", "0.0", "1.", ".", "1.2345", "1e3", "1025", "0x1", "\" 1\""};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
-		vk_autofree char *text = vk_asprintf("deploy: {web: {image: \"a:1\", cpus: %s}}\n", bad[i]);
+		vk_autofree char *text =
+			vk_asprintf("deploy: {web: {image: \"a:1\", cpus: %s}}\n", bad[i]);
 		expect_refused(text, VK_INVALID, "deploy.web.cpus");
 	}
 }
@@ -193,8 +204,10 @@ Test(manifest, printed_form_is_the_same)
 	vk_buf_adds(&b, "deploy: {web: {image: \"a:1\"}}\nx-deep: {? \"");
 	for (int i = 0; i < 2000; i++)
 		vk_buf_addc(&b, 'k');
-	vk_buf_adds(&b, "\" : {\"\": [], ? \"-\" : {}, \"<<\": \"\\u2029\\ufffe\", \"=\": \"~\", \"y\": \"0x1\"}}\n"
-			"x-text: |+\n  two\n\n  lines\n\n\n");
+	vk_buf_adds(&b,
+		"\" : {\"\": [], ? \"-\" : {}, \"<<\": \"\\u2029\\ufffe\", \"=\": \"~\", \"y\": "
+		"\"0x1\"}}\n"
+		"x-text: |+\n  two\n\n  lines\n\n\n");
 	struct manifest *m = NULL, *again = NULL;
 	struct vk_err err = {0};
 	vk_autobuf out = VK_BUF_INIT(1 << 20);

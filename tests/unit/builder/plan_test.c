@@ -31,7 +31,8 @@ static struct made make(struct repo *r, git_oid root, const char *recipe, const 
 	if (m.rc == 0) {
 		vk_autobuf paths = VK_BUF_INIT(65536);
 		for (size_t i = 0; i < p.n; i++)
-			vk_buf_addf(&paths, "%s%s ", plan_path(&p, i), p.v[i].kind == TREE_DIR ? "/" : "");
+			vk_buf_addf(&paths, "%s%s ", plan_path(&p, i),
+				p.v[i].kind == TREE_DIR ? "/" : "");
 		m.paths = vk_buf_take(&paths);
 		memcpy(m.key, p.key, sizeof(m.key));
 		m.dockerfile = vk_strdup(p.dockerfile);
@@ -54,8 +55,8 @@ static void made_free(struct made *m)
 }
 
 /* Dockerfile, a/x, a/run, [.dockerignore] */
-static git_oid project(struct repo *r, const char *x, const char *x_mode, const char *x_name, const char *recipe,
-	const char *ignore)
+static git_oid project(struct repo *r, const char *x, const char *x_mode, const char *x_name,
+	const char *recipe, const char *ignore)
 {
 	vk_autobuf a = VK_BUF_INIT(4096), t = VK_BUF_INIT(4096);
 	repo_add(&a, "100755", "run", repo_blob(r, "#!/bin/sh\n"));
@@ -69,7 +70,8 @@ static git_oid project(struct repo *r, const char *x, const char *x_mode, const 
 
 #define PLAIN "{\"dockerfile\": \"Dockerfile\", \"context\": \".\", \"args\": {}, \"target\": \"\"}"
 
-static void key_of(struct repo *r, git_oid root, const char *recipe, const char *refs, char key[static 65])
+static void key_of(
+	struct repo *r, git_oid root, const char *recipe, const char *refs, char key[static 65])
 {
 	struct made m = make(r, root, recipe, refs);
 	cr_assert_eq(m.rc, 0, "%s", m.err.msg);
@@ -98,9 +100,11 @@ Test(plan, key_depends_on_all_that_is_built)
 	}
 	static const char *const recipes[] = {
 		"{\"dockerfile\": \"Dockerfile\", \"context\": \".\", \"args\": {\"A\": \"1\"}}",
-		"{\"dockerfile\": \"Dockerfile\", \"context\": \".\", \"args\": {}, \"target\": \"0\"}",
+		"{\"dockerfile\": \"Dockerfile\", \"context\": \".\", \"args\": {}, \"target\": "
+		"\"0\"}",
 		"{\"dockerfile\": \"Dockerfile\", \"context\": \"a\", \"args\": {}}",
-		"{\"inline\": \"FROM debian:11\\nCOPY . /srv\\n\", \"context\": \".\", \"args\": {}}",
+		"{\"inline\": \"FROM debian:11\\nCOPY . /srv\\n\", \"context\": \".\", \"args\": "
+		"{}}",
 	};
 	for (size_t i = 0; i < VK_COUNT(recipes); i++) {
 		key_of(&r, root, recipes[i], "{}", other);
@@ -149,8 +153,8 @@ Test(plan, own_dockerfile_is_used_where_it_is)
 	repo_free(&r);
 }
 
-static void expect_injected(struct repo *r, git_oid root, const char *recipe, const char *refs, const char *paths,
-	const char *text)
+static void expect_injected(struct repo *r, git_oid root, const char *recipe, const char *refs,
+	const char *paths, const char *text)
 {
 	struct made m = make(r, root, recipe, refs);
 	cr_assert_eq(m.rc, 0, "%s", m.err.msg);
@@ -164,12 +168,14 @@ Test(plan, another_dockerfile_gets_a_name_of_its_own)
 {
 	struct repo r = repo_new();
 	git_oid plain = project(&r, "x", "100644", "x", dockerfile, NULL);
-	expect_injected(&r, plain, "{\"inline\": \"FROM a:1\\n\", \"context\": \".\"}", "{}", "Dockerfile a/ a/run a/x ",
-		"FROM a:1\n");
-	expect_injected(&r, plain, "{\"dockerfile\": \"Dockerfile\", \"context\": \"a\"}", "{}", "run x ", dockerfile);
-	expect_injected(&r, project(&r, "x", "100644", "x", dockerfile, "*\n!a/x\n"), PLAIN, "{}", "a/ a/x ", dockerfile);
-	expect_injected(&r, project(&r, "x", "100644", "x", "FROM viking:s/b\n", NULL), PLAIN, "{\"s/b\": \"R@sha256:1\"}",
-		"Dockerfile a/ a/run a/x ", "FROM R@sha256:1\n");
+	expect_injected(&r, plain, "{\"inline\": \"FROM a:1\\n\", \"context\": \".\"}", "{}",
+		"Dockerfile a/ a/run a/x ", "FROM a:1\n");
+	expect_injected(&r, plain, "{\"dockerfile\": \"Dockerfile\", \"context\": \"a\"}", "{}",
+		"run x ", dockerfile);
+	expect_injected(&r, project(&r, "x", "100644", "x", dockerfile, "*\n!a/x\n"), PLAIN, "{}",
+		"a/ a/x ", dockerfile);
+	expect_injected(&r, project(&r, "x", "100644", "x", "FROM viking:s/b\n", NULL), PLAIN,
+		"{\"s/b\": \"R@sha256:1\"}", "Dockerfile a/ a/run a/x ", "FROM R@sha256:1\n");
 	repo_free(&r);
 }
 
@@ -192,7 +198,8 @@ Test(plan, own_dockerignore_comes_first)
 	repo_free(&r);
 }
 
-static void expect_refused(struct repo *r, git_oid root, const char *recipe, int code, const char *word)
+static void expect_refused(
+	struct repo *r, git_oid root, const char *recipe, int code, const char *word)
 {
 	struct made m = make(r, root, recipe, "{}");
 	cr_expect_eq(m.rc, code, "%s: %s", word, m.err.msg);
@@ -204,17 +211,25 @@ Test(plan, refusals)
 {
 	struct repo r = repo_new();
 	git_oid root = project(&r, "x", "100644", "x", dockerfile, NULL);
-	expect_refused(&r, root, "{\"dockerfile\": \"no\", \"context\": \".\"}", VK_NOTFOUND, "no \"no\"");
-	expect_refused(&r, root, "{\"dockerfile\": \"Dockerfile\", \"context\": \"b\"}", VK_NOTFOUND, "no \"b\"");
-	expect_refused(&r, root, "{\"dockerfile\": \"a\", \"context\": \".\"}", VK_INVALID, "no regular file");
-	expect_refused(&r, root, "{\"dockerfile\": \"Dockerfile\", \"context\": \"a/x\"}", VK_INVALID, "no directory");
-	expect_refused(&r, project(&r, "x", "160000", "x", dockerfile, NULL), PLAIN, VK_INVALID, "submodule");
-	expect_refused(&r, project(&r, "x", "100644", "x", dockerfile, "[\n"), PLAIN, VK_INVALID, ".dockerignore:1");
-	expect_refused(&r, project(&r, "x", "100644", "x", "FROM 127.0.0.1:5000/o/a\n", NULL), PLAIN, VK_DENIED, "Dockerfile:1");
+	expect_refused(
+		&r, root, "{\"dockerfile\": \"no\", \"context\": \".\"}", VK_NOTFOUND, "no \"no\"");
+	expect_refused(&r, root, "{\"dockerfile\": \"Dockerfile\", \"context\": \"b\"}",
+		VK_NOTFOUND, "no \"b\"");
+	expect_refused(&r, root, "{\"dockerfile\": \"a\", \"context\": \".\"}", VK_INVALID,
+		"no regular file");
+	expect_refused(&r, root, "{\"dockerfile\": \"Dockerfile\", \"context\": \"a/x\"}",
+		VK_INVALID, "no directory");
+	expect_refused(&r, project(&r, "x", "160000", "x", dockerfile, NULL), PLAIN, VK_INVALID,
+		"submodule");
+	expect_refused(&r, project(&r, "x", "100644", "x", dockerfile, "[\n"), PLAIN, VK_INVALID,
+		".dockerignore:1");
+	expect_refused(&r, project(&r, "x", "100644", "x", "FROM 127.0.0.1:5000/o/a\n", NULL),
+		PLAIN, VK_DENIED, "Dockerfile:1");
 	vk_autobuf big = VK_BUF_INIT(4096);
 	while (big.len < 501)
 		vk_buf_addc(&big, 'b');
-	expect_refused(&r, project(&r, vk_buf_str(&big), "100644", "x", dockerfile, NULL), PLAIN, VK_LIMIT, "a/x");
+	expect_refused(&r, project(&r, vk_buf_str(&big), "100644", "x", dockerfile, NULL), PLAIN,
+		VK_LIMIT, "a/x");
 	repo_free(&r);
 }
 
@@ -223,7 +238,8 @@ Test(plan, tar_holds_what_was_planned)
 	struct repo r = repo_new();
 	git_oid root = project(&r, "x", "120000", "x", dockerfile, NULL);
 	json_t *q = json_loads("{\"inline\": \"FROM a:1\\n\", \"context\": \".\"}", 0, NULL);
-	struct plan_request request = {q, NULL, NULL, {.depth = 64, .files = 100, .bytes = 1000, .object = 500}};
+	struct plan_request request = {
+		q, NULL, NULL, {.depth = 64, .files = 100, .bytes = 1000, .object = 500}};
 	struct tree_store *s = repo_store(&r);
 	struct plan p;
 	struct vk_err err = {0};

@@ -8,7 +8,8 @@
 
 #define COMMIT "0123456789012345678901234567890123456789"
 
-static int write_site(struct repo *r, git_oid root, const char *document_root, uint64_t *files, struct vk_err *err)
+static int write_site(struct repo *r, git_oid root, const char *document_root, uint64_t *files,
+	struct vk_err *err)
 {
 	vk_autofree char *sites = vk_asprintf("%s/static", r->dir);
 	struct site_request q = {sites, "s", "n", COMMIT, document_root,
@@ -66,7 +67,8 @@ Test(site, refusals_leave_nothing)
 {
 	struct repo r = repo_new();
 	git_oid blob = repo_blob(&r, "hello");
-	expect_refused(&r, repo_tree1(&r, "120000", "l", repo_blob(&r, "/etc/passwd")), ".", VK_INVALID);
+	expect_refused(
+		&r, repo_tree1(&r, "120000", "l", repo_blob(&r, "/etc/passwd")), ".", VK_INVALID);
 	expect_refused(&r, repo_tree1(&r, "120000", "l", repo_blob(&r, "../x")), ".", VK_INVALID);
 	expect_refused(&r, repo_tree1(&r, "160000", "m", blob), ".", VK_INVALID);
 	expect_refused(&r, repo_tree1(&r, "100644", ".git", blob), ".", VK_INVALID);
@@ -80,10 +82,13 @@ Test(site, links_that_stay_inside)
 	static const struct {
 		const char *path, *target;
 		bool inside;
-	} links[] = {{"l", "a", true}, {"l", "./a/b", true}, {"d/l", "../a", true}, {"d/e/l", "../../a", true},
-		{"l", "/a", false}, {"l", "..", false}, {"l", "../a", false}, {"d/l", "../../a", false}, {"l", "a/../..", false},
-		{"l", "a/../b", false}, {"d/l", "..", true}, {"l", "", false}, {"d/l", "./../..", false}, {"l", ".//a", true}};
+	} links[] = {{"l", "a", true}, {"l", "./a/b", true}, {"d/l", "../a", true},
+		{"d/e/l", "../../a", true}, {"l", "/a", false}, {"l", "..", false},
+		{"l", "../a", false}, {"d/l", "../../a", false}, {"l", "a/../..", false},
+		{"l", "a/../b", false}, {"d/l", "..", true}, {"l", "", false},
+		{"d/l", "./../..", false}, {"l", ".//a", true}};
 	for (size_t i = 0; i < VK_COUNT(links); i++)
-		cr_expect_eq(site_link_inside(links[i].path, links[i].target, strlen(links[i].target)), links[i].inside,
-			"%s -> %s", links[i].path, links[i].target);
+		cr_expect_eq(
+			site_link_inside(links[i].path, links[i].target, strlen(links[i].target)),
+			links[i].inside, "%s -> %s", links[i].path, links[i].target);
 }

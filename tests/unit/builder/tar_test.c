@@ -44,7 +44,8 @@ static int run_tar(struct archive *a, const char *how, struct vk_buf *out)
 	return vk_proc_run(&o, NULL, 0, out, NULL, 60000, NULL);
 }
 
-static void expect_file(struct archive *a, const char *path, const void *data, size_t n, mode_t mode)
+static void expect_file(
+	struct archive *a, const char *path, const void *data, size_t n, mode_t mode)
 {
 	vk_autofree char *full = vk_asprintf("%s/%s", a->dir, path);
 	vk_autobuf got = VK_BUF_INIT(16 << 20);
@@ -90,15 +91,19 @@ Test(tar, long_names)
 {
 	struct archive a = archive_new();
 	struct vk_err err = {0};
-	static const size_t lengths[] = {1, 99, 100, 101, 150, 155, 156, 200, 255, 256, 257, 300, 600, 1000};
+	static const size_t lengths[] = {
+		1, 99, 100, 101, 150, 155, 156, 200, 255, 256, 257, 300, 600, 1000};
 	vk_autobuf want = VK_BUF_INIT(1 << 20), got = VK_BUF_INIT(1 << 20);
 	for (size_t i = 0; i < VK_COUNT(lengths); i++)
 		for (int every = 0; every < 3; every++) {
 			static const size_t steps[] = {0, 50, 101};
 			vk_autobuf name = VK_BUF_INIT(2048);
 			for (size_t j = 0; j < lengths[i]; j++)
-				vk_buf_addc(&name, steps[every] != 0 && j % steps[every] == steps[every] - 1 &&
-							   j + 1 < lengths[i] ? '/' : (char)('a' + every));
+				vk_buf_addc(&name,
+					steps[every] != 0 && j % steps[every] == steps[every] - 1 &&
+							j + 1 < lengths[i]
+						? '/'
+						: (char)('a' + every));
 			cr_assert_eq(tar_file(a.tar, vk_buf_str(&name), false, "x", 1, &err), 0);
 			vk_buf_addf(&want, "%s\n", vk_buf_str(&name));
 		}

@@ -7,7 +7,8 @@
 
 #include "repo_fixture.h"
 
-static const struct tree_limits roomy = {.depth = 64, .files = 1000, .bytes = 1 << 30, .object = 1 << 20};
+static const struct tree_limits roomy = {
+	.depth = 64, .files = 1000, .bytes = 1 << 30, .object = 1 << 20};
 
 static int list(void *arg, const struct tree_entry *e, struct vk_err *err)
 {
@@ -16,7 +17,8 @@ static int list(void *arg, const struct tree_entry *e, struct vk_err *err)
 	return e->kind == TREE_DIR && strcmp(e->path, "skip") == 0 ? TREE_SKIP : 0;
 }
 
-static int walk(struct repo *r, git_oid root, const struct tree_limits *l, struct vk_buf *out, struct vk_err *err)
+static int walk(struct repo *r, git_oid root, const struct tree_limits *l, struct vk_buf *out,
+	struct vk_err *err)
 {
 	struct tree_store *s = repo_store(r);
 	int rc = tree_walk(s, &root, l, list, out, err);
@@ -55,19 +57,22 @@ Test(tree, refuses_names_and_modes)
 {
 	struct repo r = repo_new();
 	git_oid blob = repo_blob(&r, "x");
-	static const char *const names[] = {".git", ".GIT", ".", "..", "../../evil", "/etc/x", "a/b", "new\nline",
-		"esc\x1b[1m", "del\x7f", ""};
+	static const char *const names[] = {".git", ".GIT", ".", "..", "../../evil", "/etc/x",
+		"a/b", "new\nline", "esc\x1b[1m", "del\x7f", ""};
 	for (size_t i = 0; i < VK_COUNT(names); i++)
 		expect_refused(&r, repo_tree1(&r, "100644", names[i], blob), VK_INVALID, "");
 	vk_autobuf longer = VK_BUF_INIT(1000);
 	while (longer.len < 256)
 		vk_buf_addc(&longer, 'n');
-	expect_refused(&r, repo_tree1(&r, "100644", vk_buf_str(&longer), blob), VK_INVALID, "longer than 255");
-	static const char *const modes[] = {"104755", "177777", "100777", "100600", "0", "", "644", "20000"};
+	expect_refused(&r, repo_tree1(&r, "100644", vk_buf_str(&longer), blob), VK_INVALID,
+		"longer than 255");
+	static const char *const modes[] = {
+		"104755", "177777", "100777", "100600", "0", "", "644", "20000"};
 	for (size_t i = 0; i < VK_COUNT(modes); i++)
 		expect_refused(&r, repo_tree1(&r, modes[i], "f", blob), VK_INVALID, "mode");
 	git_oid bad = repo_tree1(&r, "100644", ".git", blob);
-	expect_refused(&r, repo_tree1(&r, "40000", "dir", bad), VK_INVALID, "in dir: the name \".git\"");
+	expect_refused(
+		&r, repo_tree1(&r, "40000", "dir", bad), VK_INVALID, "in dir: the name \".git\"");
 	repo_free(&r);
 }
 
@@ -77,9 +82,11 @@ Test(tree, refuses_malformed_objects)
 	static const struct {
 		const char *data;
 		size_t n;
-	} bad[] = {{"100644", 6}, {"100644 a", 8}, {"100644 a\0short", 14}, {"100644a\0aaaaaaaaaaaaaaaaaaaaaaaa", 30}};
+	} bad[] = {{"100644", 6}, {"100644 a", 8}, {"100644 a\0short", 14},
+		{"100644a\0aaaaaaaaaaaaaaaaaaaaaaaa", 30}};
 	for (size_t i = 0; i < VK_COUNT(bad); i++)
-		expect_refused(&r, repo_object(&r, bad[i].data, bad[i].n, GIT_OBJECT_TREE), VK_INVALID, "malformed");
+		expect_refused(&r, repo_object(&r, bad[i].data, bad[i].n, GIT_OBJECT_TREE),
+			VK_INVALID, "malformed");
 	git_oid blob = repo_blob(&r, "x");
 	expect_refused(&r, blob, VK_INVALID, "is no tree");
 	expect_refused(&r, repo_tree1(&r, "40000", "d", blob), VK_INVALID, "is no tree");
@@ -161,8 +168,9 @@ Test(tree, commits)
 {
 	struct repo r = repo_new();
 	git_oid root = repo_tree1(&r, "100644", "f", repo_blob(&r, "x")), got;
-	vk_autofree char *text = vk_asprintf("tree %s\nauthor a <a> 0 +0000\ncommitter a <a> 0 +0000\n\nm\n",
-		git_oid_tostr_s(&root));
+	vk_autofree char *text =
+		vk_asprintf("tree %s\nauthor a <a> 0 +0000\ncommitter a <a> 0 +0000\n\nm\n",
+			git_oid_tostr_s(&root));
 	git_oid commit = repo_object(&r, text, strlen(text), GIT_OBJECT_COMMIT);
 	git_oid short_one = repo_object(&r, "tree 12\n", 8, GIT_OBJECT_COMMIT);
 	struct tree_store *s = repo_store(&r);
