@@ -155,7 +155,7 @@ static int check_tree(
 	struct manifest *m = NULL;
 	struct manifest_files files = export_files_of_tree(t);
 	int rc = survey(x, t, &s, err);
-	vk_autofree char *pointer = s.pointer;
+	vk_autofree char *pointer __attribute__((unused)) = s.pointer; /* freed here */
 	if (rc == 0)
 		rc = read_manifest(t, &o, &m, err);
 	if (rc == 0)

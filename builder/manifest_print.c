@@ -49,8 +49,8 @@ static size_t put_char(struct printer *p, const unsigned char *s)
 		snprintf(esc, sizeof(esc), "\\t");
 	else if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0))
 		snprintf(esc, sizeof(esc), "\\x%02x", cp);
-	else if (cp == 0x2028 || cp == 0x2029 || cp == 0xfeff || cp >= 0xfffe)
-		snprintf(esc, sizeof(esc), cp >= 0x10000 ? "" : "\\u%04x", cp);
+	else if (cp == 0x2028 || cp == 0x2029 || cp == 0xfeff || cp == 0xfffe || cp == 0xffff)
+		snprintf(esc, sizeof(esc), "\\u%04x", cp);
 	else
 		esc[0] = '\0';
 	if (esc[0] != '\0')
@@ -119,7 +119,7 @@ static void put_map(struct printer *p, const json_t *map)
 		first = false;
 		put(p, strlen(key) > SIMPLE_KEY_MAX ? "? " : "");
 		put_word(p, key);
-		put(p, " : " + (strlen(key) <= SIMPLE_KEY_MAX));
+		put(p, strlen(key) <= SIMPLE_KEY_MAX ? ": " : " : ");
 		put_value(p, value);
 	}
 	put(p, "}");

@@ -84,16 +84,11 @@ struct vk_api_opts api_opts(const struct call *c)
 	return (struct vk_api_opts){.socket = c->socket, .timeout_ms = 60000};
 }
 
-static char *format_path(const char *fmt, va_list ap)
-{
-	return vk_vasprintf(fmt, ap);
-}
-
 int api_get(struct call *c, json_t **ret, struct vk_err *err, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	vk_autofree char *path = format_path(fmt, ap);
+	vk_autofree char *path = vk_vasprintf(fmt, ap);
 	va_end(ap);
 	struct vk_api_opts o = api_opts(c);
 	return vk_api_call(&o, "GET", path, NULL, ret, err);
@@ -104,7 +99,7 @@ int api_send(struct call *c, const char *method, const json_t *body, json_t **re
 {
 	va_list ap;
 	va_start(ap, fmt);
-	vk_autofree char *path = format_path(fmt, ap);
+	vk_autofree char *path = vk_vasprintf(fmt, ap);
 	va_end(ap);
 	struct vk_api_opts o = api_opts(c);
 	return vk_api_call(&o, method, path, body, ret, err);
@@ -114,7 +109,7 @@ int api_lines(struct call *c, vk_api_line_fn *fn, void *arg, struct vk_err *err,
 {
 	va_list ap;
 	va_start(ap, fmt);
-	vk_autofree char *path = format_path(fmt, ap);
+	vk_autofree char *path = vk_vasprintf(fmt, ap);
 	va_end(ap);
 	struct vk_api_opts o = api_opts(c);
 	return vk_api_stream(&o, "GET", path, NULL, fn, arg, err);
@@ -158,7 +153,7 @@ int api_follow(struct call *c, const char *method, const json_t *body, struct vk
 {
 	va_list ap;
 	va_start(ap, fmt);
-	vk_autofree char *path = format_path(fmt, ap);
+	vk_autofree char *path = vk_vasprintf(fmt, ap);
 	va_end(ap);
 	struct vk_api_opts o = api_opts(c);
 	struct follow f = {0};

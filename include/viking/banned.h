@@ -13,6 +13,13 @@
 #include <unistd.h>
 
 #ifndef VIKING_ALLOW_BANNED
+/* some C libraries make macros of these when hardening is on */
+#undef sprintf
+#undef vsprintf
+#undef strcpy
+#undef strcat
+#undef strncpy
+#undef strncat
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok gets system popen
 #pragma GCC poison atoi atol atoll sscanf tmpnam mktemp
 #undef alloca

@@ -277,7 +277,7 @@ static int listen_only(char path[static 96])
 Test(engine_api, a_stopped_engine_is_a_timeout)
 {
 	char path[96];
-	vk_autoclose int fd = listen_only(path);
+	vk_autoclose int fd __attribute__((unused)) = listen_only(path);
 	struct vk_engine *e = engine_at(path);
 	struct vk_err err = {0};
 	int64_t t0 = vk_mono_ms();
@@ -304,7 +304,7 @@ static int turn_until(const int *code)
 Test(engine_api, a_stopped_engine_is_a_timeout_on_the_loop_too)
 {
 	char path[96];
-	vk_autoclose int fd = listen_only(path);
+	vk_autoclose int fd __attribute__((unused)) = listen_only(path);
 	struct vk_engine *e;
 	int code = 0;
 	cr_assert_eq(vk_engine_new(path, pair.loop, &e, NULL), 0);

@@ -536,8 +536,8 @@ static const char *const wild[] = {
 	"GET /file HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 	"POST /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: viking\r\n\r\nearly",
 	"POST /upgrade HTTP/1.0\r\n\r\n",
-	"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: "
-	"100-continue\r\n\r\n0123456789",
+	("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: "
+	 "100-continue\r\n\r\n0123456789"),
 	"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n0123456789",
 	"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
 	"\x16\x03\x01 not http at all\r\n\r\n",

@@ -216,9 +216,9 @@ void conform_order_of_batch(struct fixture *f)
 		snprintf(value, sizeof(value), "%d", i);
 		wait_until(f, &w[i].done);
 		wait_until(f, &r[i].done);
-		cr_assert_eq(w[i].txn.rev, i + 1);
+		cr_assert_eq(w[i].txn.rev, (uint64_t)i + 1);
 		cr_assert_str_eq(r[i].got.value, value);
-		cr_assert_eq(r[i].got.rev, i + 1);
+		cr_assert_eq(r[i].got.rev, (uint64_t)i + 1);
 	}
 }
 
