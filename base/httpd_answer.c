@@ -142,6 +142,8 @@ static ssize_t read_queue(void *cls, uint64_t pos, char *buf, size_t max)
 			vk_buf_release(&r->queue);
 		vk_buf_clear(&r->queue);
 		r->off = 0;
+		if (r->drained != NULL && !r->released)
+			r->drained(r->drained_arg);
 	}
 	return (ssize_t)n;
 }
@@ -193,6 +195,12 @@ void vk_req_line(struct vk_req *r, json_t *line)
 size_t vk_req_queued(const struct vk_req *r)
 {
 	return r->queue.len - r->off;
+}
+
+void vk_req_on_drained(struct vk_req *r, vk_req_drained_fn *fn, void *arg)
+{
+	r->drained = fn;
+	r->drained_arg = arg;
 }
 
 void vk_req_end(struct vk_req *r)

@@ -30,6 +30,8 @@ struct vk_req {
 	bool lines, ended;
 	struct vk_buf queue;
 	size_t off; /* bytes of the queue already sent */
+	vk_req_drained_fn *drained;
+	void *drained_arg;
 	/* upgrade */
 	vk_req_upgrade_fn *upgrade;
 	void *upgrade_arg;

@@ -59,6 +59,10 @@ void vk_req_stream(struct vk_req *r, int status, const char *type, size_t queue_
 void vk_req_line(struct vk_req *r, json_t *line);               /* steals line */
 void vk_req_write(struct vk_req *r, const void *p, size_t n);
 size_t vk_req_queued(const struct vk_req *r);
+/* fn each time the queue of a stream has run empty: for who stopped its source because the client was slow. It
+ * must not answer, write or end from there (it may be inside the server): it lets its source go on. */
+typedef void vk_req_drained_fn(void *arg);
+void vk_req_on_drained(struct vk_req *r, vk_req_drained_fn *fn, void *arg);
 void vk_req_end(struct vk_req *r);
 /* The client's going before any answer, for handlers that answer later without a stream. */
 void vk_req_on_closed(struct vk_req *r, vk_req_closed_fn *closed, void *arg);
