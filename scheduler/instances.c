@@ -35,7 +35,7 @@ void overlay_release(struct overlay *o)
 	json_decref(o->scale);
 	inst_list_release(&o->fresh);
 	vk_strv_release(&o->stop);
-	vk_strv_release(&o->held);
+	vk_strv_release(&o->ahead);
 	vk_strv_release(&o->drain);
 	*o = (struct overlay){0};
 }
@@ -65,14 +65,14 @@ static void inst_overlay(struct inst *i, const struct overlay *o)
 {
 	if (o == NULL)
 		return;
-	if (vk_strv_has(&o->stop, i->node) && inst_leaves(o, i))
+	if (o->all_stop || (vk_strv_has(&o->stop, i->node) && inst_leaves(o, i)))
 		i->stop = true;
 	if (i->stop)
 		i->route = ROUTE_NONE;
 	else if (vk_strv_has(&o->drain, i->name) || (o->switched && inst_leaves(o, i)))
 		i->route = ROUTE_DRAIN;
-	if (vk_strv_has(&o->held, i->name) && i->gen > 0)
-		i->gen--;
+	if (vk_strv_has(&o->ahead, i->name))
+		i->gen++;
 }
 
 static void current_instances(const struct stack *sk, const struct overlay *o, struct inst_list *l)
@@ -128,5 +128,10 @@ void stack_instances(const struct stack *sk, const struct overlay *o, struct ins
 		fresh.route = o->switched && !fresh.task ? ROUTE_READY : ROUTE_NONE;
 		*inst_list_add(ret) = fresh;
 	}
+	size_t past = ret->n;
 	drain_instances(sk, sk->drain, ret);
+	for (size_t i = past; i < ret->n && o != NULL && o->all_stop; i++) {
+		ret->v[i].stop = true;
+		ret->v[i].route = ROUTE_NONE;
+	}
 }

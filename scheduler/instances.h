@@ -22,6 +22,7 @@ struct inst {
 	bool task;       /* runs the release task once */
 	bool stop;       /* known, but without a container */
 	bool drain;      /* belongs to the past */
+	bool told;       /* its becoming healthy was said to the person */
 	enum inst_route route;
 };
 
@@ -36,10 +37,11 @@ struct overlay {
 	json_t *claims;          /* {"domains": [..], "publish": [..]} held from the first check on */
 	struct inst_list fresh;  /* started and not yet part of the stored state */
 	struct vk_strv stop;     /* nodes whose old instances are stopped first */
-	struct vk_strv held;     /* instances whose restart is still to come */
+	struct vk_strv ahead;    /* instances restarted already: their gen is one further than stored */
 	struct vk_strv drain;    /* instances taken out of the routes */
 	json_t *scale;           /* {"web": 2}: scales being changed to, or NULL */
 	bool switched;           /* routes go to the new ones, the old drain */
+	bool all_stop;           /* the stack is leaving: nothing runs, nothing is routed */
 };
 
 void overlay_release(struct overlay *o);

@@ -94,6 +94,7 @@ struct release {
 	json_t *nodes;   /* {"web": entry}, see place.h */
 	json_t *config;  /* {"K": sealed} */
 	json_t *defs;    /* {"web": definition}, made when needed, holds secrets; never stored */
+	bool defs_used;  /* by the wanted state made last */
 };
 extern const struct vk_field release_fields[];
 

@@ -3,10 +3,12 @@
 
 #include <string.h>
 
-/* Entries that rule now: of the release being switched to, else of the serving one. */
+/* Entries that rule now: of the release being switched to, else of the serving one. NULL = nothing is routed. */
 static const json_t *ruling_entries(const struct stack *sk)
 {
 	const struct overlay *o = stack_overlay(sk);
+	if (o != NULL && o->all_stop)
+		return NULL;
 	if (o != NULL && o->switched && o->release != NULL)
 		return o->release->nodes;
 	const struct release *r = stack_current(sk);

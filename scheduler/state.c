@@ -186,6 +186,7 @@ static void release_insert(struct stack *sk, struct release *r)
 {
 	size_t i = release_place(sk, r->n);
 	if (i < sk->n_releases && sk->release[i]->n == r->n) {
+		r->defs = VK_TAKE(sk->release[i]->defs); /* the document of a release never changes */
 		release_free(sk->release[i]);
 		sk->release[i] = r;
 		return;
@@ -287,8 +288,25 @@ static void slot_set(json_t **slot, const json_t *value)
 			slot_set(&sk->name, NULL); \
 	}
 SLOT_KIND(pending)
-SLOT_KIND(drain)
 SLOT_KIND(intent)
+
+static int put_drain(struct state *st, char **part, const json_t *value, struct vk_err *err)
+{
+	(void)err;
+	struct stack *sk = stack_ensure(st, part[0]);
+	slot_set(&sk->drain, value);
+	sk->drain_ending = false;
+	return 0;
+}
+
+static void del_drain(struct state *st, char **part)
+{
+	struct stack *sk = table_get(&st->stacks, part[0]);
+	if (sk == NULL)
+		return;
+	slot_set(&sk->drain, NULL);
+	sk->drain_ending = false;
+}
 
 /* ---- rows of one table each ---- */
 

@@ -24,6 +24,7 @@ struct stack {
 	json_t *pending, *drain, *intent; /* NULL when absent */
 	struct op *busy;          /* runs now */
 	struct op *waiting;       /* list, first comes next */
+	bool drain_ending;        /* the end of the drain row is being written */
 	int64_t updated_ms;
 };
 

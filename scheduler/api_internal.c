@@ -1,0 +1,94 @@
+/* Routes of our own processes: builder, agent, router, web. */
+#include <viking/json.h>
+
+#include "api.h"
+#include "builds.h"
+#include "drain.h"
+#include "hosts.h"
+#include "router.h"
+
+void api_ping(struct call *c)
+{
+	call_json(c, 200, json_pack("{s:b}", "pong", 1));
+}
+
+void api_version(struct call *c)
+{
+	call_json(c, 200, json_pack("{s:s,s:i}", "version", VIKING_VERSION, "api", 1));
+}
+
+static void answer(struct call *c, int rc, const struct vk_err *err)
+{
+	if (rc == 0)
+		call_ok(c);
+	else
+		call_error(c, err);
+}
+
+void api_builder_watch(struct call *c)
+{
+	struct sched *s = c->s;
+	builds_watch(s, call_take(c));
+}
+
+void api_builder_job(struct call *c)
+{
+	struct vk_err err = {0};
+	answer(c, builds_report(c->s, c->part[0], c->body, &err), &err);
+}
+
+void api_agent_watch(struct call *c)
+{
+	struct sched *s = c->s;
+	const char *host = vk_req_query(c->r, "host");
+	hosts_watch(s, host, call_take(c));
+}
+
+void api_agent_status(struct call *c)
+{
+	struct vk_err err = {0};
+	answer(c, hosts_status(c->s, c->body, &err), &err);
+}
+
+void api_agent_host(struct call *c)
+{
+	hosts_facts_set(c->s, c->body);
+	call_ok(c);
+}
+
+void api_router_watch(struct call *c)
+{
+	struct sched *s = c->s;
+	router_watch(s, call_take(c));
+}
+
+void api_router_ack(struct call *c)
+{
+	struct vk_err err = {0};
+	answer(c, router_ack(c->s, c->body, &err), &err);
+}
+
+void api_router_drained(struct call *c)
+{
+	const char *id = call_text(c, "id");
+	struct vk_err err = {0};
+	if (id == NULL) {
+		vk_err_set(&err, VK_INVALID, "id is missing");
+		call_error(c, &err);
+		return;
+	}
+	drain_drained(c->s, id);
+	call_ok(c);
+}
+
+void api_web_watch(struct call *c)
+{
+	struct sched *s = c->s;
+	web_watch(s, call_take(c));
+}
+
+void api_web_ack(struct call *c)
+{
+	struct vk_err err = {0};
+	answer(c, web_ack(c->s, c->body, &err), &err);
+}

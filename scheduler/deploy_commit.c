@@ -1,0 +1,208 @@
+/* ROUTE and COMMIT: the switch, its acknowledgement, and the one transaction that makes the deploy true. */
+#include <string.h>
+#include <viking/json.h>
+#include <viking/mem.h>
+#include <viking/str.h>
+
+#include "deploy.h"
+#include "domains.h"
+#include "drain.h"
+#include "gc.h"
+
+static bool has_sites(const struct deploy *d)
+{
+	const char *node;
+	json_t *entry;
+	json_object_foreach(d->rel != NULL ? d->rel->nodes : NULL, node, entry)
+		if (strcmp(vk_json_str(entry, "type", "app"), "website") == 0)
+			return true;
+	return false;
+}
+
+void deploy_route_begin(struct deploy *d)
+{
+	d->stage = STAGE_ROUTE;
+	deploy_stage_event(d, "s11");
+	op_doing(&d->op, "waiting for the router");
+	d->phase = vk_mono_ms();
+	d->op.overlay.switched = true;
+	hub_refresh(d->op.s);
+	d->mark = router_mark(d->op.s);
+	vk_timer_set(d->deadline, (int64_t)d->op.s->cfg->route_ack_ms);
+	hub_touch(d->op.s); /* the acknowledgement may be there already */
+}
+
+void deploy_route_deadline(struct deploy *d)
+{
+	struct vk_err err = {0};
+	enum route_wait w = router_reached(d->op.s, &d->mark, has_sites(d));
+	char after[24];
+	op_seconds(d->phase, after);
+	vk_err_set(&err, VK_UNAVAILABLE, w == ROUTE_NO_ROUTER ? "no router is connected (waited %s)"
+		: w == ROUTE_NO_WEB ? "the file server of websites is not connected (waited %s)"
+		: "the router did not confirm the new routes within %s", after);
+	vk_err_hint(&err, "on the host: viking doctor");
+	deploy_fail(d, &err);
+}
+
+/* ---- the transaction ---- */
+
+/* Old instances that the new release replaces or has too many. */
+static void leaving(const struct deploy *d, const struct stack *sk, struct inst_list *ret)
+{
+	struct inst_list l = {0};
+	stack_instances(sk, &d->op.overlay, &l);
+	for (size_t i = 0; i < l.n; i++)
+		if (!l.v[i].drain && l.v[i].route == ROUTE_DRAIN)
+			*inst_list_add(ret) = l.v[i];
+	inst_list_release(&l);
+}
+
+static void put_config(struct deploy *d, struct txn *t, const struct stack *sk)
+{
+	const struct config_row *row;
+	table_each(&sk->config, i, row)
+		if (json_object_get(d->config, row->name) == NULL)
+			txn_del(t, "/config/%s/%s", sk->name, row->name);
+	const char *name;
+	json_t *sealed;
+	json_object_foreach(d->config, name, sealed) {
+		row = table_get(&sk->config, name);
+		if (row == NULL || strcmp(row->sealed, json_string_value(sealed)) != 0)
+			txn_put(t, json_pack("{s:i,s:O}", "v", MODEL_VERSION, "sealed", sealed), "/config/%s/%s", sk->name, name);
+	}
+}
+
+static void put_scale(struct deploy *d, struct txn *t, struct stack *sk)
+{
+	const char *node;
+	json_t *count;
+	json_object_foreach(d->op.overlay.scale, node, count) {
+		struct node_row row = *stack_node(sk, node);
+		row.scale = json_integer_value(count);
+		txn_put_row(t, node_fields, &row, "/node/%s/%s", sk->name, node);
+	}
+}
+
+static void put_release(struct deploy *d, struct txn *t, struct stack *sk)
+{
+	free(d->rel->outcome);
+	d->rel->outcome = vk_strdup("ok");
+	d->rel->ms = vk_mono_ms() - d->op.began;
+	txn_put_row(t, release_fields, d->rel, "/release/%s/%u", sk->name, d->rel->n);
+	txn_put(t, json_pack("{s:i,s:i}", "v", MODEL_VERSION, "n", (int)d->rel->n), "/current/%s", sk->name);
+	txn_del(t, "/intent/%s", sk->name);
+	if (d->kind == DEPLOY_CONFIG || d->kind == DEPLOY_ROLLBACK)
+		put_config(d, t, sk);
+	if (d->kind == DEPLOY_PUSH)
+		txn_put(t, json_pack("{s:i,s:s,s:s,s:s}", "v", MODEL_VERSION, "ref", d->ref, "old", d->old, "new", d->commit),
+			"/pending/%s", sk->name);
+}
+
+/* ---- after it ---- */
+
+static void say_urls(struct deploy *d, const struct vk_strv *urls)
+{
+	const struct vk_config *cfg = d->op.s->cfg;
+	for (size_t i = 0; i < urls->n; i++)
+		op_detail(&d->op, "%s", urls->v[i]);
+	for (size_t i = 0; i < urls->n; i++) {
+		const char *host = urls->v[i] + strlen("http://");
+		size_t n = strcspn(host, ":/");
+		if (n < 10 || strncmp(host + n - 10, ".localhost", 10) != 0)
+			continue; /* names that resolve need no help */
+		op_detail(&d->op, "curl -H 'Host: %.*s' http://127.0.0.1:%llu/", (int)n, host, (unsigned long long)cfg->http_port);
+	}
+}
+
+static json_t *end_more(const struct deploy *d, const struct vk_strv *urls)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < urls->n; i++)
+		json_array_append_new(list, json_string(urls->v[i]));
+	return json_pack("{s:i,s:o}", "release", d->rel != NULL ? (int)d->rel->n : 0, "urls", list);
+}
+
+static void say_end(struct deploy *d, struct vk_strv *urls)
+{
+	struct sched *s = d->op.s;
+	char took[24];
+	op_seconds(d->op.began, took);
+	if (d->kind == DEPLOY_SCALE) {
+		op_out(&d->op, "=====> %s scaled (%s)", d->op.stack, took);
+		return;
+	}
+	if (d->kind == DEPLOY_ROLLBACK)
+		op_out(&d->op, "=====> %s v%u deployed: back at v%u (%s)", d->op.stack, d->rel->n, d->to, took);
+	else
+		op_out(&d->op, "=====> %s v%u deployed (%s)", d->op.stack, d->rel->n, took);
+	vk_autojson *domains = domains_of(&s->st, deploy_stack(d), NULL, s->cfg->base_domain);
+	domains_urls(domains, s->cfg->http_port, urls);
+	say_urls(d, urls);
+}
+
+static void deploy_committed(void *arg, const struct vk_err *err)
+{
+	struct deploy *d = arg;
+	struct vk_strv urls = {0};
+	d->writing = false;
+	if (d->op.ended) {
+		op_unref(&d->op);
+		return;
+	}
+	if (err != NULL) {
+		d->stage = STAGE_ROUTE; /* nothing was written: it can be taken back */
+		deploy_fail(d, err);
+		op_unref(&d->op);
+		return;
+	}
+	d->stage = STAGE_OVER;
+	vk_timer_set(d->deadline, -1);
+	say_end(d, &urls);
+	hub_event(d->op.s, "deploy", d->op.stack, d->rel != NULL ? d->rel->why : "scale", d->op.who);
+	if (d->kind == DEPLOY_PUSH)
+		deploy_stage_event(d, "s4");
+	deploy_stage_event(d, "s12");
+	struct stack *sk = deploy_stack(d);
+	if (sk->drain == NULL)
+		gc_after_deploy(d->op.s);
+	json_t *more = end_more(d, &urls);
+	vk_strv_release(&urls);
+	op_end(&d->op, NULL, more);
+	op_unref(&d->op);
+}
+
+static void deploy_commit(struct deploy *d)
+{
+	struct sched *s = d->op.s;
+	struct stack *sk = deploy_stack(d);
+	struct inst_list old = {0};
+	char took[24];
+	op_out(&d->op, "-----> Switching routes");
+	op_detail(&d->op, "done (%s)", op_seconds(d->phase, took));
+	d->stage = STAGE_COMMIT;
+	struct txn *t = txn_new(s);
+	leaving(d, sk, &old);
+	if (d->rel != NULL)
+		put_release(d, t, sk);
+	put_scale(d, t, sk);
+	drain_put(s, t, sk, &old);
+	inst_list_release(&old);
+	d->writing = true;
+	op_ref(&d->op);
+	txn_commit(t, deploy_committed, d);
+}
+
+void deploy_route_look(struct deploy *d)
+{
+	if (router_reached(d->op.s, &d->mark, has_sites(d)) != ROUTE_DONE)
+		return;
+	const char *complaint = router_complaint(d->op.s, d->op.stack);
+	if (complaint == NULL) {
+		deploy_commit(d);
+		return;
+	}
+	struct vk_err err = {0};
+	vk_err_set(&err, VK_FAILED, "the router refuses the routes of %s: %s", d->op.stack, complaint);
+	deploy_fail(d, &err);
+}

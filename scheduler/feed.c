@@ -1,0 +1,105 @@
+/* Documents to watchers. */
+#include "feed.h"
+
+#include <viking/mem.h>
+
+#define QUEUE_MAX ((size_t)32 << 20)
+#define EPOCH_SHIFT 24 /* 16 million changes an epoch */
+
+struct feed_client {
+	struct feed *f;
+	struct vk_req *r;
+	struct feed_client *next;
+};
+
+struct feed {
+	json_t *doc;
+	uint64_t rev;
+	struct feed_client *clients;
+	feed_change_fn *change;
+	void *arg;
+};
+
+struct feed *feed_new(uint64_t epoch, feed_change_fn *change, void *arg)
+{
+	struct feed *f = vk_alloc(sizeof(*f));
+	f->rev = epoch << EPOCH_SHIFT;
+	f->change = change;
+	f->arg = arg;
+	return f;
+}
+
+void feed_free(struct feed *f)
+{
+	if (f == NULL)
+		return;
+	for (struct feed_client *c = f->clients, *next; c != NULL; c = next) {
+		next = c->next;
+		vk_req_end(c->r);
+		free(c);
+	}
+	json_decref(f->doc);
+	free(f);
+}
+
+uint64_t feed_rev(const struct feed *f)
+{
+	return f->rev;
+}
+
+const json_t *feed_doc(const struct feed *f)
+{
+	return f->doc;
+}
+
+size_t feed_live(const struct feed *f)
+{
+	size_t n = 0;
+	for (const struct feed_client *c = f->clients; c != NULL; c = c->next)
+		n++;
+	return n;
+}
+
+uint64_t feed_set(struct feed *f, json_t *doc)
+{
+	if (f->doc != NULL)
+		json_object_set(doc, "rev", json_object_get(f->doc, "rev"));
+	if (f->doc != NULL && json_equal(f->doc, doc)) {
+		json_decref(doc);
+		return f->rev;
+	}
+	json_object_set_new(doc, "rev", json_integer((json_int_t)++f->rev));
+	json_decref(f->doc);
+	f->doc = doc;
+	for (struct feed_client *c = f->clients; c != NULL; c = c->next)
+		vk_req_line(c->r, json_incref(doc));
+	return f->rev;
+}
+
+static void client_closed(void *arg, struct vk_req *r)
+{
+	struct feed_client *c = arg;
+	struct feed *f = c->f;
+	(void)r;
+	for (struct feed_client **p = &f->clients; *p != NULL; p = &(*p)->next) {
+		if (*p == c) {
+			*p = c->next;
+			break;
+		}
+	}
+	free(c);
+	if (f->change != NULL)
+		f->change(f->arg);
+}
+
+void feed_attach(struct feed *f, struct vk_req *r)
+{
+	struct feed_client *c = vk_alloc(sizeof(*c));
+	*c = (struct feed_client){ .f = f, .r = r, .next = f->clients };
+	f->clients = c;
+	vk_req_stream(r, 200, NULL, QUEUE_MAX, client_closed, c);
+	if (f->doc != NULL)
+		vk_req_line(r, json_incref(f->doc));
+	if (f->change != NULL)
+		f->change(f->arg);
+}

@@ -1,0 +1,43 @@
+/*
+ * Agents: the document they converge to, and what they report. Reports are kept in memory only; after a restart
+ * nothing is routed anew until an agent has reported in full.
+ */
+#ifndef SCHEDULER_HOSTS_H
+#define SCHEDULER_HOSTS_H
+
+#include "hub.h"
+
+enum inst_state {
+	INST_PULLING, INST_STARTING, INST_RUNNING, INST_HEALTHY, INST_UNHEALTHY, INST_BACKOFF, INST_EXITED, INST_FAILED,
+	INST_STOPPING, INST_GONE, INST_UNKNOWN,
+};
+
+struct inst_status {
+	char *name;
+	enum inst_state state;
+	uint64_t gen;
+	char *container, *ip, *reason, *probe;
+	int64_t started_ms, exit;
+	uint64_t restarts;
+	bool oom, exited; /* exited: exit is set */
+	json_t *tail, *published, *listening;
+};
+
+struct hosts *hosts_new(struct sched *s);
+void hosts_free(struct hosts *h);
+void hosts_refresh(struct sched *s); /* makes the wanted document anew and sends it if it differs */
+const json_t *hosts_wanted(const struct sched *s);
+void hosts_watch(struct sched *s, const char *host, struct vk_req *r);
+int hosts_status(struct sched *s, const json_t *body, struct vk_err *err);
+void hosts_facts_set(struct sched *s, const json_t *body);
+const json_t *hosts_facts(const struct sched *s); /* NULL until an agent has told */
+const struct inst_status *hosts_find(const struct sched *s, const char *instance); /* NULL: nothing is known of it */
+bool hosts_live(const struct sched *s);   /* an agent holds its watch */
+bool hosts_synced(const struct sched *s); /* a full report has come since the start */
+const char *inst_state_name(enum inst_state st);
+/* For routes.h. arg = struct sched. */
+const char *hosts_address(void *arg, const char *instance, bool *ret_healthy);
+/* Number of a stack's instances that still have something on a host, by name prefix of the wanted list given. */
+bool hosts_is_gone(const struct sched *s, const char *instance);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * The scheduler's parts, tied together: one per process. Parts know each other only through here; what each
+ * may do is in its own header. Everything runs on one loop.
+ */
+#ifndef SCHEDULER_HUB_H
+#define SCHEDULER_HUB_H
+
+#include <viking/config.h>
+#include <viking/crypt.h>
+#include <viking/httpd.h>
+#include <viking/loop.h>
+#include <viking/store.h>
+
+#include "audit.h"
+#include "events.h"
+#include "state.h"
+#include "subnet.h"
+
+struct sched {
+	const struct vk_config *cfg;
+	struct vk_loop *loop;
+	struct vk_store *store;
+	struct vk_httpd *httpd;
+	struct vk_secret_key secret;
+	struct state st;
+	struct subnet_range range;
+	uint64_t leader_rev;       /* mod_rev of /leader as we wrote it: every transaction compares it */
+	struct events *events;
+	struct audit *audit;
+	struct sessions *sessions; /* sessions.h */
+	struct builds *builds;     /* builds.h */
+	struct hosts *hosts;       /* hosts.h: what agents want and say */
+	struct router *router;     /* router.h: what router and web want and say */
+	struct drains *drains;     /* drain.h */
+	struct vk_timer *refresh;
+	json_t *restoring;         /* keys of a restore whose last batch is still to come, or NULL */
+	char libssh[64];           /* installed version of the library, "" = not known; read before the confinement */
+	size_t commits;            /* transactions under way */
+	int64_t started_ms;
+};
+
+/* Wanted state may have changed: agents' and router's documents are made anew at the end of this pass of the loop and all
+ * running operations look again. */
+void hub_touch(struct sched *s);
+/* At once, for callers that need to know the revision that was sent. */
+void hub_refresh(struct sched *s);
+/* Definition of a node as release `born` has it, secrets unsealed; borrowed, kept with the release. */
+const json_t *hub_def(struct sched *s, const struct stack *sk, unsigned born, const char *node);
+/* {"K": sealed} -> {"K": plain}; new reference. */
+json_t *hub_unseal(struct sched *s, const json_t *sealed);
+/* {"K": sealed} of the stack as it stands. */
+json_t *hub_config(const struct stack *sk);
+/* {"node:path": name} for volumes whose name does not follow from the stack's name (after a rename). */
+json_t *hub_volume_names(const struct state *st, const struct stack *sk);
+void hub_event(struct sched *s, const char *type, const char *stack, const char *what, const char *who);
+
+#endif

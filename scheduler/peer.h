@@ -1,0 +1,10 @@
+/* Who sent a request: peer credentials, Viking-Role, bearer token (docs/protocol.md 1). */
+#ifndef SCHEDULER_PEER_H
+#define SCHEDULER_PEER_H
+
+#include "api.h"
+
+/* Fills c->who and what it borrows. DENIED when nobody we know. */
+int peer_identify(struct call *c, struct vk_err *err);
+
+#endif

@@ -1,0 +1,139 @@
+/* Tables to router and web, acknowledgements from them. */
+#include "router.h"
+
+#include <string.h>
+#include <viking/json.h>
+#include <viking/log.h>
+#include <viking/mem.h>
+
+#include "feed.h"
+#include "hosts.h"
+#include "routes.h"
+
+struct router {
+	struct sched *s;
+	struct feed *routes, *sites;
+	uint64_t acked_routes, acked_sites;
+	json_t *errors;
+};
+
+static void watch_changed(void *arg)
+{
+	struct router *t = arg;
+	vk_log(VK_INFO, "route-watch", "router=%zu web=%zu", feed_live(t->routes), feed_live(t->sites));
+	hub_touch(t->s);
+}
+
+struct router *router_new(struct sched *s)
+{
+	struct router *t = vk_alloc(sizeof(*t));
+	t->s = s;
+	t->routes = feed_new(s->st.epoch, watch_changed, t);
+	t->sites = feed_new(s->st.epoch, watch_changed, t);
+	return t;
+}
+
+void router_free(struct router *t)
+{
+	if (t == NULL)
+		return;
+	feed_free(t->routes);
+	feed_free(t->sites);
+	json_decref(t->errors);
+	free(t);
+}
+
+void router_refresh(struct sched *s)
+{
+	if (!hosts_synced(s))
+		return;
+	struct routes_in in = {
+		.st = &s->st, .base_domain = s->cfg->base_domain, .address = hosts_address, .arg = s,
+	};
+	feed_set(s->router->routes, routes_build(&in));
+	feed_set(s->router->sites, sites_build(&in));
+}
+
+void router_watch(struct sched *s, struct vk_req *r)
+{
+	s->router->acked_routes = 0; /* a new router has applied nothing yet */
+	feed_attach(s->router->routes, r);
+}
+
+void web_watch(struct sched *s, struct vk_req *r)
+{
+	s->router->acked_sites = 0;
+	feed_attach(s->router->sites, r);
+}
+
+static int ack(struct sched *s, const json_t *body, uint64_t *acked, struct vk_err *err)
+{
+	int64_t rev = vk_json_int(body, "rev", -1);
+	if (rev < 0)
+		return vk_err_set(err, VK_INVALID, "rev is missing");
+	if ((uint64_t)rev > *acked)
+		*acked = (uint64_t)rev;
+	hub_touch(s);
+	return 0;
+}
+
+int router_ack(struct sched *s, const json_t *body, struct vk_err *err)
+{
+	json_decref(s->router->errors);
+	s->router->errors = json_incref(json_object_get(body, "errors"));
+	return ack(s, body, &s->router->acked_routes, err);
+}
+
+int web_ack(struct sched *s, const json_t *body, struct vk_err *err)
+{
+	return ack(s, body, &s->router->acked_sites, err);
+}
+
+struct route_mark router_mark(const struct sched *s)
+{
+	return (struct route_mark){ .routes = feed_rev(s->router->routes), .sites = feed_rev(s->router->sites) };
+}
+
+enum route_wait router_reached(const struct sched *s, const struct route_mark *m, bool sites)
+{
+	const struct router *t = s->router;
+	if (feed_live(t->routes) == 0)
+		return ROUTE_NO_ROUTER;
+	if (sites && feed_live(t->sites) == 0)
+		return ROUTE_NO_WEB;
+	return t->acked_routes >= m->routes && (!sites || t->acked_sites >= m->sites) ? ROUTE_DONE : ROUTE_WAITS;
+}
+
+const char *router_complaint(const struct sched *s, const char *stack)
+{
+	size_t i;
+	json_t *e;
+	json_array_foreach(s->router->errors, i, e)
+		if (strcmp(vk_json_str(e, "stack", ""), stack) == 0)
+			return vk_json_str(e, "message", "refused");
+	return NULL;
+}
+
+const json_t *router_table(const struct sched *s)
+{
+	return feed_doc(s->router->routes);
+}
+
+bool router_live(const struct sched *s)
+{
+	return feed_live(s->router->routes) > 0;
+}
+
+bool router_serves(const struct sched *s, const char *stack, const char *instance)
+{
+	const json_t *sk = json_object_get(json_object_get(router_table(s), "stacks"), stack);
+	const char *name;
+	json_t *backend, *server;
+	json_object_foreach(json_object_get(sk, "backends"), name, backend) {
+		size_t i;
+		json_array_foreach(json_object_get(backend, "servers"), i, server)
+			if (strcmp(vk_json_str(server, "id", ""), instance) == 0)
+				return true;
+	}
+	return false;
+}

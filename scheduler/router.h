@@ -1,0 +1,32 @@
+/*
+ * Router and web: the tables they follow and what they have acknowledged. Until an agent has reported in full after our
+ * start no table is sent: what they hold goes on serving.
+ */
+#ifndef SCHEDULER_ROUTER_H
+#define SCHEDULER_ROUTER_H
+
+#include "hub.h"
+
+struct router *router_new(struct sched *s);
+void router_free(struct router *t);
+void router_refresh(struct sched *s);
+void router_watch(struct sched *s, struct vk_req *r);
+void web_watch(struct sched *s, struct vk_req *r);
+int router_ack(struct sched *s, const json_t *body, struct vk_err *err);
+int web_ack(struct sched *s, const json_t *body, struct vk_err *err);
+
+/* A point to wait for: what was sent when it was taken. */
+struct route_mark {
+	uint64_t routes, sites;
+};
+struct route_mark router_mark(const struct sched *s);
+enum route_wait { ROUTE_DONE, ROUTE_WAITS, ROUTE_NO_ROUTER, ROUTE_NO_WEB };
+enum route_wait router_reached(const struct sched *s, const struct route_mark *m, bool sites);
+/* What the router could not do for the stack at its last acknowledgement, or NULL. */
+const char *router_complaint(const struct sched *s, const char *stack);
+const json_t *router_table(const struct sched *s);
+bool router_live(const struct sched *s);
+/* Does the table that stands list this server? */
+bool router_serves(const struct sched *s, const char *stack, const char *instance);
+
+#endif

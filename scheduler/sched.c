@@ -1,0 +1,173 @@
+/* Opening, serving, ending. */
+#include "sched.h"
+
+#include <signal.h>
+#include <unistd.h>
+#include <viking/fs.h>
+#include <viking/log.h>
+#include <viking/mem.h>
+#include <viking/ready.h>
+#include <viking/sandbox.h>
+#include <viking/str.h>
+
+#include "api.h"
+#include "builds.h"
+#include "drain.h"
+#include "hosts.h"
+#include "load.h"
+#include "router.h"
+#include "sessions.h"
+
+#define EVENTS_KEPT 4096
+#define BODY_MAX ((size_t)2 << 20) /* a push document and what is around it */
+#define BACKLOG 256
+#define FILES_MAX 4096
+#define SETTLE_MS 5000 /* for commits under way at the end */
+
+struct program {
+	struct sched s;
+	struct load *load;
+	int lock, ready;
+	struct vk_signal *term, *intr;
+	struct vk_err fail;
+};
+
+/* ---- opening ---- */
+
+static int make_dirs(const struct vk_config *cfg, struct vk_err *err)
+{
+	vk_autofree char *builds = vk_state_path(cfg, "sched/builds");
+	int rc = vk_fs_mkdir_p(builds, 0700, err);
+	return rc == 0 ? vk_fs_mkdir_p(cfg->run_dir, 0755, err) : rc;
+}
+
+static int open_files(struct program *p, struct vk_err *err)
+{
+	const struct vk_config *cfg = p->s.cfg;
+	vk_autofree char *lock = vk_state_path(cfg, "sched/lock"), *key = vk_state_path(cfg, "sched/secret.key");
+	vk_autofree char *audit = vk_state_path(cfg, "sched/audit.jsonl"), *db = vk_state_path(cfg, "sched/viking.db");
+	int rc = make_dirs(cfg, err);
+	if (rc == 0)
+		rc = vk_fs_lock(lock, &p->lock, err);
+	if (rc == 0)
+		rc = vk_secret_key_load(key, true, &p->s.secret, err);
+	if (rc == 0)
+		rc = audit_open(audit, &p->s.audit, err);
+	if (rc == 0)
+		rc = subnet_range_parse(cfg->network_range, &p->s.range, err);
+	return rc == 0 ? vk_store_sqlite_open(p->s.loop, db, &p->s.store, err) : rc;
+}
+
+/* Own files, the sockets' directory, and what looking up a user's name reads. */
+static int confine(const struct vk_config *cfg, struct vk_sandbox_report *ret, struct vk_err *err)
+{
+	vk_autofree char *state = vk_state_path(cfg, "sched");
+	const char *const reads[] = { "/etc", "/usr/share/zoneinfo", "/proc/self", cfg->etc_dir, cfg->state_dir, NULL };
+	const char *const writes[] = { state, cfg->run_dir, "/dev/null", NULL };
+	const char *const execs[] = { "/usr/lib", "/lib", "/lib64", NULL }; /* modules of the name service */
+	struct vk_sandbox box = { .read_paths = reads, .write_paths = writes, .exec_paths = execs, .use_landlock = true,
+		.seccomp = VK_SECCOMP_DAEMON, .limit_nofile = FILES_MAX, .mode = cfg->sandbox };
+	return vk_sandbox_enter(&box, ret, err);
+}
+
+static int listen_api(struct sched *s, struct vk_err *err)
+{
+	vk_autofree char *path = vk_run_path(s->cfg, "api.sock");
+	int fd;
+	int rc = vk_listen_unix(path, 0666, NULL, BACKLOG, &fd, err);
+	struct vk_httpd_opts o = { .body_max = BODY_MAX };
+	return rc == 0 ? vk_httpd_new(s->loop, fd, &o, api_request, s, &s->httpd, err) : rc;
+}
+
+static int go(struct program *p, struct vk_err *err)
+{
+	struct sched *s = &p->s;
+	struct vk_sandbox_report report = {0};
+	char text[320];
+	s->events = events_new(s->st.epoch, EVENTS_KEPT);
+	s->sessions = sessions_new(s);
+	s->builds = builds_new(s);
+	s->hosts = hosts_new(s);
+	s->router = router_new(s);
+	s->drains = drains_new(s);
+	load_recover(s);
+	hub_touch(s);
+	int rc = confine(s->cfg, &report, err);
+	if (rc == 0)
+		rc = listen_api(s, err);
+	if (rc != 0)
+		return rc;
+	vk_sandbox_describe(&report, text);
+	vk_log(VK_INFO, "serving", "epoch=%llu sandbox=\"%s\"", (unsigned long long)s->st.epoch, text);
+	vk_ready(p->ready, &report);
+	return 0;
+}
+
+static void loaded(void *arg, const struct vk_err *err)
+{
+	struct program *p = arg;
+	if (err != NULL)
+		p->fail = *err;
+	else
+		(void)go(p, &p->fail);
+	if (p->fail.code != 0)
+		vk_loop_stop(p->s.loop, p->fail.code);
+}
+
+/* ---- ending ---- */
+
+static void on_signal(void *arg, int signo)
+{
+	struct program *p = arg;
+	vk_log(VK_INFO, "ending", "signal=%d", signo);
+	vk_loop_stop(p->s.loop, 0);
+}
+
+/* What was promised is written first; then streams end while all they speak of is still there. */
+static void program_close(struct program *p)
+{
+	struct sched *s = &p->s;
+	int64_t end = vk_mono_ms() + SETTLE_MS;
+	while (s->commits > 0 && vk_mono_ms() < end)
+		vk_loop_once(s->loop, (int)(end - vk_mono_ms()));
+	if (s->events != NULL)
+		ops_free_all(s);
+	if (s->httpd != NULL)
+		vk_httpd_free(s->httpd);
+	if (s->store != NULL)
+		s->store->ops->close(s->store);
+	sessions_free(s->sessions);
+	builds_free(s->builds);
+	hosts_free(s->hosts);
+	router_free(s->router);
+	drains_free(s->drains);
+	events_free(s->events);
+	audit_close(s->audit);
+	load_free(p->load);
+	vk_timer_free(s->refresh);
+	vk_signal_free(p->term);
+	vk_signal_free(p->intr);
+	state_release(&s->st);
+	explicit_bzero(&s->secret, sizeof(s->secret));
+	vk_loop_free(s->loop);
+	vk_closep(&p->lock);
+}
+
+int sched_serve(const struct vk_config *cfg, struct vk_err *err)
+{
+	struct program p = { .s.cfg = cfg, .s.started_ms = vk_now_ms(), .lock = -1, .ready = vk_ready_fd() };
+	int rc = vk_loop_new(&p.s.loop, err);
+	if (rc != 0)
+		return rc;
+	rc = open_files(&p, err);
+	if (rc == 0) {
+		p.term = vk_signal_new(p.s.loop, SIGTERM, on_signal, &p);
+		p.intr = vk_signal_new(p.s.loop, SIGINT, on_signal, &p);
+		p.load = load_start(&p.s, loaded, &p);
+		rc = vk_loop_run(p.s.loop);
+		if (p.fail.code != 0)
+			*err = p.fail;
+	}
+	program_close(&p);
+	return rc;
+}

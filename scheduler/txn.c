@@ -1,0 +1,136 @@
+/* Transactions: gather, commit, apply. */
+#include "txn.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+#include <viking/log.h>
+#include <viking/mem.h>
+
+struct txn_item {
+	char *key;
+	json_t *value; /* NULL = delete */
+};
+
+struct txn {
+	struct sched *s;
+	struct txn_item *item;
+	size_t n, cap;
+	txn_fn *fn;
+	void *arg;
+};
+
+struct txn *txn_new(struct sched *s)
+{
+	struct txn *t = vk_alloc(sizeof(*t));
+	t->s = s;
+	return t;
+}
+
+void txn_free(struct txn *t)
+{
+	if (t == NULL)
+		return;
+	for (size_t i = 0; i < t->n; i++) {
+		free(t->item[i].key);
+		json_decref(t->item[i].value);
+	}
+	free(t->item);
+	free(t);
+}
+
+/* The last word on a key counts. */
+static void txn_set(struct txn *t, char *key, json_t *value)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		if (strcmp(t->item[i].key, key) != 0)
+			continue;
+		json_decref(t->item[i].value);
+		t->item[i].value = value;
+		free(key);
+		return;
+	}
+	if (t->n == t->cap) {
+		t->cap = t->cap > 0 ? t->cap * 2 : 8;
+		t->item = vk_reallocarray(t->item, t->cap, sizeof(*t->item));
+	}
+	t->item[t->n++] = (struct txn_item){ .key = key, .value = value };
+}
+
+void txn_put(struct txn *t, json_t *value, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	txn_set(t, vk_vasprintf(fmt, ap), value);
+	va_end(ap);
+}
+
+void txn_put_row(struct txn *t, const struct vk_field *fields, const void *row, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	txn_set(t, vk_vasprintf(fmt, ap), model_encode(fields, row));
+	va_end(ap);
+}
+
+void txn_del(struct txn *t, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	txn_set(t, vk_vasprintf(fmt, ap), NULL);
+	va_end(ap);
+}
+
+/* What is true is only in the store now: the next start reads it. */
+static void txn_give_up(const char *why)
+{
+	vk_log(VK_ERROR, "store-lost", "why=\"%s\" action=restart", why);
+	_exit(1);
+}
+
+static void txn_done(void *arg, const struct vk_err *err, bool committed, uint64_t rev)
+{
+	struct txn *t = arg;
+	(void)rev;
+	t->s->commits--;
+	bool failed = err != NULL && err->code != 0;
+	if (failed && (err->code == VK_UNAVAILABLE || err->code == VK_TIMEOUT))
+		txn_give_up(err->msg);
+	if (!failed && !committed)
+		txn_give_up("another scheduler has taken over");
+	for (size_t i = 0; i < t->n && !failed; i++) {
+		struct vk_err apply = {0};
+		if (state_apply(&t->s->st, t->item[i].key, t->item[i].value, &apply) != 0)
+			vk_log_err(VK_ERROR, "state-apply", &apply);
+	}
+	if (failed)
+		vk_log_err(VK_ERROR, "store-write", err);
+	else
+		hub_touch(t->s);
+	if (t->fn != NULL)
+		t->fn(t->arg, failed ? err : NULL);
+	txn_free(t);
+}
+
+void txn_commit(struct txn *t, txn_fn *fn, void *arg)
+{
+	t->fn = fn;
+	t->arg = arg;
+	t->s->commits++;
+	struct vk_op *ops = vk_calloc(t->n + 1, sizeof(*ops));
+	struct vk_strv texts = {0};
+	for (size_t i = 0; i < t->n; i++) {
+		ops[i].key = t->item[i].key;
+		ops[i].del = t->item[i].value == NULL;
+		if (ops[i].del)
+			continue;
+		char *text = vk_json_text(t->item[i].value);
+		ops[i].value = text;
+		ops[i].len = strlen(text);
+		vk_strv_take(&texts, text);
+	}
+	struct vk_cmp lead = { .key = "/leader", .target = VK_CMP_MOD_REV, .rev = t->s->leader_rev };
+	t->s->store->ops->txn(t->s->store, &lead, 1, ops, t->n, txn_done, t);
+	vk_strv_release(&texts);
+	free(ops);
+}

@@ -1,0 +1,22 @@
+/*
+ * Writes: a transaction gathers puts and deletes, is committed without blocking, and only then changes the state in memory
+ * (state_apply) and calls back. Every one also compares /leader, so that a scheduler that lost its epoch writes nothing: it
+ * ends itself. An unknown outcome ends the process too: the next start reads what is true.
+ */
+#ifndef SCHEDULER_TXN_H
+#define SCHEDULER_TXN_H
+
+#include "hub.h"
+
+struct txn;
+struct txn *txn_new(struct sched *s);
+void txn_put(struct txn *t, json_t *value, const char *key, ...) __attribute__((format(printf, 3, 4))); /* steals */
+void txn_put_row(struct txn *t, const struct vk_field *fields, const void *row, const char *key, ...)
+	__attribute__((format(printf, 4, 5)));
+void txn_del(struct txn *t, const char *key, ...) __attribute__((format(printf, 2, 3)));
+/* err NULL = committed and applied. Never called from inside txn_commit. */
+typedef void txn_fn(void *arg, const struct vk_err *err);
+void txn_commit(struct txn *t, txn_fn *fn, void *arg); /* frees t; fn may be NULL */
+void txn_free(struct txn *t);                          /* for one that is not committed */
+
+#endif
