@@ -16,7 +16,7 @@ class BadInput(unittest.TestCase):
         cls.h.__enter__()
         cls.other = cls.h.name("other")
         cls.h.push(cls.h.app("other"), cls.other)
-        cls.load = Load(cls.h, cls.other + ".test", rate=50, seconds=900)
+        cls.load = Load(cls.h, cls.other + ".apps.test", rate=50, seconds=900)
         cls.load.__enter__()
         cls.stack = cls.h.name("bad")
         cls.tree = cls.h.app("good")
@@ -42,7 +42,7 @@ class BadInput(unittest.TestCase):
         for text in texts:
             self.assertIn(text, r.err)
         self.assertLess(took, seconds, r)
-        self.assertEqual((200, "good\n"), self.h.get(self.stack + ".test"))
+        self.assertEqual((200, "good\n"), self.h.get(self.stack + ".apps.test"))
         return r
 
     def files(self, files, *texts, **kw):
@@ -124,7 +124,7 @@ class BadInput(unittest.TestCase):
         self.setUp()
         self.manifest(b + "deploy:\n  web: {image: viking:x/src, volume: [\"/etc:/host\"]}\n", "policy")
         self.setUp()
-        self.manifest(b + "deploy:\n  web: {image: viking:x/src, domains: [\"" + self.other + ".test\"]}\n", self.other)
+        self.manifest(b + "deploy:\n  web: {image: viking:x/src, domains: [\"" + self.other + ".apps.test\"]}\n", self.other)
         self.setUp()
         self.manifest(b + "deploy:\n  web: {image: viking:x/src, domains: [\"a b;add map\"]}\n", "vikingfile:4:")
 
@@ -164,7 +164,7 @@ deploy: {{web: {{image: "viking:d/src", expose: [8080], stop_timeout: 1s}}}}
         h.write(tree, {"www/index.html": "d2\n"})
         h.commit(tree)
         h.push(tree, stack)
-        self.assertEqual((200, "d2\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "d2\n"), h.get(stack + ".apps.test"))
 
     def test_options_and_unknown_stack(self):
         self.h.commit(self.tree)
@@ -203,7 +203,7 @@ deploy: {{web: {{image: "viking:d/src", expose: [8080], stop_timeout: 1s}}}}
             commit = subprocess.run(["git", "-C", self.tree, "commit-tree", tree, "-m", "evil"], capture_output=True, env=env).stdout.decode().strip()
             r = self.h.git(self.tree, "push", "-f", self.h.url(self.stack), f"{commit}:refs/heads/master", check=False)
             self.assertNotEqual(0, r.status, name)
-        self.assertEqual((200, "good\n"), self.h.get(self.stack + ".test"))
+        self.assertEqual((200, "good\n"), self.h.get(self.stack + ".apps.test"))
 
 
 if __name__ == "__main__":

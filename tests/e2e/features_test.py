@@ -122,9 +122,9 @@ class Features(unittest.TestCase):
         h.push(tree, stack)
         self.assertEqual(3, len(self.instances(stack, "web")))
         self.assertEqual(0, h.viking("ps:scale", stack, "web=0").status)
-        self.assertEqual(503, h.get(stack + ".test")[0])
+        self.assertEqual(503, h.get(stack + ".apps.test")[0])
         self.assertEqual(0, h.viking("ps:scale", stack, "web=1").status)
-        self.assertEqual(200, h.get(stack + ".test")[0])
+        self.assertEqual(200, h.get(stack + ".apps.test")[0])
 
     def test_domains_have_one_owner(self):
         h = self.h
@@ -216,7 +216,7 @@ class Features(unittest.TestCase):
         r = h.push(tree, stack, "dry-run", check=False)
         self.assertNotEqual(0, r.status)
         self.assertIn("dry run", r.err)
-        self.assertEqual((200, "o\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "o\n"), h.get(stack + ".apps.test"))
         self.assertEqual(1, len(h.json("releases", stack)["releases"]))
         r = h.push(tree, stack, "note=second try", "no-cache")
         self.assertEqual("second try", h.json("releases", stack)["releases"][0]["note"])
@@ -237,7 +237,7 @@ class Features(unittest.TestCase):
             self.assertIn("supersede", r.err)
             self.assertIn("admin", r.err)
             h.push(quick, stack, "supersede", timeout=60)
-            self.assertEqual((200, "quick\n"), h.get(stack + ".test"))
+            self.assertEqual((200, "quick\n"), h.get(stack + ".apps.test"))
             self.assertNotEqual(0, p.wait(20))
         finally:
             p.kill()
@@ -258,7 +258,7 @@ class Features(unittest.TestCase):
         p.wait()
         wait_for("the build to end", lambda: not [b for b in h.json("builds", stack)["builds"] if b["state"] == "running"], 10)
         wait_for("no sleep left", lambda: subprocess.run(["pgrep", "-fx", "sleep 61"], capture_output=True).returncode == 1, 10)
-        self.assertEqual((200, "i\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "i\n"), h.get(stack + ".apps.test"))
         h.write(tree, {"Dockerfile": f"FROM {BASE}\nCOPY www /www\nCMD [\"httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/www\"]\n"})
         h.commit(tree)
         h.push(tree, stack)
@@ -274,7 +274,7 @@ class Features(unittest.TestCase):
         self.assertNotEqual(0, r.status)
         self.assertIn("I cannot", r.err)
         self.assertIn("try:", r.err)
-        self.assertEqual((200, "healthy\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "healthy\n"), h.get(stack + ".apps.test"))
         self.assertEqual("failed", h.json("releases", stack)["releases"][0]["outcome"])
         wait_for("the new ones gone", lambda: len(containers(f"viking.stack={stack}")) == 1)
 
@@ -294,14 +294,14 @@ deploy:
         r = h.push(tree, stack, check=False)
         self.assertNotEqual(0, r.status)
         self.assertIn("broken", r.err)
-        self.assertEqual((200, "task\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "task\n"), h.get(stack + ".apps.test"))
 
     def test_no_failed_request_through_deploys(self):
         h = self.h
         stack = h.name()
         tree = h.app("0")
         h.push(tree, stack)
-        with Load(h, stack + ".test", rate=200, seconds=240) as load:
+        with Load(h, stack + ".apps.test", rate=200, seconds=240) as load:
             for i in range(1, 51):
                 if i % 5 == 0:
                     h.write(tree, {"www/index.html": f"{i}\n"})
@@ -333,14 +333,14 @@ deploy:
         self.assertEqual(0, h.viking("ps:restart", stack).status)
         wait_for("another container or start", lambda: engine("GET", f"/containers/{first}/json")[0] == 404 or
                  engine("GET", f"/containers/{first}/json")[1]["RestartCount"] >= 0)
-        self.assertEqual((200, "v\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "v\n"), h.get(stack + ".apps.test"))
         self.assertEqual(0, h.viking("ps:stop", stack).status)
-        self.assertEqual(503, h.get(stack + ".test")[0])
+        self.assertEqual(503, h.get(stack + ".apps.test")[0])
         self.assertEqual(0, h.viking("ps:start", stack).status)
-        self.assertEqual((200, "v\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "v\n"), h.get(stack + ".apps.test"))
         self.assertEqual(0, h.viking("ps:rebuild", stack).status)
         self.assertEqual(0, h.viking("redeploy", stack + "/web").status)
-        self.assertEqual((200, "v\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "v\n"), h.get(stack + ".apps.test"))
 
     def test_clone_and_fetch_own_stack(self):
         h = self.h
@@ -363,7 +363,7 @@ deploy:
         self.assertIn("unlock", r.err)
         self.assertEqual(0, h.viking("stacks:unlock", a).status)
         self.assertEqual(0, h.viking("stacks:rename", a, b).status)
-        self.assertEqual((200, "n\n"), h.get(b + ".test"))
+        self.assertEqual((200, "n\n"), h.get(b + ".apps.test"))
         h.push(tree, b)
 
 

@@ -71,10 +71,12 @@ def base_image():
             os.symlink("busybox", f"{d}/bin/{name}")
     os.makedirs(d + "/tmp")
     os.makedirs(d + "/etc")
-    open(d + "/etc/passwd", "w").write("root:x:0:0:root:/:/bin/sh\n")
+    with open(d + "/etc/passwd", "w") as f:
+        f.write("root:x:0:0:root:/:/bin/sh\n")
     tar = subprocess.Popen(["tar", "-C", d, "-c", "."], stdout=subprocess.PIPE)
     subprocess.run(["docker", "-H", "unix://" + ENGINE, "import", "-", BASE + ":latest"], stdin=tar.stdout, check=True,
                    stdout=subprocess.DEVNULL)
+    tar.stdout.close()
     tar.wait()
     shutil.rmtree(d)
 
@@ -119,7 +121,7 @@ class Host:
         self.settings = {
             "ssh.port": self.ssh_port, "ssh.address": "127.0.0.1", "http.port": self.http_port,
             "http.address": "127.0.0.1", "https.port": 0, "registry.port": self.registry_port,
-            "web.port": free_port(), "base_domain": "test", "engine.socket": ENGINE,
+            "web.port": free_port(), "base_domain": "apps.test", "engine.socket": ENGINE,
             "paths.libexec": STAGE + "/libexec/viking", "receive.min_free": "1M",
             "networks.range": f"10.{random.randrange(64, 250)}.0.0/16", "nodes.memory": "64M",
             "deploy.drain": "2s",
@@ -169,7 +171,8 @@ class Host:
 
     def tail(self, n=60):
         self.log.flush()
-        return "\n".join(open(self.root + "/vikingd.log", errors="replace").read().splitlines()[-n:])
+        with open(self.root + "/vikingd.log", errors="replace") as f:
+            return "\n".join(f.read().splitlines()[-n:])
 
     def processes(self):
         with open(self.path("run/viking/processes.json")) as f:

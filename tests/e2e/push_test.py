@@ -21,15 +21,15 @@ class Push(unittest.TestCase):
         r = h.push(app, stack)
         self.assertIn("----->", r.err)
         self.assertIn(f"=====> {stack} v1", r.err)
-        self.assertEqual((200, "one\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "one\n"), h.get(stack + ".apps.test"))
         h.write(app, {"www/index.html": "two\n"})
         h.commit(app)
         h.push(app, stack)
-        self.assertEqual((200, "two\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "two\n"), h.get(stack + ".apps.test"))
         self.assertEqual([2, 1], [r["n"] for r in h.json("releases", stack)["releases"]])
         r = h.viking("rollback", stack)
         self.assertEqual(0, r.status, r)
-        self.assertEqual((200, "one\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "one\n"), h.get(stack + ".apps.test"))
 
     def test_failed_build_keeps_the_old_release(self):
         h = self.h
@@ -42,7 +42,7 @@ class Push(unittest.TestCase):
         self.assertNotEqual(0, r.status)
         self.assertIn("[remote rejected] master -> master", r.err)
         self.assertIn("Dockerfile:3", r.err)
-        self.assertEqual((200, "good\n"), h.get(stack + ".test"))
+        self.assertEqual((200, "good\n"), h.get(stack + ".apps.test"))
 
     def test_wrong_branch_is_rejected_with_the_command(self):
         h = self.h
@@ -61,7 +61,7 @@ class Push(unittest.TestCase):
         stack = h.name()
         h.push(h.app("gone"), stack)
         self.assertEqual(0, h.viking("stacks:destroy", stack, "--force").status)
-        self.assertEqual(404, h.get(stack + ".test")[0])
+        self.assertEqual(404, h.get(stack + ".apps.test")[0])
         self.assertEqual([], [c for c in containers(f"viking.stack={stack}")])
         self.assertEqual(3, h.viking("stacks:info", stack).status)
 

@@ -53,7 +53,7 @@ class Checker(unittest.TestCase):
             os.rmdir(d)
 
     def test_failed_and_wrong_answers(self):
-        load = Load(self.h, self.stack + ".test")
+        load = Load(self.h, self.stack + ".apps.test")
         load.sent, load.failed, load.bodies = 10, 1, {b"right\n": 9}
         self.breached("V5", v5_v9(load, {"right"}))
         load.failed, load.bodies = 0, {b"right\n": 9, b"stolen\n": 1}

@@ -49,7 +49,7 @@ def v1(host, stack, texts):
         image = inspected["Config"]["Image"]
         if c["Labels"].get("viking.node") != "keep" and images and image not in images:
             bad.append(f"V1 {stack}: {c['Names'][0]} runs {image}, not an image of v{n}")
-    status, body = host.get(stack + ".test")
+    status, body = host.get(stack + ".apps.test")
     commit = info.get("commit") or current[0].get("commit")
     if status != 200 or texts.get(commit, body.strip()) != body.strip():
         bad.append(f"V1 {stack}: v{n} is current but the page is {status} {body!r}")

@@ -141,7 +141,7 @@ class Matrix:
         h = self.h
         killer = Killer(h, self.stack, process, stage)
         own = set(self.texts.values())
-        with Load(h, self.stack + ".test", rate=100) as mine, Load(h, self.other + ".test", rate=100) as others:
+        with Load(h, self.stack + ".apps.test", rate=100) as mine, Load(h, self.other + ".apps.test", rate=100) as others:
             status, new, out = self.push_with(killer)
             if not killer.hit.is_set():
                 return "not hit", [f"{process} x {stage}: the stage did not come or the process was not there\n{out}"]
