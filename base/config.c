@@ -297,6 +297,8 @@ int vk_config_load(const char *file, const char *root, struct vk_config **ret, s
 {
 	struct loaded *l = vk_alloc(sizeof(*l));
 	struct vk_err own = {0};
+	if (file != NULL && *file == '\0') /* as the environment hands on what was not given */
+		file = NULL;
 	int rc = load_all(l, file, root, err != NULL ? err : &own);
 	if (rc != 0) {
 		vk_config_free(&l->pub);
