@@ -82,7 +82,7 @@ struct vk_config {
 	char *sandbox;        /* sandbox: auto | require | off; tests: no-landlock, no-seccomp */
 };
 
-/* file: NULL = <etc>/viking.conf if it exists. root: NULL = /. */
+/* file: NULL or "" = <etc>/viking.conf if it exists. root: NULL or "" = /. */
 int vk_config_load(const char *file, const char *root, struct vk_config **ret, struct vk_err *err);
 void vk_config_free(struct vk_config *c);
 /* One line a setting: `name: value # where it came from`, with explain a line of help before it. The text is
