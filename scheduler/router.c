@@ -124,6 +124,11 @@ bool router_live(const struct sched *s)
 	return feed_live(s->router->routes) > 0;
 }
 
+bool web_live(const struct sched *s)
+{
+	return feed_live(s->router->sites) > 0;
+}
+
 bool router_serves(const struct sched *s, const char *stack, const char *instance)
 {
 	const json_t *sk = json_object_get(json_object_get(router_table(s), "stacks"), stack);

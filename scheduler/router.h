@@ -26,6 +26,7 @@ enum route_wait router_reached(const struct sched *s, const struct route_mark *m
 const char *router_complaint(const struct sched *s, const char *stack);
 const json_t *router_table(const struct sched *s);
 bool router_live(const struct sched *s);
+bool web_live(const struct sched *s);
 /* Does the table that stands list this server? */
 bool router_serves(const struct sched *s, const char *stack, const char *instance);
 

@@ -12,6 +12,7 @@
 
 #include "api.h"
 #include "builds.h"
+#include "doctor.h"
 #include "drain.h"
 #include "hosts.h"
 #include "load.h"
@@ -58,11 +59,11 @@ static int open_files(struct program *p, struct vk_err *err)
 	return rc == 0 ? vk_store_sqlite_open(p->s.loop, db, &p->s.store, err) : rc;
 }
 
-/* Own files, the sockets' directory, and what looking up a user's name reads. */
+/* Own files, the sockets' directory, what looking up a user's name reads, and the limits that doctor shows. */
 static int confine(const struct vk_config *cfg, struct vk_sandbox_report *ret, struct vk_err *err)
 {
 	vk_autofree char *state = vk_state_path(cfg, "sched");
-	const char *const reads[] = { "/etc", "/usr/share/zoneinfo", "/proc/self", cfg->etc_dir, cfg->state_dir, NULL };
+	const char *const reads[] = { "/etc", "/usr/share/zoneinfo", "/proc/self", "/sys/fs/cgroup", cfg->etc_dir, cfg->state_dir, NULL };
 	const char *const writes[] = { state, cfg->run_dir, "/dev/null", NULL };
 	const char *const execs[] = { "/usr/lib", "/lib", "/lib64", NULL }; /* modules of the name service */
 	struct vk_sandbox box = { .read_paths = reads, .write_paths = writes, .exec_paths = execs, .use_landlock = true,
@@ -92,6 +93,7 @@ static int go(struct program *p, struct vk_err *err)
 	s->drains = drains_new(s);
 	load_recover(s);
 	hub_touch(s);
+	doctor_prepare(s);
 	int rc = confine(s->cfg, &report, err);
 	if (rc == 0)
 		rc = listen_api(s, err);
@@ -147,6 +149,7 @@ static void program_close(struct program *p)
 	vk_timer_free(s->refresh);
 	vk_signal_free(p->term);
 	vk_signal_free(p->intr);
+	json_decref(s->restoring);
 	state_release(&s->st);
 	explicit_bzero(&s->secret, sizeof(s->secret));
 	vk_loop_free(s->loop);
