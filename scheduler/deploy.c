@@ -162,13 +162,13 @@ static void config_only_written(void *arg, const struct vk_err *err)
 	d->stage = STAGE_OVER;
 	if (!d->op.ended) {
 		if (err == NULL)
-			op_out(&d->op, "=====> %s configured; the first release will have it", d->op.stack);
+			op_out(&d->op, "=====> %s configured; the next release will have it", d->op.stack);
 		op_end(&d->op, err, NULL);
 	}
 	op_unref(&d->op);
 }
 
-/* Configuration of a stack that has never been deployed: only the rows. */
+/* Configuration of a stack that has never been deployed, or that is to wait for the next release: only the rows. */
 static void config_only(struct deploy *d)
 {
 	struct txn *t = txn_new(d->op.s);
@@ -192,7 +192,7 @@ static void deploy_start(struct op *op)
 	struct stack *sk = deploy_stack(d);
 	struct vk_err err = {0};
 	d->phase = vk_mono_ms();
-	if (d->kind == DEPLOY_CONFIG && stack_current(sk) == NULL) {
+	if (d->kind == DEPLOY_CONFIG && (d->rows_only || stack_current(sk) == NULL)) {
 		config_only(d);
 		return;
 	}
@@ -400,6 +400,7 @@ struct op *deploy_new(struct sched *s, const char *stack, const char *who, struc
 	d->force = spec->kind == DEPLOY_REDEPLOY;
 	d->services = spec->kind == DEPLOY_REDEPLOY;
 	d->to = spec->to;
+	d->rows_only = spec->rows_only;
 	d->op.overlay.scale = spec->scale;
 	d->deadline = vk_timer_new(s->loop, deploy_deadline, d);
 	return &d->op;

@@ -31,6 +31,7 @@ struct deploy_spec {
 	const char *note;
 	bool no_cache;
 	json_t *set;                 /* config: {"K": sealed or null}, reference taken */
+	bool rows_only;              /* config: stored, and left to the next release */
 	unsigned to;                 /* rollback, 0 = the one before */
 	const char *node;            /* redeploy: only this one; NULL = all */
 	json_t *scale;               /* scale: {"web": 2}, reference taken */
@@ -53,7 +54,7 @@ struct deploy {
 	enum deploy_stage stage;
 	json_t *doc;
 	char *ref, *old, *commit, *note, *node;
-	bool no_cache, force, services;
+	bool no_cache, force, services, rows_only;
 	json_t *set;
 	unsigned to;
 	json_t *boats;   /* images so far, as in the release */

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <viking/str.h>
 
-/* The node of a set of entries that the default domain leads to (as resolve_web_node, from entries). */
-static const char *entries_web(const json_t *entries)
+/* As resolve_web_node, from entries. */
+const char *domains_web(const json_t *entries)
 {
 	if (json_object_get(entries, "web") != NULL)
 		return "web";
@@ -96,7 +96,7 @@ json_t *domains_of(const struct state *st, const struct stack *sk, const json_t 
 	if (entries == NULL && r != NULL)
 		entries = r->nodes;
 	json_t *domains = domains_explicit(st, sk, entries);
-	const char *web = entries_web(entries), *name;
+	const char *web = domains_web(entries), *name;
 	json_t *value;
 	json_object_foreach(domains, name, value)
 		if (strcmp(vk_json_str(value, "from", ""), "manifest") == 0)

@@ -8,6 +8,8 @@
 
 #include "instances.h"
 
+/* The node of release entries that domains lead to when none is named: `web`, else the only one that could; NULL if none. */
+const char *domains_web(const json_t *entries);
 /* True when a request could match both. */
 bool domains_clash(const char *a, const char *b);
 /* "<stack>.<base>" or "<stack>.localhost"; caller frees. */

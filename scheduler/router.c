@@ -10,12 +10,63 @@
 #include "hosts.h"
 #include "routes.h"
 
+struct waiter {
+	struct router *t;
+	struct route_mark mark;
+	struct vk_timer *timer;
+	router_wait_fn *fn;
+	void *arg;
+	struct waiter *next;
+};
+
 struct router {
 	struct sched *s;
+	struct waiter *waiters;
 	struct feed *routes, *sites;
 	uint64_t acked_routes, acked_sites;
 	json_t *errors;
 };
+
+static void waiter_over(struct waiter *w, bool reached)
+{
+	for (struct waiter **p = &w->t->waiters; *p != NULL; p = &(*p)->next) {
+		if (*p == w) {
+			*p = w->next;
+			break;
+		}
+	}
+	vk_timer_free(w->timer);
+	router_wait_fn *fn = w->fn;
+	void *arg = w->arg;
+	free(w);
+	fn(arg, reached);
+}
+
+static void waiter_due(void *arg)
+{
+	struct waiter *w = arg;
+	waiter_over(w, router_reached(w->t->s, &w->mark, feed_live(w->t->sites) > 0) == ROUTE_DONE);
+}
+
+static void waiters_look(struct router *t)
+{
+	for (struct waiter *w = t->waiters, *next; w != NULL; w = next) {
+		next = w->next;
+		if (router_reached(t->s, &w->mark, feed_live(t->sites) > 0) != ROUTE_WAITS)
+			vk_timer_set(w->timer, 0); /* its end comes from the loop: fn may do anything */
+	}
+}
+
+void router_wait(struct sched *s, int64_t ms, router_wait_fn *fn, void *arg)
+{
+	struct router *t = s->router;
+	struct waiter *w = vk_alloc(sizeof(*w));
+	*w = (struct waiter){ .t = t, .mark = router_mark(s), .fn = fn, .arg = arg, .next = t->waiters };
+	w->timer = vk_timer_new(s->loop, waiter_due, w);
+	vk_timer_set(w->timer, ms);
+	t->waiters = w;
+	waiters_look(t);
+}
 
 static void watch_changed(void *arg)
 {
@@ -37,6 +88,12 @@ void router_free(struct router *t)
 {
 	if (t == NULL)
 		return;
+	while (t->waiters != NULL) { /* the server is gone, and what waited with it */
+		struct waiter *w = t->waiters;
+		t->waiters = w->next;
+		vk_timer_free(w->timer);
+		free(w);
+	}
 	feed_free(t->routes);
 	feed_free(t->sites);
 	json_decref(t->errors);
@@ -73,6 +130,7 @@ static int ack(struct sched *s, const json_t *body, uint64_t *acked, struct vk_e
 		return vk_err_set(err, VK_INVALID, "rev is missing");
 	if ((uint64_t)rev > *acked)
 		*acked = (uint64_t)rev;
+	waiters_look(s->router);
 	hub_touch(s);
 	return 0;
 }

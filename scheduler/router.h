@@ -22,6 +22,10 @@ struct route_mark {
 struct route_mark router_mark(const struct sched *s);
 enum route_wait { ROUTE_DONE, ROUTE_WAITS, ROUTE_NO_ROUTER, ROUTE_NO_WEB };
 enum route_wait router_reached(const struct sched *s, const struct route_mark *m, bool sites);
+/* Calls fn, later, when router and web (if one is there) have what was sent by now, or, reached false, after ms or when no router is
+ * connected. */
+typedef void router_wait_fn(void *arg, bool reached);
+void router_wait(struct sched *s, int64_t ms, router_wait_fn *fn, void *arg);
 /* What the router could not do for the stack at its last acknowledgement, or NULL. */
 const char *router_complaint(const struct sched *s, const char *stack);
 const json_t *router_table(const struct sched *s);
