@@ -59,9 +59,15 @@ const char *command_suggest(const char *name)
 	for (size_t g = 0; command_groups[g] != NULL; g++)
 		for (const struct command *c = command_groups[g]; c->name != NULL; c++)
 			vk_strv_add(&all, c->name);
-	const char *near = all.n ? vk_suggest(name, (const char *const *)all.v) : NULL;
-	const struct command *c = near ? exact(near) : NULL;
-	return c ? c->name : NULL;
+	for (size_t i = 0; i < VK_COUNT(names); i++)
+		vk_strv_add(&all, names[i].alias);
+	const char *near = vk_suggest(name, (const char *const *)all.v);
+	if (near == NULL || exact(near) != NULL)
+		return near ? exact(near)->name : NULL;
+	for (size_t i = 0; i < VK_COUNT(names); i++) /* all's strings end with all */
+		if (vk_streq(names[i].alias, near))
+			return names[i].alias;
+	return NULL;
 }
 
 static const struct option *find_option(const struct command *c, const char *word, size_t n)

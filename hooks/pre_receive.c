@@ -86,6 +86,21 @@ static int check_disk(const struct hook *h, struct vk_err *err)
 	return vk_err_hint(err, "viking gc");
 }
 
+/* The child's error object, with its code and hint; without one, err stays as the child's end made it. */
+static int refusal(const struct vk_buf *out, struct vk_err *err)
+{
+	vk_autojson *said = NULL;
+	if (vk_json_parse(vk_buf_str(out), out->len, &said, NULL) != 0 ||
+		vk_json_str(said, "message", NULL) == NULL)
+		return VK_FAILED;
+	int code = vk_err_from_name(vk_json_str(said, "error", "INTERNAL"));
+	vk_err_set(err, code, "%s", vk_json_str(said, "message", ""));
+	const char *hint = vk_json_str(said, "hint", "");
+	if (hint[0] != '\0')
+		vk_err_hint(err, "%s", hint);
+	return code;
+}
+
 /* The manifest and the tree, read by a confined child. */
 static int read_doc(const struct hook *h, const char *commit, json_t **ret, struct vk_err *err)
 {
@@ -113,9 +128,9 @@ static int read_doc(const struct hook *h, const char *commit, json_t **ret, stru
 		.die_with_parent = true};
 	vk_autobuf out = VK_BUF_INIT(DOC_MAX);
 	int rc = vk_proc_run(&o, NULL, 0, &out, NULL, CHECK_MS, err);
-	if (rc != 0)
-		return rc;
-	return vk_json_parse(vk_buf_str(&out), out.len, ret, err);
+	if (rc == VK_FAILED)
+		return refusal(&out, err);
+	return rc != 0 ? rc : vk_json_parse(vk_buf_str(&out), out.len, ret, err);
 }
 
 static void show_lines(const json_t *answer)

@@ -69,6 +69,7 @@ Test(command, aliases_of_other_platforms)
 	cr_assert_null(command_find("appsx"));
 	cr_assert_str_eq(command_suggest("relases:list"), "releases:list");
 	cr_assert_str_eq(command_suggest("rolback"), "rollback");
+	cr_assert_str_eq(command_suggest("relases"), "releases");
 	cr_assert_null(command_suggest("xyzzy"));
 }
 
