@@ -62,8 +62,9 @@ const char *command_suggest(const char *name)
 	for (size_t i = 0; i < VK_COUNT(names); i++)
 		vk_strv_add(&all, names[i].alias);
 	const char *near = vk_suggest(name, (const char *const *)all.v);
-	if (near == NULL || exact(near) != NULL)
-		return near ? exact(near)->name : NULL;
+	const struct command *c = near ? exact(near) : NULL;
+	if (near == NULL || c != NULL)
+		return c ? c->name : NULL;
 	for (size_t i = 0; i < VK_COUNT(names); i++) /* all's strings end with all */
 		if (vk_streq(names[i].alias, near))
 			return names[i].alias;
