@@ -12,7 +12,7 @@
 
 #define STOP_SLACK_MS 30000
 
-enum phase { PHASE_DRAIN, PHASE_AGAIN, PHASE_WRITE, PHASE_AFTER };
+enum phase { PHASE_DRAIN, PHASE_AGAIN, PHASE_WRITE, PHASE_AFTER, PHASE_BACK };
 
 struct control {
 	struct op op;
@@ -64,12 +64,13 @@ static void enter(struct control *k, enum phase phase, int64_t ms)
 	hub_touch(k->op.s);
 }
 
-/* The routes without the instances in overlay.drain go out; then their acknowledgement is awaited. */
-static void drain(struct control *k)
+/* The routes as they are to be now go out; then (PHASE_DRAIN: without the instances in overlay.drain, PHASE_BACK: with those that
+ * are healthy again) their acknowledgement is awaited. */
+static void route(struct control *k, enum phase phase)
 {
 	hub_refresh(k->op.s);
 	k->mark = router_mark(k->op.s);
-	enter(k, PHASE_DRAIN, (int64_t)k->op.s->cfg->route_ack_ms);
+	enter(k, phase, (int64_t)k->op.s->cfg->route_ack_ms);
 }
 
 static int64_t stop_ms(struct control *k, const struct inst *i)
@@ -137,9 +138,8 @@ static void restart_next(struct control *k)
 	}
 	const struct inst *i = &k->list.v[k->at];
 	op_doing(&k->op, "restarting %s.%u", i->node, i->n);
-	vk_strv_release(&k->op.overlay.drain);
 	vk_strv_add(&k->op.overlay.drain, i->name);
-	drain(k);
+	route(k, PHASE_DRAIN);
 }
 
 static void restart_now(struct control *k)
@@ -173,7 +173,8 @@ static void restart_look(struct control *k)
 	if (healthy(st)) {
 		op_detail(&k->op, "%s.%u healthy (%s)", i->node, i->n, op_seconds(k->began, took));
 		k->at++;
-		restart_next(k);
+		vk_strv_release(&k->op.overlay.drain);
+		route(k, PHASE_BACK);
 	} else if (broken(st) && !k->was_bad) {
 		control_fail(k, i, st, "does not come up again");
 	}
@@ -196,7 +197,10 @@ static void after_look(struct control *k)
 			return;
 		}
 	}
-	control_end(k, NULL);
+	if (k->kind == CONTROL_START)
+		route(k, PHASE_BACK);
+	else
+		control_end(k, NULL);
 }
 
 /* ---- the operation ---- */
@@ -235,13 +239,17 @@ static void control_start(struct op *op)
 	} else {
 		for (size_t i = 0; i < k->list.n; i++)
 			vk_strv_add(&op->overlay.drain, k->list.v[i].name);
-		drain(k);
+		route(k, PHASE_DRAIN);
 	}
 }
 
-static void drained(struct control *k)
+static void routed(struct control *k)
 {
-	if (k->kind == CONTROL_RESTART)
+	if (k->phase == PHASE_BACK && k->kind == CONTROL_START)
+		control_end(k, NULL);
+	else if (k->phase == PHASE_BACK)
+		restart_next(k);
+	else if (k->kind == CONTROL_RESTART)
 		restart_now(k);
 	else
 		control_write(k);
@@ -250,8 +258,9 @@ static void drained(struct control *k)
 static void control_poke(struct op *op)
 {
 	struct control *k = (struct control *)op;
-	if (k->phase == PHASE_DRAIN && router_reached(op->s, &k->mark, false) != ROUTE_WAITS)
-		drained(k);
+	bool routing = k->phase == PHASE_DRAIN || k->phase == PHASE_BACK;
+	if (routing && router_reached(op->s, &k->mark, false) != ROUTE_WAITS)
+		routed(k);
 	else if (k->phase == PHASE_AGAIN)
 		restart_look(k);
 	else if (k->phase == PHASE_AFTER)
@@ -262,8 +271,8 @@ static void control_deadline(void *arg)
 {
 	struct control *k = arg;
 	char took[24];
-	if (k->phase == PHASE_DRAIN) { /* no answer from the router must not keep people from stopping things */
-		drained(k);
+	if (k->phase == PHASE_DRAIN || k->phase == PHASE_BACK) { /* no answer must not keep people from stopping things */
+		routed(k);
 		return;
 	}
 	const struct inst *i = &k->list.v[k->phase == PHASE_AGAIN ? k->at : 0];

@@ -17,7 +17,7 @@
 
 #define STOP_SLACK_MS 60000
 
-enum phase { PHASE_STOP, PHASE_WRITE, PHASE_AFTER };
+enum phase { PHASE_STOP, PHASE_WRITE, PHASE_AFTER, PHASE_BACK };
 
 struct leave {
 	struct op op;
@@ -280,6 +280,11 @@ static void leave_poke(struct op *op)
 				op_seconds(op->began, took));
 		leave_write(l);
 	} else if (l->phase == PHASE_AFTER && all_healthy(l)) {
+		hub_refresh(op->s);
+		l->mark = router_mark(op->s);
+		l->phase = PHASE_BACK;
+		hub_touch(op->s);
+	} else if (l->phase == PHASE_BACK && router_reached(op->s, &l->mark, false) != ROUTE_WAITS) {
 		op_out(op, "=====> renamed to %s (%s)", l->to, op_seconds(op->began, took));
 		leave_end(l, NULL);
 	}
@@ -291,13 +296,14 @@ static void leave_deadline(void *arg)
 	struct vk_err err = {0};
 	char took[24];
 	op_seconds(l->op.began, took);
-	if (l->phase == PHASE_AFTER)
+	bool after = l->phase == PHASE_AFTER || l->phase == PHASE_BACK;
+	if (after)
 		vk_err_set(&err, VK_TIMEOUT, "%s has its new name, but not all its instances are healthy yet", l->to);
 	else if (!hosts_live(l->op.s))
 		vk_err_set(&err, VK_UNAVAILABLE, "the agent of %s does not answer: nothing was changed", l->op.s->cfg->host_name);
 	else
 		vk_err_set(&err, VK_TIMEOUT, "the instances did not stop within %s: nothing was changed", took);
-	vk_err_hint(&err, l->phase == PHASE_AFTER ? "viking ps %s" : "viking explain %s", l->op.stack);
+	vk_err_hint(&err, after ? "viking ps %s" : "viking explain %s", l->op.stack);
 	leave_end(l, &err);
 }
 
