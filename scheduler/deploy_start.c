@@ -11,6 +11,7 @@
 #include "hosts.h"
 
 #define STOP_SLACK_MS 30000
+#define START_TRIES_MS 3000
 
 /* ---- what a wave starts ---- */
 
@@ -224,7 +225,8 @@ static enum progress app_progress(struct deploy *d, const struct inst *i, const 
 	char what[96];
 	if (st->state == INST_HEALTHY || (st->state == INST_EXITED && st->exited && st->exit == 0))
 		return READY; /* restart: never and done is done */
-	bool again = st->state == INST_BACKOFF && st->restarts >= 1;
+	/* what the engine cannot even start counts as no restart: it gets a few tries */
+	bool again = st->state == INST_BACKOFF && (st->restarts >= 1 || (!st->exited && vk_mono_ms() - d->phase > START_TRIES_MS));
 	if (st->state != INST_FAILED && st->state != INST_EXITED && !again)
 		return PENDING;
 	if (st->exited)
