@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 import unittest
@@ -61,6 +62,10 @@ class Features(unittest.TestCase):
                        "site/index.html": "<h1>help</h1>\n", "site/a/index.html": "a\n"})
         h.push(tree, stack)
         return stack, domain, tree
+
+    def running(self, stack):
+        """Builds under way; none while the stack itself is not there yet."""
+        return [b for b in self.h.json("builds")["builds"] if b["stack"] == stack and b["state"] == "running"]
 
     def instances(self, stack, node):
         return [i for i in self.h.json("ps", stack)["instances"] if i["node"] == node]
@@ -230,7 +235,7 @@ class Features(unittest.TestCase):
         slow = h.app("slow", Dockerfile=f"FROM {BASE}\nCOPY www /www\nRUN sleep 60\nCMD [\"httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/www\"]\n")
         p = subprocess.Popen(["git", "-C", slow, "push", h.url(stack), "master"], env=h.git_env(), stderr=subprocess.PIPE, text=True)
         try:
-            wait_for("the build", lambda: [b for b in h.json("builds", stack)["builds"] if b["state"] == "running"])
+            wait_for("the build", lambda: self.running(stack))
             quick = h.app("quick")
             r = h.push(quick, stack, check=False)
             self.assertNotEqual(0, r.status)
@@ -248,20 +253,19 @@ class Features(unittest.TestCase):
         stack = h.name()
         tree = h.app("i")
         h.push(tree, stack)
-        h.write(tree, {"Dockerfile": f"FROM {BASE}\nRUN sleep 61\n"})
+        h.write(tree, {"Dockerfile": f"FROM {BASE}\nENV OF={stack}\nRUN sleep 61\n"})  # never in a layer cache
         h.commit(tree)
-        p = subprocess.Popen(["git", "-C", tree, "push", h.url(stack), "master"], env=h.git_env(), stderr=subprocess.DEVNULL)
-        wait_for("the build", lambda: [b for b in h.json("builds", stack)["builds"] if b["state"] == "running"])
-        os.killpg(os.getpgid(p.pid), 0)
-        subprocess.run(["pkill", "-INT", "-P", str(p.pid)])
-        p.terminate()
+        p = subprocess.Popen(["git", "-C", tree, "push", h.url(stack), "master"], env=h.git_env(), stderr=subprocess.DEVNULL,
+                             start_new_session=True)
+        wait_for("the build", lambda: self.running(stack))
+        os.killpg(p.pid, signal.SIGINT)  # as a terminal's Ctrl-C: git and ssh
         p.wait()
-        wait_for("the build to end", lambda: not [b for b in h.json("builds", stack)["builds"] if b["state"] == "running"], 10)
+        wait_for("the build to end", lambda: not self.running(stack), 10)
         wait_for("no sleep left", lambda: subprocess.run(["pgrep", "-fx", "sleep 61"], capture_output=True).returncode == 1, 10)
         self.assertEqual((200, "i\n"), h.get(stack + ".apps.test"))
         h.write(tree, {"Dockerfile": f"FROM {BASE}\nCOPY www /www\nCMD [\"httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/www\"]\n"})
         h.commit(tree)
-        h.push(tree, stack)
+        h.push(tree, stack, "wait", timeout=60)
 
     def test_unhealthy_release_fails_and_tells_why(self):
         h = self.h
