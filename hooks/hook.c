@@ -28,12 +28,16 @@ void hook_preferred_branch(const struct hook *h, char *name)
 {
 	static const char prefix[] = "ref: refs/heads/";
 	vk_autobuf head = VK_BUF_INIT(REF_NAME_MAX + sizeof(prefix) + 1);
-	refs_first_branch(h->config->deploy_branches, name);
+	const char *branches = h->config->deploy_branches;
+	refs_first_branch(branches, name);
+	if (refs_is_branch(branches, "master"))
+		snprintf(name, REF_NAME_MAX + 1, "master");
 	if (vk_fs_read("HEAD", &head, NULL) != 0 || !vk_starts(vk_buf_str(&head), prefix))
 		return;
 	char *branch = head.data + strlen(prefix);
 	branch[strcspn(branch, "\n")] = '\0';
-	if (refs_is_branch(h->config->deploy_branches, branch))
+	vk_autofree char *file = vk_asprintf("refs/heads/%s", branch);
+	if (refs_is_branch(branches, branch) && vk_fs_exists(file))
 		snprintf(name, REF_NAME_MAX + 1, "%s", branch);
 }
 

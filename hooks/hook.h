@@ -21,7 +21,8 @@ struct hook {
 
 int hook_open(struct hook *h, const char *program, struct vk_err *err);
 void hook_close(struct hook *h);
-/* The deploy branch to name in hints: HEAD's, else the first of the setting. Holds REF_NAME_MAX + 1. */
+/* The deploy branch to name in hints: HEAD's once it exists, else master, else the first of the setting.
+ * name holds REF_NAME_MAX + 1. */
 void hook_preferred_branch(const struct hook *h, char *name);
 /* POST to /v1/stacks/STACK/<action>. */
 char *hook_stack_path(const struct hook *h, const char *action);

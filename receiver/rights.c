@@ -29,9 +29,9 @@ static void add_programs(const struct vk_config *c, struct paths *p)
 
 static void add_common(const struct vk_config *c, const char *config_file, struct paths *p)
 {
-	static const char *const system[] = {"/usr", "/lib", "/lib64", "/bin", "/sbin"};
-	for (size_t i = 0; i < VK_COUNT(system); i++)
-		vk_strv_add(&p->exec, system[i]);
+	static const char *const base_dirs[] = {"/usr", "/lib", "/lib64", "/bin", "/sbin"};
+	for (size_t i = 0; i < VK_COUNT(base_dirs); i++)
+		vk_strv_add(&p->exec, base_dirs[i]);
 	vk_strv_add(&p->exec, c->libexec_dir);
 	add_programs(c, p);
 	vk_strv_add(&p->read, "/etc");
