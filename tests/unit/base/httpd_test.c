@@ -91,6 +91,39 @@ static void route_flood(struct vk_req *r)
 		vk_req_write(r, block, sizeof(block));
 }
 
+/* A source that gives only when there is room: what is queued stays small whatever the whole is. */
+static struct vk_req *source;
+static struct vk_timer *give;
+static unsigned given;
+static size_t queued_most;
+
+static void on_give(void *arg)
+{
+	static char block[65536];
+	(void)arg;
+	memset(block, 'x', sizeof(block));
+	vk_req_write(source, block, sizeof(block));
+	queued_most = vk_req_queued(source) > queued_most ? vk_req_queued(source) : queued_most;
+	if (++given == 64)
+		vk_req_end(source);
+}
+
+static void on_drained(void *arg)
+{
+	(void)arg;
+	if (given < 64)
+		vk_timer_set(give, 0);
+}
+
+static void route_source(struct vk_req *r)
+{
+	source = r;
+	give = vk_timer_new(pair.loop, on_give, NULL);
+	vk_req_stream(r, 200, "text/plain", 1 << 20, on_closed, NULL);
+	vk_req_on_drained(r, on_drained, NULL);
+	on_give(NULL);
+}
+
 static void route_file(struct vk_req *r)
 {
 	vk_autofree char *path = vk_asprintf("%s/file", pair.dir);
@@ -125,6 +158,8 @@ static void handler(void *arg, struct vk_req *r)
 		route_stream(r);
 	} else if (vk_streq(path, "/flood")) {
 		route_flood(r);
+	} else if (vk_streq(path, "/source")) {
+		route_source(r);
 	} else if (vk_streq(path, "/file")) {
 		route_file(r);
 	} else if (vk_streq(path, "/upgrade")) {
@@ -373,6 +408,22 @@ Test(httpd, a_client_that_does_not_read_is_cut_off)
 	pair_until(&pair, &closed_flag);
 	cr_assert_eq(closed_count, 1);
 	pair_run(&pair, client_echo);
+}
+
+static int client_source(const char *socket)
+{
+	vk_autobuf in = VK_BUF_INIT(16 << 20);
+	EXPECT(raw(socket, "GET /source HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "\n\n\n", &in) == 0);
+	EXPECT(in.len > 64 * 65536);
+	return 0;
+}
+
+Test(httpd, a_stream_tells_when_its_queue_has_run_empty)
+{
+	pair_run(&pair, client_source);
+	vk_timer_free(give);
+	cr_assert_eq(given, 64);
+	cr_assert_leq(queued_most, 65536, "%zu bytes were queued at once", queued_most);
 }
 
 static int client_file(const char *socket)
