@@ -24,13 +24,17 @@ run_dir=/var/lib/viking-bootstrap
 mkdir -p $run_dir
 
 setting() { # NAME DEFAULT: the effective value
-	viking config 2>/dev/null | awk -v n="$1" '$1 == n {print $2; exit}'
+	viking config 2>/dev/null | awk -v n="$1:" '$1 == n {print $2; exit}'
 }
 with_systemd() { [ -d /run/systemd/system ]; }
 answers() { viking stacks:list >/dev/null 2>&1; }
 
+sources() { # all that the package is built from, as a tar
+	tar -C "$src" --exclude=./.git --exclude=./build --exclude='./build-*' --exclude=__pycache__ "$@" -cf - .
+}
+
 build_package() {
-	stamp=$(cd "$src" && { git rev-parse HEAD 2>/dev/null; git diff HEAD 2>/dev/null; } | sha256sum | cut -c1-16)
+	stamp=$(sources --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner | sha256sum | cut -c1-16)
 	if [ -e "$run_dir/built-$stamp" ] && dpkg-query -W -f '${Status}' viking 2>/dev/null | grep -q 'ok installed'; then
 		echo "-----> viking is built and installed"
 		return
@@ -38,7 +42,7 @@ build_package() {
 	echo "-----> Building the Debian package (a minute or two)"
 	work=$(mktemp -d /var/tmp/viking-build.XXXXXX)
 	mkdir "$work/viking"
-	tar -C "$src" --exclude=./.git --exclude='./build*' -cf - . | tar -C "$work/viking" -xf -
+	sources | tar -C "$work/viking" -xf -
 	cp -r "$work/viking/packaging/debian" "$work/viking/debian"
 	(cd "$work/viking" && dpkg-buildpackage -b -us -uc) >"$run_dir/build.log" 2>&1 || {
 		tail -30 "$run_dir/build.log" >&2
@@ -104,7 +108,10 @@ deploy_demo() {
 	port=$(setting ssh.port)
 	git -C "$work" -c safe.directory='*' remote remove deploy 2>/dev/null || :
 	git -C "$work" -c safe.directory='*' remote add deploy "ssh://viking@127.0.0.1:$port/demo"
-	git -C "$work" -c safe.directory='*' config core.sshCommand "ssh -i $key -o IdentitiesOnly=yes -o StrictHostKeyChecking=accept-new"
+	# We are on the host: its key is read, not believed, and the person's known_hosts stays as it is.
+	echo "[127.0.0.1]:$port $(ssh-keygen -y -f /var/lib/viking/ssh/host_ed25519)" >"$work/.git/known_hosts"
+	git -C "$work" -c safe.directory='*' config core.sshCommand \
+		"ssh -i $key -o IdentitiesOnly=yes -o UserKnownHostsFile=$work/.git/known_hosts"
 	chown -R "$person": "$work/.git"
 	echo "-----> git push deploy master"
 	git -C "$work" -c safe.directory='*' push deploy master
