@@ -140,6 +140,8 @@ static void child_run(struct plan *p)
 		step(p, setpgid(0, 0) == 0, "process group");
 	child_limits(p);
 	child_user(p);
+	if (o->no_new_privs)
+		step(p, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no-new-privs");
 	/* after the switch, which clears it; the parent may have died before it was set */
 	if (o->die_with_parent) {
 		step(p, prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, "death signal");
@@ -180,11 +182,15 @@ static int find_user(struct plan *p, struct vk_err *err)
 		return vk_err_set(err, VK_NOTFOUND, "there is no user %s", user);
 	p->uid = pw.pw_uid;
 	p->gid = pw.pw_gid;
+	p->switch_user = true;
+	p->groups[0] = pw.pw_gid;
+	p->ngroups = 1;
+	if (p->o->no_groups)
+		return 0;
 	p->ngroups = GROUPS_MAX;
 	if (getgrouplist(user, pw.pw_gid, p->groups, &p->ngroups) < 0)
 		return vk_err_set(
 			err, VK_LIMIT, "user %s is in more than %d groups", user, GROUPS_MAX);
-	p->switch_user = true;
 	return 0;
 }
 

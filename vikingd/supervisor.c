@@ -261,6 +261,9 @@ static int start_helper(struct program *p, struct vk_proc_opts *o, struct vk_err
 	static const int bind_low_ports[] = {CAP_NET_BIND_SERVICE, -1};
 	o->new_session = true;
 	o->out = o->err = log;
+	/* The registry is not to have its user's way to the engine, which is root's in all but name. */
+	o->no_groups = vk_streq(p->row->name, "registry");
+	o->no_new_privs = true;
 	if (o->user != NULL && vk_streq(p->row->name, "haproxy"))
 		o->ambient_caps = bind_low_ports;
 	struct vk_proc proc;

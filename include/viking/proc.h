@@ -26,6 +26,8 @@ struct vk_proc_opts {
 	bool controlling_tty; /* with new_session: in is a terminal and becomes the session's */
 	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
 	const char *user;     /* switch to this user (its groups), needs root; NULL = stay */
+	bool no_groups;       /* with user: only its primary group */
+	bool no_new_privs;    /* nothing it runs gains rights by set-id or file capabilities */
 	uint64_t limit_as, limit_cpu_s, limit_fsize, limit_nofile, limit_nproc; /* 0 = leave */
 	const int
 		*ambient_caps; /* capabilities kept over a user switch, ends with -1; NULL = none */

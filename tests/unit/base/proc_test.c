@@ -357,6 +357,18 @@ Test(proc, a_capability_over_the_switch)
 		"\t0000000000000400\n");
 }
 
+Test(proc, a_helper_gains_nothing_but_keeps_its_capability)
+{
+	struct vk_proc_opts o = {.user = "nobody",
+		.no_groups = true,
+		.no_new_privs = true,
+		.ambient_caps = (const int[]){CAP_NET_BIND_SERVICE, -1}};
+	if (!may_switch())
+		return;
+	status_lines(&o, "^(Groups|NoNewPrivs|CapEff)",
+		"Groups:\t65534 \nCapEff:\t0000000000000400\nNoNewPrivs:\t1\n");
+}
+
 Test(proc, the_parent_keeps_its_user)
 {
 	uid_t uid = getuid();
