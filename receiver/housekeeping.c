@@ -62,7 +62,8 @@ static void repack(struct housekeeping *h, const char *path)
 static void next(struct housekeeping *h)
 {
 	while (h->child == NULL && h->stacks.n > 0) {
-		vk_autofree char *stack = VK_TAKE(h->stacks.v[--h->stacks.n]);
+		h->stacks.n--;
+		vk_autofree char *stack = VK_TAKE(h->stacks.v[h->stacks.n]);
 		vk_autofree char *path = vk_state_path(h->config, "repos/%s.git", stack);
 		if (repo_packs(path) > PACKS_MAX)
 			repack(h, path);
