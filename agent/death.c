@@ -1,0 +1,183 @@
+/* The end of a container: why (exit status, out of memory, start error), the last lines, what next. */
+#include <viking/json.h>
+#include <viking/log.h>
+#include <viking/str.h>
+
+#include "instance.h"
+#include "status.h"
+
+#define TAIL_LINE_MAX 512
+
+static void judge(struct inst *i, int code, int64_t lived_ms)
+{
+	int64_t wait = 0;
+	if (i->want == NULL) {
+		inst_remove(i);
+		return;
+	}
+	const struct supervise_rule rule = {
+		.task = desired_is_task(i->want),
+		.never = vk_streq(i->want->restart, "never"),
+		.restart_count = i->want->restart_count,
+	};
+	enum supervise_next next = supervise_ended(&i->sup, &rule, code, lived_ms, i->outside, &wait);
+	snprintf(i->sup.reason, sizeof(i->sup.reason), "%s", i->reason);
+	json_decref(i->sup.tail);
+	i->sup.tail = VK_TAKE(i->tail);
+	vk_log(next == SUPERVISE_FAILED ? VK_ERROR : VK_WARN, "container-ended",
+		"instance=%s code=%d lived_ms=%lld failures=%u next=%s reason=\"%s\"", i->name, code,
+		(long long)lived_ms, i->sup.failures, next == SUPERVISE_AGAIN ? "restart"
+		: next == SUPERVISE_FAILED ? "failed" : "done", i->reason);
+	inst_save(i, next == SUPERVISE_DONE);
+	/* the wait counts from the death; removal takes some of it */
+	i->backoff_ms = wait;
+	if (i->id[0] != '\0') {
+		inst_remove(i);
+		return;
+	}
+	i->backoff_ms = 0;
+	if (wait > 0)
+		inst_retry(i, wait);
+	else
+		inst_phase(i, PHASE_NONE);
+	inst_step(i);
+}
+
+/* ---- the last lines ---- */
+
+static int on_piece(void *arg, int stream, const void *p, size_t n)
+{
+	struct inst *i = arg;
+	(void)stream;
+	vk_buf_add(&i->tail_raw, p, n); /* past the cap the rest is left out */
+	return 0;
+}
+
+struct tail_read {
+	struct inst *i;
+	struct vk_frames frames;
+	int code;
+	int64_t lived_ms;
+};
+
+static void on_tail_bytes(void *arg, const void *p, size_t n)
+{
+	struct tail_read *t = arg;
+	vk_frames_feed(&t->frames, p, n, on_piece, t->i, NULL);
+}
+
+static json_t *tail_lines(struct vk_buf *b)
+{
+	json_t *list = json_array();
+	const char *p = vk_buf_str(b), *end = p + b->len;
+	while (p < end) {
+		const char *nl = memchr(p, '\n', (size_t)(end - p));
+		size_t n = (size_t)((nl != NULL ? nl : end) - p);
+		json_array_append_new(list, vk_json_safe_string(p, n > TAIL_LINE_MAX ? TAIL_LINE_MAX : n));
+		p += n + 1;
+	}
+	while (json_array_size(list) > SUPERVISE_TAIL_LINES)
+		json_array_remove(list, 0);
+	return list;
+}
+
+static void on_tail(void *arg, const struct vk_err *err, json_t *answer)
+{
+	struct tail_read *t = arg;
+	struct inst *i = t->i;
+	int code = t->code;
+	int64_t lived = t->lived_ms;
+	(void)err;
+	(void)answer;
+	i->op = NULL;
+	i->tail_arg = NULL;
+	json_decref(i->tail);
+	i->tail = tail_lines(&i->tail_raw);
+	vk_buf_release(&i->tail_raw);
+	free(t);
+	judge(i, code, lived);
+}
+
+static void read_tail(struct inst *i, int code, int64_t lived_ms)
+{
+	struct tail_read *t = vk_alloc(sizeof(*t));
+	t->i = i;
+	t->code = code;
+	t->lived_ms = lived_ms;
+	i->tail_arg = t;
+	vk_autofree char *path = vk_asprintf("/containers/%s/logs?stdout=1&stderr=1&tail=%d", i->id,
+		SUPERVISE_TAIL_LINES);
+	i->op = vk_engine_stream_async(i->a->engine, "GET", path, NULL, on_tail_bytes, on_tail, t);
+}
+
+/* ---- the exit ---- */
+
+static void explain(struct inst *i, const json_t *state, int code)
+{
+	const char *why = vk_json_str(state, "Error", "");
+	bool oom = i->oom || vk_json_bool(state, "OOMKilled", false);
+	i->oom = oom;
+	if (oom) {
+		char limit[24];
+		uint64_t memory = i->want != NULL && i->want->memory ? i->want->memory
+			: i->a->config->default_memory;
+		vk_format_size(memory, limit);
+		inst_reason(i, "out of memory (limit %s)", limit);
+	} else if (i->outside) {
+		inst_reason(i, "stopped from outside (status %d)", code);
+	} else if (why[0] != '\0') {
+		inst_reason(i, "%s", why);
+	} else if (code > 128 && code < 160) {
+		inst_reason(i, "ended by signal %d (%s)", code - 128, strsignal(code - 128));
+	} else {
+		inst_reason(i, "exited with status %d", code);
+	}
+}
+
+static int64_t time_ms(const json_t *state, const char *key)
+{
+	const char *text = vk_json_str(state, key, "");
+	return agent_time_ns(text, strlen(text), NULL) / 1000000;
+}
+
+static void on_state(void *arg, const struct vk_err *err, json_t *answer)
+{
+	struct inst *i = arg;
+	const json_t *state = json_object_get(answer, "State");
+	i->op = NULL;
+	if (err->code == VK_NOTFOUND) {
+		inst_phase(i, PHASE_UP);
+		inst_lost(i);
+		return;
+	}
+	if (err->code != 0) {
+		agent_engine_failed(i->a, err);
+		inst_retry(i, AGENT_RETRY_MS); /* dead and fitting: comes back here */
+		return;
+	}
+	if (vk_json_bool(state, "Running", false)) { /* restarted from outside meanwhile */
+		i->dead = false;
+		inst_verify(i);
+		return;
+	}
+	int code = (int)vk_json_int(state, "ExitCode", 0);
+	int64_t lived = time_ms(state, "FinishedAt") - time_ms(state, "StartedAt");
+	explain(i, state, code);
+	read_tail(i, code, lived < 0 ? 0 : lived);
+}
+
+void inst_death(struct inst *i)
+{
+	vk_autofree char *path = vk_asprintf("/containers/%s/json", i->id);
+	inst_down(i);
+	vk_timer_set(i->timer, -1);
+	inst_phase(i, PHASE_DEATH);
+	i->op = vk_engine_call_async(i->a->engine, "GET", path, NULL, AGENT_CALL_MS, on_state, i);
+}
+
+void inst_start_failed(struct inst *i, const char *why)
+{
+	i->dead = true;
+	inst_reason(i, "cannot start: %s", why);
+	judge(i, -1, 0);
+}

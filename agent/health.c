@@ -1,0 +1,128 @@
+/* A running container: its probe, its log follower, the time-outs of health. */
+#include <viking/log.h>
+#include <viking/str.h>
+
+#include "instance.h"
+#include "listening.h"
+#include "logring.h"
+#include "status.h"
+
+static void on_heal(void *arg)
+{
+	struct inst *i = arg;
+	if (i->health == HEALTH_OK) { /* a minute of health: the slate is wiped */
+		if (i->sup.failures > 0) {
+			i->sup.failures = 0;
+			inst_save(i, false);
+		}
+		return;
+	}
+	if (i->health == HEALTH_UNKNOWN) {
+		i->timed_out = true;
+		inst_reason(i, "not healthy in time: %s", i->probe_text);
+	}
+}
+
+static void learn_listening(struct inst *i)
+{
+	json_t *now = listening_ports(i->pid);
+	if (now != NULL && json_equal(now, i->listening)) {
+		json_decref(now);
+		return;
+	}
+	json_decref(i->listening);
+	i->listening = now;
+}
+
+static void became(struct inst *i, enum health h)
+{
+	i->health = h;
+	learn_listening(i);
+	if (h == HEALTH_OK) {
+		i->timed_out = false;
+		i->reason[0] = '\0';
+		vk_timer_set(i->heal, SUPERVISE_HEALED_MS);
+	} else {
+		inst_reason(i, "unhealthy: %s", i->probe_text);
+	}
+	vk_log(h == HEALTH_OK ? VK_INFO : VK_WARN, h == HEALTH_OK ? "healthy" : "unhealthy",
+		"instance=%s after_ms=%lld probe=\"%s\"", i->name,
+		(long long)(vk_now_ms() - i->started_ms), i->probe_text);
+	status_changed(i->a->status, i->name);
+	agent_settle(i->a);
+}
+
+static void on_probe(void *arg, enum health h, const char *text)
+{
+	struct inst *i = arg;
+	bool told = vk_streq(i->probe_text, text);
+	snprintf(i->probe_text, sizeof(i->probe_text), "%s", text);
+	if (h != i->health)
+		became(i, h);
+	else if (!told) {
+		if (h == HEALTH_UNKNOWN)
+			learn_listening(i);
+		status_changed(i->a->status, i->name);
+	}
+}
+
+static void start_probe(struct inst *i)
+{
+	struct probe_target t = {
+		.loop = i->a->loop,
+		.engine = i->a->engine,
+		.engine_socket = i->a->config->engine_socket,
+		.container = i->id,
+		.ip = i->ip,
+		.age_ms = vk_now_ms() - i->started_ms,
+	};
+	probe_free(i->probe);
+	i->probe = probe_new(&t, &i->want->health, i->health, on_probe, i);
+}
+
+/* Nobody asks a task for its health: it runs until it ends. */
+static void watch_health(struct inst *i)
+{
+	if (i->want == NULL || desired_is_task(i->want))
+		return;
+	uint64_t limit = i->want->health_timeout_ms;
+	if (limit == 0)
+		limit = i->a->config->health_timeout_ms;
+	if (i->heal == NULL)
+		i->heal = vk_timer_new(i->a->loop, on_heal, i);
+	vk_timer_set(i->heal, (int64_t)limit);
+	start_probe(i);
+}
+
+void inst_up(struct inst *i)
+{
+	inst_phase(i, PHASE_UP);
+	i->sup.started = true;
+	i->health = HEALTH_UNKNOWN;
+	i->timed_out = false;
+	i->probe_text[0] = '\0';
+	i->reason[0] = '\0';
+	if (i->follow == NULL)
+		i->follow = logfollow_new(i->a->loop, i->a->engine, i->a->logs, i->stack, i->node, i->name,
+			i->id);
+	watch_health(i);
+	vk_log(VK_INFO, "running", "instance=%s container=%.12s ip=%s", i->name, i->id, i->ip);
+}
+
+void inst_down(struct inst *i)
+{
+	probe_free(i->probe);
+	i->probe = NULL;
+	vk_timer_free(i->heal);
+	i->heal = NULL;
+	i->health = HEALTH_UNKNOWN;
+	json_decref(i->listening);
+	i->listening = NULL;
+}
+
+void inst_reprobe(struct inst *i)
+{
+	if (i->phase == PHASE_UP && i->probe != NULL && i->want != NULL &&
+		!probe_same(i->probe, &i->want->health))
+		start_probe(i);
+}

@@ -1,0 +1,26 @@
+/*
+ * The engine's create request of an instance. Pure: one instance in, JSON out; golden-tested. Every
+ * container gets --init, no-new-privileges, fewer capabilities, pids, memory and cpu limits, bounded
+ * engine logs, restart policy "no" (supervise.c is the only one that restarts) and the viking.* labels.
+ */
+#ifndef AGENT_SPEC_H
+#define AGENT_SPEC_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <viking/config.h>
+
+#include "desired.h"
+
+struct spec_run { /* a container of its own for `viking run` */
+	bool tty;
+	unsigned rows, cols;
+};
+/* root: value of the viking.root label. run NULL = a supervised instance. New reference. */
+json_t *spec_create(const struct vk_config *c, const char *root, const struct desired_instance *in,
+	const struct spec_run *run);
+/* viking.root: 16 hex digits of the SHA-256 of the state directory; containers of other roots on
+ * the same engine are foreign. */
+void spec_root(const struct vk_config *c, char out[static 17]);
+
+#endif
