@@ -38,7 +38,8 @@ static bool send_key(struct vk_req *r, const struct vk_kv *kv)
 	return true;
 }
 
-static void backup_read(void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
+static void backup_read(
+	void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
 {
 	struct call *c = arg;
 	struct vk_err gone = {0};
@@ -74,7 +75,8 @@ static int gather(struct sched *s, const json_t *keys, struct vk_err *err)
 	json_t *item;
 	if (!json_is_array(keys))
 		return vk_err_set(err, VK_INVALID, "keys must be a list of {\"key\", \"value\"}");
-	json_array_foreach(keys, i, item) {
+	json_array_foreach(keys, i, item)
+	{
 		const char *key = vk_json_str(item, "key", NULL);
 		json_t *value = json_object_get(item, "value");
 		if (key == NULL || !json_is_object(value))
@@ -88,7 +90,8 @@ static int gather(struct sched *s, const json_t *keys, struct vk_err *err)
 		if (rc != 0)
 			return rc;
 		if (json_object_size(s->restoring) >= RESTORE_KEYS)
-			return vk_err_set(err, VK_LIMIT, "a restore has at most %zu keys", RESTORE_KEYS);
+			return vk_err_set(
+				err, VK_LIMIT, "a restore has at most %zu keys", RESTORE_KEYS);
 		json_object_set(s->restoring, key, value);
 	}
 	return 0;
@@ -107,8 +110,7 @@ static void write_all(struct call *c)
 	size_t n = json_object_size(s->restoring);
 	const char *key;
 	json_t *value;
-	json_object_foreach(s->restoring, key, value)
-		txn_put(t, json_incref(value), "%s", key);
+	json_object_foreach(s->restoring, key, value) txn_put(t, json_incref(value), "%s", key);
 	drop(s);
 	hub_event(s, "restore", NULL, "restored", c->who.name);
 	call_commit(c, t, json_pack("{s:I}", "keys", (json_int_t)n));
@@ -120,7 +122,8 @@ void api_restore(struct call *c)
 	struct vk_err err = {0};
 	int rc = 0;
 	if (s->st.stacks.n > 0)
-		rc = vk_err_set(&err, VK_CONFLICT, "there are stacks already: a restore never overwrites");
+		rc = vk_err_set(
+			&err, VK_CONFLICT, "there are stacks already: a restore never overwrites");
 	if (s->restoring == NULL)
 		s->restoring = json_object();
 	if (rc == 0)
@@ -129,7 +132,8 @@ void api_restore(struct call *c)
 		drop(s);
 		call_error(c, &err);
 	} else if (vk_json_bool(c->body, "more", false)) {
-		call_json(c, 200, json_pack("{s:I}", "keys", (json_int_t)json_object_size(s->restoring)));
+		call_json(c, 200,
+			json_pack("{s:I}", "keys", (json_int_t)json_object_size(s->restoring)));
 	} else {
 		write_all(c);
 	}

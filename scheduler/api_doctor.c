@@ -87,19 +87,27 @@ static void ask_port(struct exam *x, struct question *q, const struct ping_spec 
 static void ask_ports(struct exam *x)
 {
 	const struct vk_config *cfg = x->c->s->cfg;
-	x->ask[ASK_REGISTRY] = (struct question){ .name = "registry", .good = "the registry answers",
-		.hint = "journalctl -u viking -n 100" };
-	ask_port(x, &x->ask[ASK_REGISTRY], &(struct ping_spec){ cfg->registry_address, (uint16_t)cfg->registry_port,
-		"GET /v2/ HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n\r\n", "HTTP/1." });
-	x->ask[ASK_SSH] = (struct question){ .name = "ssh", .good = "the SSH front door answers",
-		.hint = "journalctl -u viking -n 100" };
-	ask_port(x, &x->ask[ASK_SSH], &(struct ping_spec){ cfg->ssh_address, (uint16_t)cfg->ssh_port, NULL, "SSH-2.0-" });
+	x->ask[ASK_REGISTRY] = (struct question){.name = "registry",
+		.good = "the registry answers",
+		.hint = "journalctl -u viking -n 100"};
+	ask_port(x, &x->ask[ASK_REGISTRY],
+		&(struct ping_spec){cfg->registry_address, (uint16_t)cfg->registry_port,
+			"GET /v2/ HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n\r\n",
+			"HTTP/1."});
+	x->ask[ASK_SSH] = (struct question){.name = "ssh",
+		.good = "the SSH front door answers",
+		.hint = "journalctl -u viking -n 100"};
+	ask_port(x, &x->ask[ASK_SSH],
+		&(struct ping_spec){cfg->ssh_address, (uint16_t)cfg->ssh_port, NULL, "SSH-2.0-"});
 	if (!cfg->run_haproxy)
 		return;
-	x->ask[ASK_HTTP] = (struct question){ .name = "http", .good = "HAProxy answers",
-		.hint = "is another web server on the port? journalctl -u viking -n 100" };
-	ask_port(x, &x->ask[ASK_HTTP], &(struct ping_spec){ cfg->http_address, (uint16_t)cfg->http_port,
-		"GET / HTTP/1.1\r\nHost: viking.invalid\r\nConnection: close\r\n\r\n", "HTTP/1." });
+	x->ask[ASK_HTTP] = (struct question){.name = "http",
+		.good = "HAProxy answers",
+		.hint = "is another web server on the port? journalctl -u viking -n 100"};
+	ask_port(x, &x->ask[ASK_HTTP],
+		&(struct ping_spec){cfg->http_address, (uint16_t)cfg->http_port,
+			"GET / HTTP/1.1\r\nHost: viking.invalid\r\nConnection: close\r\n\r\n",
+			"HTTP/1."});
 }
 
 /* ---- agent and engine ---- */
@@ -125,7 +133,8 @@ static void check_engine(struct exam *x, const json_t *facts)
 		doctor_add(x->checks, "engine", VERDICT_BROKEN, "sudo systemctl start docker",
 			"the engine does not answer at %s", x->c->s->cfg->engine_socket);
 	else
-		doctor_add(x->checks, "engine", VERDICT_OK, "", "Docker %s, cgroup v%lld, %s free for images", engine,
+		doctor_add(x->checks, "engine", VERDICT_OK, "",
+			"Docker %s, cgroup v%lld, %s free for images", engine,
 			(long long)vk_json_int(facts, "cgroup", 0), disk);
 }
 
@@ -141,13 +150,14 @@ static void on_facts(void *arg, const struct vk_err *failure)
 	else
 		(void)vk_json_parse(vk_buf_str(&x->body), x->body.len, &facts, &err);
 	if (err.code != 0)
-		doctor_add(x->checks, "engine", VERDICT_BROKEN, "journalctl -u viking -n 100", "not known: %s", err.msg);
+		doctor_add(x->checks, "engine", VERDICT_BROKEN, "journalctl -u viking -n 100",
+			"not known: %s", err.msg);
 	else
 		check_engine(x, facts);
 	answered(x);
 }
 
-static const struct dial_events facts_events = { .head = on_head, .body = on_body, .end = on_facts };
+static const struct dial_events facts_events = {.head = on_head, .body = on_body, .end = on_facts};
 
 /* ---- the request ---- */
 

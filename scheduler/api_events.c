@@ -17,7 +17,7 @@ struct watcher {
 	bool all;          /* events of no stack too */
 	json_t *globs;
 	char key_role[16];
-	char *stack;       /* only this one; NULL = all */
+	char *stack; /* only this one; NULL = all */
 };
 
 static void watcher_free(struct watcher *w)
@@ -65,7 +65,8 @@ static int parse(struct call *c, const char **ret_stack, uint64_t *ret_since, st
 	if (stack != NULL && stack[0] == '\0')
 		stack = NULL;
 	int rc = stack != NULL ? rights_check(&c->who, VERB_READ, stack, err) : 0;
-	if (rc == 0 && since != NULL && since[0] != '\0' && vk_parse_u64(since, 0, UINT64_MAX, ret_since) != 0)
+	if (rc == 0 && since != NULL && since[0] != '\0' &&
+		vk_parse_u64(since, 0, UINT64_MAX, ret_since) != 0)
 		rc = vk_err_set(err, VK_INVALID, "since must be the number of an event");
 	*ret_stack = stack;
 	return rc;

@@ -17,10 +17,10 @@
 #define EXEC_MS     30000
 #define RUN_MS      600000 /* a container of its own may have to pull its image */
 #define REFUSAL_MAX ((size_t)64 << 10)
-#define RUN_ID      4      /* bytes of the random part of a run container's name */
+#define RUN_ID      4 /* bytes of the random part of a run container's name */
 
 struct takeover {
-	struct call *c;      /* until the agent has answered */
+	struct call *c; /* until the agent has answered */
 	struct vk_loop *loop;
 	struct dial *dial;
 	int status;
@@ -86,7 +86,8 @@ static void on_upgraded(void *arg, int fd, const void *early, size_t n)
 {
 	struct takeover *t = arg;
 	if (fd >= 0)
-		relay_start(t->loop, fd, early, n, VK_TAKE_FD(t->far), vk_buf_str(&t->early), t->early.len);
+		relay_start(t->loop, fd, early, n, VK_TAKE_FD(t->far), vk_buf_str(&t->early),
+			t->early.len);
 	takeover_free(t);
 }
 
@@ -99,7 +100,8 @@ static void on_taken(void *arg, int fd, const void *early, size_t n)
 	vk_req_upgrade(call_take(VK_TAKE(t->c)), "viking-frames", on_upgraded, t);
 }
 
-static const struct dial_events events = { .head = on_head, .body = on_body, .end = on_end, .taken = on_taken };
+static const struct dial_events events = {
+	.head = on_head, .body = on_body, .end = on_end, .taken = on_taken};
 
 static void ask_agent(struct call *c, const json_t *body, int64_t silence_ms)
 {
@@ -123,15 +125,15 @@ static int check_cmd(const struct call *c, struct vk_err *err)
 	json_t *word;
 	if (json_array_size(cmd) == 0)
 		return vk_err_set(err, VK_INVALID, "cmd must be a list of at least one word");
-	json_array_foreach(cmd, i, word)
-		if (!json_is_string(word) || strlen(json_string_value(word)) != json_string_length(word))
-			return vk_err_set(err, VK_INVALID, "cmd[%zu] is no word", i);
+	json_array_foreach(cmd, i, word) if (!json_is_string(word) ||
+		strlen(json_string_value(word)) != json_string_length(word)) return vk_err_set(err,
+		VK_INVALID, "cmd[%zu] is no word", i);
 	return 0;
 }
 
 static int check_size(const struct call *c, struct vk_err *err)
 {
-	static const char *const names[] = { "rows", "cols" };
+	static const char *const names[] = {"rows", "cols"};
 	for (size_t i = 0; i < VK_COUNT(names); i++) {
 		int64_t n = vk_json_int(c->body, names[i], 0);
 		if (n < 0 || n > 65535)
@@ -141,8 +143,8 @@ static int check_size(const struct call *c, struct vk_err *err)
 }
 
 /* The node that is meant, with what every request of this kind needs. */
-static int begin(struct call *c, struct stack **ret_sk, const char **ret_node, const json_t **ret_entry,
-	struct vk_err *err)
+static int begin(struct call *c, struct stack **ret_sk, const char **ret_node,
+	const json_t **ret_entry, struct vk_err *err)
 {
 	struct stack *sk = call_stack(c, err);
 	int rc = sk == NULL ? err->code : check_cmd(c, err);
@@ -176,19 +178,21 @@ void api_exec(struct call *c)
 		call_error(c, &err);
 		return;
 	}
-	vk_autojson *ask = json_pack("{s:s,s:O}", "instance", i.name, "cmd", json_object_get(c->body, "cmd"));
+	vk_autojson *ask =
+		json_pack("{s:s,s:O}", "instance", i.name, "cmd", json_object_get(c->body, "cmd"));
 	set_terminal(c, ask);
 	ask_agent(c, ask, EXEC_MS);
 }
 
 /* As the node's release task would be, under a name of its own, with the caller's command. */
-static json_t *run_instance(struct call *c, const struct stack *sk, const char *node, const json_t *entry,
-	struct vk_err *err)
+static json_t *run_instance(struct call *c, const struct stack *sk, const char *node,
+	const json_t *entry, struct vk_err *err)
 {
 	unsigned born = (unsigned)vk_json_int(entry, "born", 0);
 	const json_t *def = hub_def(c->s, sk, born, node);
 	if (def == NULL) {
-		vk_err_set(err, VK_NOTFOUND, "the definition of %s in v%u is not there any more", node, born);
+		vk_err_set(err, VK_NOTFOUND, "the definition of %s in v%u is not there any more",
+			node, born);
 		return NULL;
 	}
 	struct inst i = {0};

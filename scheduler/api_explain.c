@@ -21,7 +21,8 @@ struct explain {
 	json_t *lines;
 };
 
-static void say(struct explain *x, const char *what, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void say(struct explain *x, const char *what, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 static void say(struct explain *x, const char *what, const char *fmt, ...)
 {
 	va_list ap;
@@ -34,7 +35,8 @@ static void say(struct explain *x, const char *what, const char *fmt, ...)
 
 /* ---- definition ---- */
 
-static void say_words(struct explain *x, const char *what, const json_t *words, const char *otherwise)
+static void say_words(
+	struct explain *x, const char *what, const json_t *words, const char *otherwise)
 {
 	vk_autobuf b = VK_BUF_INIT(65536);
 	size_t i;
@@ -44,8 +46,11 @@ static void say_words(struct explain *x, const char *what, const json_t *words, 
 			say(x, what, "%s", otherwise);
 		return;
 	}
-	json_array_foreach(words, i, word) {
-		vk_autofree char *quoted = json_is_string(word) ? vk_shell_quote(json_string_value(word)) : vk_strdup("?");
+	json_array_foreach(words, i, word)
+	{
+		vk_autofree char *quoted = json_is_string(word)
+			? vk_shell_quote(json_string_value(word))
+			: vk_strdup("?");
 		(void)vk_buf_addf(&b, "%s%s", i > 0 ? " " : "", quoted);
 	}
 	say(x, what, "%s", vk_buf_str(&b));
@@ -56,8 +61,8 @@ static void say_env(struct explain *x)
 	vk_autobuf b = VK_BUF_INIT(65536);
 	const char *name;
 	json_t *value;
-	json_object_foreach(json_object_get(x->def, "env"), name, value)
-		(void)vk_buf_addf(&b, "%s%s", b.len > 0 ? " " : "", name);
+	json_object_foreach(json_object_get(x->def, "env"), name, value)(void)
+		vk_buf_addf(&b, "%s%s", b.len > 0 ? " " : "", name);
 	if (b.len > 0)
 		say(x, "variables", "%s", vk_buf_str(&b));
 }
@@ -66,9 +71,11 @@ static void say_mounts(struct explain *x)
 {
 	size_t i;
 	json_t *m;
-	json_array_foreach(json_object_get(x->def, "mounts"), i, m) {
+	json_array_foreach(json_object_get(x->def, "mounts"), i, m)
+	{
 		const char *host = vk_json_str(m, "host", NULL);
-		say(x, "volume", "%s is %s%s", vk_json_str(m, "path", "?"), host != NULL ? "the host's " : "",
+		say(x, "volume", "%s is %s%s", vk_json_str(m, "path", "?"),
+			host != NULL ? "the host's " : "",
 			host != NULL ? host : vk_json_str(m, "volume", "?"));
 	}
 }
@@ -80,7 +87,8 @@ static void say_limits(struct explain *x)
 	int64_t cpus = vk_json_int(x->def, "cpus_milli", 0);
 	if (cpus > 0)
 		say(x, "limits", "memory %s, %lld processes, %lld.%03lld cpus", memory,
-			(long long)vk_json_int(x->def, "pids", 0), (long long)(cpus / 1000), (long long)(cpus % 1000));
+			(long long)vk_json_int(x->def, "pids", 0), (long long)(cpus / 1000),
+			(long long)(cpus % 1000));
 	else
 		say(x, "limits", "memory %s, %lld processes, cpus as free", memory,
 			(long long)vk_json_int(x->def, "pids", 0));
@@ -93,7 +101,8 @@ static void say_definition(struct explain *x)
 		return;
 	}
 	if (strcmp(vk_json_str(x->entry, "type", "app"), "app") != 0) {
-		say(x, "website", "files of %s at commit %.12s", vk_json_str(x->def, "document_root", "."),
+		say(x, "website", "files of %s at commit %.12s",
+			vk_json_str(x->def, "document_root", "."),
 			vk_json_str(x->def, "commit", "?"));
 		return;
 	}
@@ -115,10 +124,13 @@ static void say_version(struct explain *x)
 	if (from != NULL)
 		vk_format_time(from->when_ms, when);
 	say(x, "version", "%lld since release v%u (%s by %s, %s); the stack serves v%u",
-		(long long)vk_json_int(x->entry, "version", 0), born, from != NULL && from->why != NULL ? from->why : "?",
+		(long long)vk_json_int(x->entry, "version", 0), born,
+		from != NULL && from->why != NULL ? from->why : "?",
 		from != NULL && from->who != NULL ? from->who : "?", when, x->rel->n);
 	if (vk_json_bool(x->entry, "service", false))
-		say(x, "", "service: pushes leave it alone; viking redeploy %s/%s applies a changed definition",
+		say(x, "",
+			"service: pushes leave it alone; viking redeploy %s/%s applies a changed "
+			"definition",
 			x->sk->name, x->node);
 }
 
@@ -143,10 +155,11 @@ static void say_instance(struct explain *x, const struct inst *i)
 	}
 	if (st->started_ms > 0)
 		vk_format_time(st->started_ms, since);
-	say(x, "", "%s: %s%s%s%s%s, %llu restarts%s%s%s", i->name, inst_state_name(st->state), since[0] != '\0' ? " since " : "",
-		since, st->ip != NULL ? " at " : "", st->ip != NULL ? st->ip : "", (unsigned long long)st->restarts,
-		i->drain || i->route == ROUTE_DRAIN ? ", finishes its requests" : "", st->reason != NULL ? ": " : "",
-		st->reason != NULL ? st->reason : "");
+	say(x, "", "%s: %s%s%s%s%s, %llu restarts%s%s%s", i->name, inst_state_name(st->state),
+		since[0] != '\0' ? " since " : "", since, st->ip != NULL ? " at " : "",
+		st->ip != NULL ? st->ip : "", (unsigned long long)st->restarts,
+		i->drain || i->route == ROUTE_DRAIN ? ", finishes its requests" : "",
+		st->reason != NULL ? ": " : "", st->reason != NULL ? st->reason : "");
 	if (st->probe != NULL && st->state != INST_HEALTHY)
 		say(x, "", "    last probe: %s", st->probe);
 }
@@ -167,10 +180,12 @@ static void say_where(struct explain *x)
 	const char *host = vk_json_str(x->entry, "host", x->s->cfg->host_name);
 	size_t i;
 	json_t *m;
-	json_array_foreach(json_object_get(x->def, "mounts"), i, m) {
+	json_array_foreach(json_object_get(x->def, "mounts"), i, m)
+	{
 		if (vk_json_str(m, "volume", NULL) == NULL)
 			continue;
-		say(x, "where", "%s: its data is there (volume %s)", host, vk_json_str(m, "volume", "?"));
+		say(x, "where", "%s: its data is there (volume %s)", host,
+			vk_json_str(m, "volume", "?"));
 		return;
 	}
 	say(x, "where", "%s: the only host there is", host);
@@ -184,9 +199,9 @@ static void say_domains(struct explain *x)
 	vk_autobuf b = VK_BUF_INIT(65536);
 	const char *name;
 	json_t *value;
-	json_object_foreach(domains, name, value)
-		if (strcmp(vk_json_str(value, "node", ""), x->node) == 0)
-			(void)vk_buf_addf(&b, "%s%s (%s)", b.len > 0 ? ", " : "", name, vk_json_str(value, "from", "?"));
+	json_object_foreach(domains, name, value) if (strcmp(vk_json_str(value, "node", ""),
+							      x->node) == 0)(void) vk_buf_addf(&b,
+		"%s%s (%s)", b.len > 0 ? ", " : "", name, vk_json_str(value, "from", "?"));
 	say(x, "domains", "%s", b.len > 0 ? vk_buf_str(&b) : "none");
 	const char *complaint = router_complaint(x->s, x->sk->name);
 	if (complaint != NULL)
@@ -200,10 +215,11 @@ static void say_health(struct explain *x)
 	char every[24];
 	vk_format_duration_ms(vk_json_int(h, "interval_ms", 0), every);
 	if (strcmp(type, "http") == 0)
-		say(x, "health", "HTTP %s on port %lld must answer below 500, every %s", vk_json_str(h, "path", "/"),
-			(long long)vk_json_int(h, "port", 0), every);
+		say(x, "health", "HTTP %s on port %lld must answer below 500, every %s",
+			vk_json_str(h, "path", "/"), (long long)vk_json_int(h, "port", 0), every);
 	else if (strcmp(type, "tcp") == 0)
-		say(x, "health", "port %lld must accept connections, every %s", (long long)vk_json_int(h, "port", 0), every);
+		say(x, "health", "port %lld must accept connections, every %s",
+			(long long)vk_json_int(h, "port", 0), every);
 	else if (strcmp(type, "cmd") == 0)
 		say_words(x, "health", json_object_get(h, "cmd"), NULL);
 	else
@@ -218,7 +234,8 @@ static void say_failure(struct explain *x)
 		if (strcmp(r->outcome, "failed") != 0)
 			continue;
 		vk_format_time(r->when_ms, when);
-		say(x, "last failure", "v%u, %s: %s", r->n, when, r->cause != NULL ? r->cause : "no cause was noted");
+		say(x, "last failure", "v%u, %s: %s", r->n, when,
+			r->cause != NULL ? r->cause : "no cause was noted");
 		return;
 	}
 	say(x, "last failure", "none");
@@ -264,5 +281,6 @@ void api_explain(struct call *c)
 	}
 	say_domains(&x);
 	say_failure(&x);
-	call_json(c, 200, json_pack("{s:s,s:s,s:o}", "stack", x.sk->name, "node", x.node, "lines", x.lines));
+	call_json(c, 200,
+		json_pack("{s:s,s:s,s:o}", "stack", x.sk->name, "node", x.node, "lines", x.lines));
 }

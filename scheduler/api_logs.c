@@ -14,11 +14,11 @@
 #define SILENCE_MS     30000               /* the agent says that it lives every 5 s */
 
 struct logs {
-	struct call *c;    /* until the agent's answer begins */
-	struct vk_req *r;  /* from then on, the client's stream */
+	struct call *c;   /* until the agent's answer begins */
+	struct vk_req *r; /* from then on, the client's stream */
 	struct dial *dial;
 	int status;
-	struct vk_buf in;  /* a line that is not complete; or the body of a refusal */
+	struct vk_buf in; /* a line that is not complete; or the body of a refusal */
 };
 
 static void logs_free(struct logs *l)
@@ -41,8 +41,10 @@ static void fail_call(struct logs *l, const struct vk_err *err)
 static void fail_stream(struct logs *l, const struct vk_err *err)
 {
 	struct vk_req *r = l->r;
-	vk_req_line(r, json_pack("{s:{s:b,s:s,s:o,s:s}}", "end", "ok", 0, "error", vk_err_name(err->code), "message",
-		vk_json_safe_string(err->msg, strlen(err->msg)), "hint", err->hint));
+	vk_req_line(r,
+		json_pack("{s:{s:b,s:s,s:o,s:s}}", "end", "ok", 0, "error", vk_err_name(err->code),
+			"message", vk_json_safe_string(err->msg, strlen(err->msg)), "hint",
+			err->hint));
 	logs_free(l);
 	vk_req_end(r);
 }
@@ -127,25 +129,28 @@ static void on_end(void *arg, const struct vk_err *failure)
 	vk_req_end(r);
 }
 
-static const struct dial_events events = { .head = on_head, .body = on_body, .end = on_end };
+static const struct dial_events events = {.head = on_head, .body = on_body, .end = on_end};
 
 /* ---- the request ---- */
 
-static int number_of(struct call *c, const char *name, uint64_t max, struct vk_buf *path, struct vk_err *err)
+static int number_of(
+	struct call *c, const char *name, uint64_t max, struct vk_buf *path, struct vk_err *err)
 {
 	const char *text = vk_req_query(c->r, name);
 	uint64_t n;
 	if (text == NULL || text[0] == '\0')
 		return 0;
 	if (vk_parse_u64(text, 0, max, &n) != 0)
-		return vk_err_set(err, VK_INVALID, "%s must be a number up to %llu", name, (unsigned long long)max);
+		return vk_err_set(err, VK_INVALID, "%s must be a number up to %llu", name,
+			(unsigned long long)max);
 	return vk_buf_addf(path, "&%s=%llu", name, (unsigned long long)n);
 }
 
 static int logs_path(struct call *c, struct vk_buf *path, struct vk_err *err)
 {
 	const char *node = vk_req_query(c->r, "node"), *follow = vk_req_query(c->r, "follow");
-	int rc = call_stack(c, err) == NULL ? err->code : vk_buf_addf(path, "/logs?stack=%s", c->stack);
+	int rc = call_stack(c, err) == NULL ? err->code
+					    : vk_buf_addf(path, "/logs?stack=%s", c->stack);
 	if (rc == 0 && node != NULL && node[0] != '\0') {
 		rc = vk_node_name(node, err);
 		if (rc == 0)
@@ -173,5 +178,6 @@ void api_logs(struct call *c)
 	l->c = c;
 	vk_buf_init(&l->in, LINE_MAX_BYTES);
 	vk_req_on_closed(c->r, on_client_early, l);
-	l->dial = dial_new(c->s->loop, socket, "GET", vk_buf_str(&path), NULL, SILENCE_MS, &events, l);
+	l->dial = dial_new(
+		c->s->loop, socket, "GET", vk_buf_str(&path), NULL, SILENCE_MS, &events, l);
 }

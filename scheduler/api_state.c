@@ -17,7 +17,8 @@ static void client_gone(void *arg, struct vk_req *r)
 
 static int by_key(const void *a, const void *b)
 {
-	return strcmp(vk_json_str(*(json_t *const *)a, "key", ""), vk_json_str(*(json_t *const *)b, "key", ""));
+	return strcmp(vk_json_str(*(json_t *const *)a, "key", ""),
+		vk_json_str(*(json_t *const *)b, "key", ""));
 }
 
 static json_t *sorted(const json_t *keys)
@@ -33,7 +34,8 @@ static json_t *sorted(const json_t *keys)
 	return list;
 }
 
-static void stored(void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
+static void stored(
+	void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
 {
 	struct call *c = arg;
 	(void)rev;
@@ -47,8 +49,9 @@ static void stored(void *arg, const struct vk_err *err, const struct vk_kv *kvs,
 		vk_autojson *value = NULL;
 		if (vk_json_parse_max(kvs[i].value, kvs[i].len, kvs[i].len + 1, &value, NULL) != 0)
 			continue;
-		json_array_append_new(keys, json_pack("{s:s,s:o,s:I}", "key", kvs[i].key, "value",
-			view_public(kvs[i].key, value), "rev", (json_int_t)kvs[i].mod_rev));
+		json_array_append_new(keys,
+			json_pack("{s:s,s:o,s:I}", "key", kvs[i].key, "value",
+				view_public(kvs[i].key, value), "rev", (json_int_t)kvs[i].mod_rev));
 	}
 	call_json(c, 200, json_pack("{s:o}", "keys", sorted(keys)));
 }

@@ -17,9 +17,8 @@ static bool mounts_volume(const json_t *def, const char *volume)
 {
 	size_t i;
 	json_t *m;
-	json_array_foreach(json_object_get(def, "mounts"), i, m)
-		if (vk_streq(vk_json_str(m, "volume", NULL), volume))
-			return true;
+	json_array_foreach(json_object_get(def, "mounts"), i,
+		m) if (vk_streq(vk_json_str(m, "volume", NULL), volume)) return true;
 	return false;
 }
 
@@ -45,9 +44,10 @@ static const char *volume_node(struct sched *s, const struct volume_row *v)
 	const struct release *r = sk != NULL ? stack_current(sk) : NULL;
 	const char *node;
 	json_t *entry;
-	json_object_foreach(r != NULL ? r->nodes : NULL, node, entry)
-		if (mounts_volume(hub_def(s, sk, (unsigned)vk_json_int(entry, "born", 0), node), v->name))
-			return node;
+	json_object_foreach(r != NULL ? r->nodes : NULL, node,
+		entry) if (mounts_volume(hub_def(s, sk, (unsigned)vk_json_int(entry, "born", 0),
+						 node),
+				   v->name)) return node;
 	return NULL;
 }
 
@@ -55,19 +55,23 @@ void api_volumes(struct call *c)
 {
 	const char *stack = vk_req_query(c->r, "stack");
 	struct vk_err err = {0};
-	if (stack != NULL && stack[0] != '\0' && rights_check(&c->who, VERB_READ, stack, &err) != 0) {
+	if (stack != NULL && stack[0] != '\0' &&
+		rights_check(&c->who, VERB_READ, stack, &err) != 0) {
 		call_error(c, &err);
 		return;
 	}
 	json_t *list = json_array();
 	struct volume_row *v;
-	table_each(&c->s->st.volumes, i, v) {
-		if (!rights_sees(&c->who, v->stack) || (stack != NULL && stack[0] != '\0' && strcmp(stack, v->stack) != 0))
+	table_each(&c->s->st.volumes, i, v)
+	{
+		if (!rights_sees(&c->who, v->stack) ||
+			(stack != NULL && stack[0] != '\0' && strcmp(stack, v->stack) != 0))
 			continue;
 		vk_autofree char *user = volume_user(c->s, v);
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:s?,s:I,s:s?}", "name", v->name, "stack", v->stack,
-			"node", v->node, "path", v->path, "host", v->host, "created_ms", (json_int_t)v->created_ms,
-			"instance", user));
+		json_array_append_new(list,
+			json_pack("{s:s,s:s,s:s,s:s,s:s?,s:I,s:s?}", "name", v->name, "stack",
+				v->stack, "node", v->node, "path", v->path, "host", v->host,
+				"created_ms", (json_int_t)v->created_ms, "instance", user));
 	}
 	call_json(c, 200, json_pack("{s:o}", "volumes", list));
 }
@@ -83,9 +87,11 @@ void api_volume_remove(struct call *c)
 	else if (user != NULL)
 		vk_err_set(&err, VK_CONFLICT, "volume %s is in use by %s", v->name, user);
 	else if (node != NULL)
-		vk_err_set(&err, VK_CONFLICT, "volume %s belongs to node %s of %s", v->name, node, v->stack);
+		vk_err_set(&err, VK_CONFLICT, "volume %s belongs to node %s of %s", v->name, node,
+			v->stack);
 	if (err.code == VK_CONFLICT)
-		vk_err_hint(&err, "push a manifest without it first, or: viking stacks:destroy %s", v->stack);
+		vk_err_hint(&err, "push a manifest without it first, or: viking stacks:destroy %s",
+			v->stack);
 	if (err.code != 0) {
 		call_error(c, &err);
 		return;
@@ -106,7 +112,8 @@ struct collection {
 	int64_t began;
 };
 
-static void gc_line(struct collection *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void gc_line(struct collection *g, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 static void gc_line(struct collection *g, const char *fmt, ...)
 {
 	va_list ap;
@@ -134,12 +141,15 @@ static json_t *gc_result(struct collection *g, const json_t *done)
 {
 	char freed[24], took[24];
 	if (!vk_json_bool(done, "ok", false))
-		return json_pack("{s:b,s:s,s:s,s:s}", "ok", 0, "error", vk_json_str(done, "error", "FAILED"), "message",
-			vk_json_str(done, "message", "the collection failed"), "hint", vk_json_str(done, "hint", ""));
+		return json_pack("{s:b,s:s,s:s,s:s}", "ok", 0, "error",
+			vk_json_str(done, "error", "FAILED"), "message",
+			vk_json_str(done, "message", "the collection failed"), "hint",
+			vk_json_str(done, "hint", ""));
 	vk_format_size((uint64_t)vk_json_int(done, "freed", 0), freed);
-	gc_line(g, "=====> %lld images removed, %s freed (%s)", (long long)vk_json_int(done, "removed", 0), freed,
-		op_seconds(g->began, took));
-	return json_pack("{s:b,s:I,s:I}", "ok", 1, "freed", (json_int_t)vk_json_int(done, "freed", 0), "removed",
+	gc_line(g, "=====> %lld images removed, %s freed (%s)",
+		(long long)vk_json_int(done, "removed", 0), freed, op_seconds(g->began, took));
+	return json_pack("{s:b,s:I,s:I}", "ok", 1, "freed",
+		(json_int_t)vk_json_int(done, "freed", 0), "removed",
 		(json_int_t)vk_json_int(done, "removed", 0));
 }
 
@@ -154,7 +164,7 @@ static void gc_done(void *arg, struct build *b, const json_t *done)
 	vk_req_end(r);
 }
 
-static const struct build_events gc_events = { .out = gc_out, .done = gc_done };
+static const struct build_events gc_events = {.out = gc_out, .done = gc_done};
 
 void api_gc(struct call *c)
 {

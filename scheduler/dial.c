@@ -2,12 +2,11 @@
 #include "dial.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <viking/api.h>
-#include <viking/httpd.h>
 #include <viking/json.h>
 #include <viking/mem.h>
 
@@ -94,7 +93,7 @@ static int on_end(void *arg, struct vk_err *err)
 	return 0;
 }
 
-static const struct vk_http1_events reader_events = { on_head, on_body, on_end };
+static const struct vk_http1_events reader_events = {on_head, on_body, on_end};
 
 static void hand_over(struct dial *d, const char *rest, size_t n)
 {
@@ -115,7 +114,8 @@ static void pull_in(struct dial *d)
 		return;
 	if (n < 0)
 		n = 0;
-	int rc = n > 0 ? vk_http1_feed(d->reader, piece, (size_t)n, &used, &err) : vk_http1_eof(d->reader, &err);
+	int rc = n > 0 ? vk_http1_feed(d->reader, piece, (size_t)n, &used, &err)
+		       : vk_http1_eof(d->reader, &err);
 	if (d->dead)
 		return;
 	if (rc != 0)
@@ -175,24 +175,29 @@ static void write_request(struct dial *d, const char *method, const char *path, 
 	int rc = vk_buf_addf(&d->out, "%s %s HTTP/1.1\r\nHost: viking\r\n", method, path);
 	if (d->ev->taken != NULL)
 		rc |= vk_buf_adds(&d->out, "Connection: Upgrade\r\nUpgrade: viking-frames\r\n");
-	rc |= vk_buf_addf(&d->out, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", strlen(text));
+	rc |= vk_buf_addf(&d->out, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+		strlen(text));
 	rc |= vk_buf_adds(&d->out, text);
 	if (rc != 0)
 		vk_err_set(&d->failure, VK_LIMIT, "the request is too long");
 	explicit_bzero(text, strlen(text)); /* it may hold configuration */
 }
 
-/* A unix socket connects or fails at once. */
-static void open_socket(struct dial *d, const char *socket)
+/* A unix socket connects or fails at once; so does this one when the agent hangs and its queue is full. */
+static void open_socket(struct dial *d, const char *path)
 {
-	struct vk_err err = {0};
-	if (vk_connect_unix(socket, &d->fd, &err) != 0) {
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(a.sun_path)) {
+		vk_err_set(&d->failure, VK_LIMIT, "%s is too long for a socket", path);
+		return;
+	}
+	memcpy(a.sun_path, path, strlen(path));
+	d->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (d->fd < 0 || connect(d->fd, (const struct sockaddr *)&a, sizeof(a)) != 0) {
 		vk_err_set(&d->failure, VK_UNAVAILABLE, "the agent of this host does not answer");
 		vk_err_hint(&d->failure, "on the host: viking doctor");
 		return;
 	}
-	if (fcntl(d->fd, F_SETFL, fcntl(d->fd, F_GETFL) | O_NONBLOCK) != 0)
-		vk_err_errno(&d->failure, errno, "agent socket");
 	d->io = vk_io_new(d->loop, d->fd, VK_READ | VK_WRITE, on_io, d);
 }
 
@@ -229,7 +234,8 @@ int dial_refusal(int status, const char *body, size_t n, struct vk_err *err)
 	vk_autojson *j = NULL;
 	int code = vk_err_from_http(status);
 	if (vk_json_parse(body, n, &j, NULL) != 0 || !json_is_object(j))
-		return vk_err_set(err, code != 0 ? code : VK_INTERNAL, "the agent answered with status %d", status);
+		return vk_err_set(err, code != 0 ? code : VK_INTERNAL,
+			"the agent answered with status %d", status);
 	code = vk_err_from_name(vk_json_str(j, "error", "INTERNAL"));
 	vk_err_set(err, code != 0 ? code : VK_INTERNAL, "%s", vk_json_str(j, "message", "refused"));
 	return vk_err_hint(err, "%s", vk_json_str(j, "hint", ""));

@@ -26,15 +26,18 @@ void doctor_prepare(struct sched *s)
 	(void)dpkg_version(DPKG_STATUS, LIBSSH, s->libssh, sizeof(s->libssh), NULL);
 }
 
-void doctor_add(json_t *checks, const char *name, enum verdict v, const char *hint, const char *fmt, ...)
+void doctor_add(
+	json_t *checks, const char *name, enum verdict v, const char *hint, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
 	vk_autofree char *what = vk_vasprintf(fmt, ap);
 	va_end(ap);
 	json_t *ok = v == VERDICT_OK ? json_true() : v == VERDICT_WARN ? json_null() : json_false();
-	json_array_append_new(checks, json_pack("{s:s,s:o,s:o,s:s}", "name", name, "ok", ok, "what",
-		vk_json_safe_string(what, strlen(what)), "hint", v == VERDICT_OK ? "" : hint));
+	json_array_append_new(checks,
+		json_pack("{s:s,s:o,s:o,s:s}", "name", name, "ok", ok, "what",
+			vk_json_safe_string(what, strlen(what)), "hint",
+			v == VERDICT_OK ? "" : hint));
 }
 
 /* ---- processes ---- */
@@ -46,7 +49,8 @@ static void check_sandbox(json_t *checks, const char *name, const char *sandbox)
 	bool files = strstr(sandbox, "landlock=on") != NULL || strstr(sandbox, unused) != NULL;
 	bool full = files && strstr(sandbox, "seccomp=on") != NULL;
 	if (sandbox[0] != '\0') /* helpers that we did not write say nothing */
-		doctor_add(checks, "sandbox", full ? VERDICT_OK : VERDICT_WARN, "", "%s: %s", name, sandbox);
+		doctor_add(checks, "sandbox", full ? VERDICT_OK : VERDICT_WARN, "", "%s: %s", name,
+			sandbox);
 }
 
 static void check_process(json_t *checks, const char *name, const json_t *p)
@@ -56,8 +60,8 @@ static void check_process(json_t *checks, const char *name, const json_t *p)
 	bool ready = vk_json_bool(p, "ready", false);
 	vk_format_time(vk_json_int(p, "started_ms", 0), since);
 	if (!ready)
-		doctor_add(checks, "process", VERDICT_BROKEN, "journalctl -u viking -n 100", "%s is not ready (%lld restarts)",
-			name, restarts);
+		doctor_add(checks, "process", VERDICT_BROKEN, "journalctl -u viking -n 100",
+			"%s is not ready (%lld restarts)", name, restarts);
 	else
 		doctor_add(checks, "process", restarts > RESTARTS_MANY ? VERDICT_WARN : VERDICT_OK,
 			"journalctl -u viking -n 100", "%s: pid %lld since %s, %lld restarts", name,
@@ -71,16 +75,18 @@ static void check_processes(struct sched *s, json_t *checks)
 	vk_autobuf b = VK_BUF_INIT(PROCESSES_MAX);
 	vk_autojson *all = NULL;
 	struct vk_err err = {0};
-	if (vk_fs_read(path, &b, &err) != 0 || vk_json_parse(vk_buf_str(&b), b.len, &all, &err) != 0) {
-		doctor_add(checks, "process", VERDICT_WARN, "systemctl status viking", "no table of processes: %s", err.msg);
+	if (vk_fs_read(path, &b, &err) != 0 ||
+		vk_json_parse(vk_buf_str(&b), b.len, &all, &err) != 0) {
+		doctor_add(checks, "process", VERDICT_WARN, "systemctl status viking",
+			"no table of processes: %s", err.msg);
 		return;
 	}
 	const char *name;
 	json_t *p;
-	json_object_foreach(all, name, p)
-		check_process(checks, name, p);
+	json_object_foreach(all, name, p) check_process(checks, name, p);
 	if (s->cfg->single_uid)
-		doctor_add(checks, "users", VERDICT_WARN, "install the package: it makes a user for each process",
+		doctor_add(checks, "users", VERDICT_WARN,
+			"install the package: it makes a user for each process",
 			"all processes run under one user");
 }
 
@@ -89,10 +95,11 @@ static void check_connected(struct sched *s, json_t *checks)
 	const struct {
 		const char *name;
 		bool live;
-	} parts[] = { { "agent", hosts_live(s) }, { "builder", builds_live(s) }, { "router", router_live(s) },
-		{ "web", web_live(s) } };
+	} parts[] = {{"agent", hosts_live(s)}, {"builder", builds_live(s)},
+		{"router", router_live(s)}, {"web", web_live(s)}};
 	for (size_t i = 0; i < VK_COUNT(parts); i++)
-		doctor_add(checks, parts[i].name, parts[i].live ? VERDICT_OK : VERDICT_BROKEN, "journalctl -u viking -n 100",
+		doctor_add(checks, parts[i].name, parts[i].live ? VERDICT_OK : VERDICT_BROKEN,
+			"journalctl -u viking -n 100",
 			parts[i].live ? "%s is connected" : "%s is not connected", parts[i].name);
 }
 
@@ -110,9 +117,10 @@ static void check_disk(struct sched *s, json_t *checks)
 	vk_format_size(free_bytes, free_text);
 	vk_format_size(total, total_text);
 	enum verdict v = free_bytes < s->cfg->free_bytes_min ? VERDICT_BROKEN
-		: free_bytes < total / 20 ? VERDICT_WARN : VERDICT_OK;
-	doctor_add(checks, "disk", v, "viking gc, or make room", "%s of %s free in %s", free_text, total_text,
-		s->cfg->state_dir);
+		: free_bytes < total / 20                    ? VERDICT_WARN
+							     : VERDICT_OK;
+	doctor_add(checks, "disk", v, "viking gc, or make room", "%s of %s free in %s", free_text,
+		total_text, s->cfg->state_dir);
 }
 
 static void check_libssh(struct sched *s, json_t *checks)
@@ -120,7 +128,8 @@ static void check_libssh(struct sched *s, json_t *checks)
 	if (s->libssh[0] == '\0')
 		doctor_add(checks, "libssh", VERDICT_WARN, "", "its package is not known");
 	else if (dpkg_compare(s->libssh, LIBSSH_MIN) < 0)
-		doctor_add(checks, "libssh", VERDICT_WARN, "sudo apt-get install --only-upgrade " LIBSSH,
+		doctor_add(checks, "libssh", VERDICT_WARN,
+			"sudo apt-get install --only-upgrade " LIBSSH,
 			"%s has known holes; %s closes them", s->libssh, LIBSSH_MIN);
 	else
 		doctor_add(checks, "libssh", VERDICT_OK, "", "%s", s->libssh);
@@ -135,21 +144,27 @@ static void check_build_limits(struct sched *s, json_t *checks)
 	if (vk_build_cgroup_check(VK_CGROUP_ROOT, &r, &err) != 0)
 		doctor_add(checks, "build limits", VERDICT_WARN, "", "not held: %s", err.msg);
 	else if (!r.memory || !r.cpu || !r.pids)
-		doctor_add(checks, "build limits", VERDICT_WARN, "vikingd sets them when it runs as root",
-			"not held for builds:%s%s%s%s%s%s", r.memory ? "" : " memory", r.cpu ? "" : " cpu", r.pids ? "" : " pids",
-			r.why[0] != '\0' ? " (" : "", r.why, r.why[0] != '\0' ? ")" : "");
+		doctor_add(checks, "build limits", VERDICT_WARN,
+			"vikingd sets them when it runs as root",
+			"not held for builds:%s%s%s%s%s%s", r.memory ? "" : " memory",
+			r.cpu ? "" : " cpu", r.pids ? "" : " pids", r.why[0] != '\0' ? " (" : "",
+			r.why, r.why[0] != '\0' ? ")" : "");
 	else
-		doctor_add(checks, "build limits", VERDICT_OK, "", "builds as a class: %s, cpu weight %llu, %llu processes",
-			memory, (unsigned long long)s->cfg->build_cpu_weight, (unsigned long long)s->cfg->build_pids);
+		doctor_add(checks, "build limits", VERDICT_OK, "",
+			"builds as a class: %s, cpu weight %llu, %llu processes", memory,
+			(unsigned long long)s->cfg->build_cpu_weight,
+			(unsigned long long)s->cfg->build_pids);
 }
 
 static bool overlaps_route(const char *subnet, const json_t *routes, const char **ret)
 {
 	size_t i;
 	json_t *route;
-	json_array_foreach(routes, i, route) {
+	json_array_foreach(routes, i, route)
+	{
 		const char *text = json_string_value(route);
-		if (text == NULL || vk_ends(text, "/0") || strcmp(text, subnet) == 0 || !subnet_overlap(subnet, text))
+		if (text == NULL || vk_ends(text, "/0") || strcmp(text, subnet) == 0 ||
+			!subnet_overlap(subnet, text))
 			continue;
 		*ret = text;
 		return true;
@@ -162,7 +177,8 @@ static void check_networks(struct sched *s, json_t *checks)
 	const json_t *routes = json_object_get(hosts_facts(s), "routes");
 	size_t n = 0, bad = 0;
 	struct stack *sk;
-	table_each(&s->st.stacks, i, sk) {
+	table_each(&s->st.stacks, i, sk)
+	{
 		char subnet[32];
 		const char *route;
 		if (!sk->exists)
@@ -172,11 +188,14 @@ static void check_networks(struct sched *s, json_t *checks)
 		if (!overlaps_route(subnet, routes, &route))
 			continue;
 		bad++;
-		doctor_add(checks, "networks", VERDICT_WARN, "take another networks.range, or remove the route",
-			"the network of %s (%s) overlaps the host's route %s", sk->name, subnet, route);
+		doctor_add(checks, "networks", VERDICT_WARN,
+			"take another networks.range, or remove the route",
+			"the network of %s (%s) overlaps the host's route %s", sk->name, subnet,
+			route);
 	}
 	if (bad == 0)
-		doctor_add(checks, "networks", VERDICT_OK, "", "%zu of %llu subnets in use, none overlaps a route", n,
+		doctor_add(checks, "networks", VERDICT_OK, "",
+			"%zu of %llu subnets in use, none overlaps a route", n,
 			(unsigned long long)s->range.count);
 }
 
@@ -189,12 +208,15 @@ static size_t check_stack(struct sched *s, const struct stack *sk, json_t *check
 	stack_instances(sk, stack_overlay(sk), &list);
 	for (size_t i = 0; i < list.n; i++) {
 		const struct inst_status *st = hosts_find(s, list.v[i].name);
-		if (list.v[i].stop || st == NULL || (st->state != INST_FAILED && st->state != INST_BACKOFF &&
-			st->state != INST_UNHEALTHY))
+		if (list.v[i].stop || st == NULL ||
+			(st->state != INST_FAILED && st->state != INST_BACKOFF &&
+				st->state != INST_UNHEALTHY))
 			continue;
-		vk_autofree char *hint = vk_asprintf("viking explain %s/%s", sk->name, list.v[i].node);
-		doctor_add(checks, "instances", VERDICT_WARN, hint, "%s is %s%s%s", list.v[i].name, inst_state_name(st->state),
-			st->reason != NULL ? ": " : "", st->reason != NULL ? st->reason : "");
+		vk_autofree char *hint =
+			vk_asprintf("viking explain %s/%s", sk->name, list.v[i].node);
+		doctor_add(checks, "instances", VERDICT_WARN, hint, "%s is %s%s%s", list.v[i].name,
+			inst_state_name(st->state), st->reason != NULL ? ": " : "",
+			st->reason != NULL ? st->reason : "");
 		bad++;
 	}
 	inst_list_release(&list);
@@ -205,17 +227,20 @@ static void check_stacks(struct sched *s, json_t *checks)
 {
 	size_t bad = 0, n = 0;
 	struct stack *sk;
-	table_each(&s->st.stacks, i, sk) {
+	table_each(&s->st.stacks, i, sk)
+	{
 		if (!sk->exists)
 			continue;
 		n++;
 		bad += check_stack(s, sk, checks);
 		const char *complaint = router_complaint(s, sk->name);
 		if (complaint != NULL)
-			doctor_add(checks, "routes", VERDICT_WARN, "", "the router refuses those of %s: %s", sk->name, complaint);
+			doctor_add(checks, "routes", VERDICT_WARN, "",
+				"the router refuses those of %s: %s", sk->name, complaint);
 	}
 	if (bad == 0)
-		doctor_add(checks, "instances", VERDICT_OK, "", "none is in trouble (%zu stack%s)", n, n == 1 ? "" : "s");
+		doctor_add(checks, "instances", VERDICT_OK, "", "none is in trouble (%zu stack%s)",
+			n, n == 1 ? "" : "s");
 }
 
 void doctor_look(struct sched *s, json_t *checks)

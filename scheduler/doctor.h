@@ -12,8 +12,8 @@ enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_BROKEN };
 /* Before the confinement: reads what is out of reach afterwards. */
 void doctor_prepare(struct sched *s);
 /* Appends {"name", "ok", "what", "hint"}. hint "" = none. */
-void doctor_add(json_t *checks, const char *name, enum verdict v, const char *hint, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+void doctor_add(json_t *checks, const char *name, enum verdict v, const char *hint, const char *fmt,
+	...) __attribute__((format(printf, 5, 6)));
 void doctor_look(struct sched *s, json_t *checks);
 
 #endif

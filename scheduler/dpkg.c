@@ -26,7 +26,8 @@ static int weight(char c)
 
 static int compare_text(const char **a, const char **b)
 {
-	while ((**a != '\0' && !isdigit((unsigned char)**a)) || (**b != '\0' && !isdigit((unsigned char)**b))) {
+	while ((**a != '\0' && !isdigit((unsigned char)**a)) ||
+		(**b != '\0' && !isdigit((unsigned char)**b))) {
 		int wa = weight(**a), wb = weight(**b);
 		if (wa != wb)
 			return wa - wb;
@@ -75,7 +76,8 @@ static void parse_version(const char *text, struct version *v)
 	}
 	const char *dash = strrchr(text, '-');
 	size_t n = dash != NULL ? (size_t)(dash - text) : strlen(text);
-	snprintf(v->upstream, sizeof(v->upstream), "%.*s", n < VERSION_MAX ? (int)n : VERSION_MAX - 1, text);
+	snprintf(v->upstream, sizeof(v->upstream), "%.*s",
+		n < VERSION_MAX ? (int)n : VERSION_MAX - 1, text);
 	snprintf(v->revision, sizeof(v->revision), "%s", dash != NULL ? dash + 1 : "");
 }
 
@@ -105,7 +107,8 @@ static bool next_line(FILE *f, char line[static LINE_MAX_BYTES])
 	return true;
 }
 
-int dpkg_version(const char *status_path, const char *package, char *out, size_t size, struct vk_err *err)
+int dpkg_version(
+	const char *status_path, const char *package, char *out, size_t size, struct vk_err *err)
 {
 	char line[LINE_MAX_BYTES], version[VERSION_MAX] = "";
 	bool named = false, installed = false, found = false;

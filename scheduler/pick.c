@@ -18,9 +18,8 @@ static void node_names(const json_t *nodes, struct vk_buf *b)
 {
 	const char *name;
 	json_t *entry;
-	json_object_foreach((json_t *)(uintptr_t)nodes, name, entry)
-		if (has_containers(entry))
-			(void)vk_buf_addf(b, "%s%s", b->len > 0 ? ", " : "", name);
+	json_object_foreach((json_t *)(uintptr_t)nodes, name, entry) if (has_containers(entry))(
+		void) vk_buf_addf(b, "%s%s", b->len > 0 ? ", " : "", name);
 }
 
 /* The key as the entries own it. */
@@ -37,7 +36,8 @@ static const char *default_node(const struct release *r)
 		return web;
 	const char *found = NULL, *name;
 	json_t *entry;
-	json_object_foreach(r->nodes, name, entry) {
+	json_object_foreach(r->nodes, name, entry)
+	{
 		if (!has_containers(entry))
 			continue;
 		if (found != NULL)
@@ -47,8 +47,8 @@ static const char *default_node(const struct release *r)
 	return found;
 }
 
-int pick_node(const struct stack *sk, const char *node, const char **ret_node, const json_t **ret_entry,
-	struct vk_err *err)
+int pick_node(const struct stack *sk, const char *node, const char **ret_node,
+	const json_t **ret_entry, struct vk_err *err)
 {
 	const struct release *r = stack_current(sk);
 	vk_autobuf names = VK_BUF_INIT(400);
@@ -64,7 +64,8 @@ int pick_node(const struct stack *sk, const char *node, const char **ret_node, c
 	else if (found == NULL)
 		vk_err_set(err, VK_INVALID, "%s has no node web: say which one", sk->name);
 	else if (!has_containers(json_object_get(r->nodes, found)))
-		return vk_err_set(err, VK_INVALID, "%s of %s is a website: it has no container", found, sk->name);
+		return vk_err_set(err, VK_INVALID, "%s of %s is a website: it has no container",
+			found, sk->name);
 	if (found == NULL)
 		return vk_err_hint(err, "-p NODE, one of: %s", vk_buf_str(&names));
 	*ret_node = found;
@@ -88,8 +89,8 @@ static int rank(enum inst_state st)
 	}
 }
 
-int pick_instance(struct sched *s, const struct stack *sk, const char *node, uint64_t n, struct inst *ret,
-	struct vk_err *err)
+int pick_instance(struct sched *s, const struct stack *sk, const char *node, uint64_t n,
+	struct inst *ret, struct vk_err *err)
 {
 	struct inst_list list = {0};
 	int best = 0;
@@ -111,7 +112,8 @@ int pick_instance(struct sched *s, const struct stack *sk, const char *node, uin
 	if (best > 0)
 		return 0;
 	if (n > 0 && !any)
-		vk_err_set(err, VK_NOTFOUND, "there is no %s.%llu in %s", node, (unsigned long long)n, sk->name);
+		vk_err_set(err, VK_NOTFOUND, "there is no %s.%llu in %s", node,
+			(unsigned long long)n, sk->name);
 	else
 		vk_err_set(err, VK_CONFLICT, "no instance of %s in %s is running", node, sk->name);
 	return vk_err_hint(err, "viking ps %s", sk->name);

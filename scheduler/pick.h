@@ -7,10 +7,10 @@
 
 /* node NULL or "" = the web node, else the only one with containers. Its entry in the serving release; the name
  * is borrowed from there. Websites are refused. */
-int pick_node(const struct stack *sk, const char *node, const char **ret_node, const json_t **ret_entry,
-	struct vk_err *err);
+int pick_node(const struct stack *sk, const char *node, const char **ret_node,
+	const json_t **ret_entry, struct vk_err *err);
 /* n 0 = the first healthy one, else the first that runs at all. CONFLICT when none does. */
-int pick_instance(struct sched *s, const struct stack *sk, const char *node, uint64_t n, struct inst *ret,
-	struct vk_err *err);
+int pick_instance(struct sched *s, const struct stack *sk, const char *node, uint64_t n,
+	struct inst *ret, struct vk_err *err);
 
 #endif

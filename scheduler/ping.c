@@ -132,14 +132,16 @@ static void begin(struct ping *p, struct vk_loop *l, const struct ping_spec *spe
 		return;
 	}
 	p->fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (p->fd < 0 || (connect(p->fd, (const struct sockaddr *)&a, n) != 0 && errno != EINPROGRESS)) {
+	if (p->fd < 0 ||
+		(connect(p->fd, (const struct sockaddr *)&a, n) != 0 && errno != EINPROGRESS)) {
 		vk_err_errno(&p->failure, errno, "%s", p->name);
 		return;
 	}
 	p->io = vk_io_new(l, p->fd, VK_WRITE, on_io, p);
 }
 
-struct ping *ping_start(struct vk_loop *l, const struct ping_spec *spec, int64_t deadline_ms, ping_fn *fn, void *arg)
+struct ping *ping_start(struct vk_loop *l, const struct ping_spec *spec, int64_t deadline_ms,
+	ping_fn *fn, void *arg)
 {
 	struct ping *p = vk_alloc(sizeof(*p));
 	p->fd = -1;

@@ -10,13 +10,15 @@ struct ping;
 struct ping_spec {
 	const char *address; /* an IP address; any ("0.0.0.0", "::") means loopback */
 	uint16_t port;
-	const char *say;     /* NULL = the server speaks first */
-	const char *expect;  /* how its first bytes begin */
+	const char *say;    /* NULL = the server speaks first */
+	const char *expect; /* how its first bytes begin */
 };
-typedef void ping_fn(void *arg, const struct vk_err *err); /* err NULL = it answers; ping is freed after it */
+typedef void ping_fn(
+	void *arg, const struct vk_err *err); /* err NULL = it answers; ping is freed after it */
 
 /* Calls fn once, from the loop, within deadline_ms. */
-struct ping *ping_start(struct vk_loop *l, const struct ping_spec *spec, int64_t deadline_ms, ping_fn *fn, void *arg);
+struct ping *ping_start(struct vk_loop *l, const struct ping_spec *spec, int64_t deadline_ms,
+	ping_fn *fn, void *arg);
 void ping_cancel(struct ping *p);
 
 #endif

@@ -5,11 +5,12 @@
 #include <sys/socket.h>
 #include <viking/mem.h>
 
-#define BUFFER_MAX ((size_t)256 << 10)
+#define BUFFER_MAX  ((size_t)256 << 10)
 #define BUFFER_FULL ((size_t)128 << 10) /* above this its source is not read */
-#define PIECE      32768
-#define EARLY_MAX  ((size_t)64 << 10)   /* what a server may have read before it handed a socket over */
-#define LINGER_MS  10000                /* for the client to take the last bytes */
+#define PIECE       32768
+#define EARLY_MAX \
+	((size_t)64 << 10) /* what a server may have read before it handed a socket over */
+#define LINGER_MS 10000    /* for the client to take the last bytes */
 
 struct side {
 	struct relay *r;
@@ -26,7 +27,7 @@ struct relay {
 
 static void relay_free(struct relay *r)
 {
-	struct side *sides[] = { &r->near, &r->far };
+	struct side *sides[] = {&r->near, &r->far};
 	for (size_t i = 0; i < VK_COUNT(sides); i++) {
 		vk_io_free(sides[i]->io);
 		vk_closep(&sides[i]->fd);
@@ -68,7 +69,8 @@ static void side_interest(struct side *s)
 	bool full = other(s)->in.len >= BUFFER_FULL;
 	/* the client's going is noticed also while it is not read; of the far side every byte counts */
 	int closed = s == &s->r->near ? VK_CLOSED : 0;
-	vk_io_set(s->io, closed | (s->ended || full ? 0 : VK_READ) | (s->in.len > 0 ? VK_WRITE : 0));
+	vk_io_set(
+		s->io, closed | (s->ended || full ? 0 : VK_READ) | (s->in.len > 0 ? VK_WRITE : 0));
 }
 
 /* Writes what can be written; r may be gone after it. */
@@ -132,7 +134,8 @@ void relay_start(struct vk_loop *l, int near_fd, const void *near_early, size_t 
 	r->linger = vk_timer_new(l, on_linger, r);
 	r->near.io = vk_io_new(l, near_fd, VK_READ | VK_CLOSED, on_near, r);
 	r->far.io = vk_io_new(l, far_fd, VK_READ, on_far, r);
-	if (vk_buf_add(&r->near.in, far_early, far_n) != 0 || vk_buf_add(&r->far.in, near_early, near_n) != 0) {
+	if (vk_buf_add(&r->near.in, far_early, far_n) != 0 ||
+		vk_buf_add(&r->far.in, near_early, near_n) != 0) {
 		relay_free(r);
 		return;
 	}

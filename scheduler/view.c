@@ -28,7 +28,8 @@ struct view_inst {
 	char tag[TAG_MAX];
 };
 
-static void put(struct view *v, json_t *value, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void put(struct view *v, json_t *value, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 static void put(struct view *v, json_t *value, const char *fmt, ...)
 {
 	va_list ap;
@@ -36,7 +37,8 @@ static void put(struct view *v, json_t *value, const char *fmt, ...)
 	vk_autofree char *key = vk_vasprintf(fmt, ap);
 	va_end(ap);
 	if (vk_starts(key, v->prefix))
-		json_array_append_new(v->keys, json_pack("{s:s,s:o,s:I}", "key", key, "value", value, "rev", v->rev));
+		json_array_append_new(v->keys,
+			json_pack("{s:s,s:o,s:I}", "key", key, "value", value, "rev", v->rev));
 	else
 		json_decref(value);
 }
@@ -55,9 +57,10 @@ static json_t *names_of(const json_t *object)
 
 static void put_proc(struct view *v, const struct view_inst *x)
 {
-	static const char *const shown[] = { "image", "cmd", "cwd", "expose", "publish", "mounts", "memory", "cpus_milli" };
-	json_t *job = json_pack("{s:s,s:i,s:i}", "kind", x->i->task ? "task" : "app", "version", (int)x->i->version, "n",
-		(int)x->i->n);
+	static const char *const shown[] = {
+		"image", "cmd", "cwd", "expose", "publish", "mounts", "memory", "cpus_milli"};
+	json_t *job = json_pack("{s:s,s:i,s:i}", "kind", x->i->task ? "task" : "app", "version",
+		(int)x->i->version, "n", (int)x->i->n);
 	for (size_t i = 0; i < VK_COUNT(shown); i++)
 		json_object_set(job, shown[i], json_object_get(x->def, shown[i]));
 	json_object_set_new(job, "env", names_of(json_object_get(x->def, "env")));
@@ -69,17 +72,19 @@ static void put_placed(struct view *v, const struct view_inst *x)
 	const char *host = v->s->cfg->host_name;
 	bool runs = x->st != NULL && x->st->container != NULL && x->st->state != INST_GONE;
 	put(v, json_string(host), "/run/%s/%s/%s", x->sk->name, x->i->node, x->tag);
-	put(v, json_string(runs ? x->i->name : ""), "/deploy/%s/%s/%s/%s", host, x->sk->name, x->i->node, x->tag);
+	put(v, json_string(runs ? x->i->name : ""), "/deploy/%s/%s/%s/%s", host, x->sk->name,
+		x->i->node, x->tag);
 	if (x->st != NULL)
-		put(v, json_integer((json_int_t)x->st->restarts), "/counter/%s/%s/%s/%s", host, x->sk->name, x->i->node,
-			x->tag);
+		put(v, json_integer((json_int_t)x->st->restarts), "/counter/%s/%s/%s/%s", host,
+			x->sk->name, x->i->node, x->tag);
 }
 
-static void put_port(struct view *v, const struct view_inst *x, int64_t port, const char *proto, const char *ip,
-	int64_t host_port)
+static void put_port(struct view *v, const struct view_inst *x, int64_t port, const char *proto,
+	const char *ip, int64_t host_port)
 {
-	put(v, json_sprintf("%s:%lld", ip, (long long)host_port), "/ports/%s/%s/%lld/%s/%s/%lld/%s", x->sk->name,
-		x->i->node, (long long)port, proto, ip, (long long)host_port, x->i->name);
+	put(v, json_sprintf("%s:%lld", ip, (long long)host_port), "/ports/%s/%s/%lld/%s/%s/%lld/%s",
+		x->sk->name, x->i->node, (long long)port, proto, ip, (long long)host_port,
+		x->i->name);
 }
 
 /* The container's address is reachable on its host; a published port from everywhere. */
@@ -89,7 +94,8 @@ static void put_ports(struct view *v, const struct view_inst *x)
 	json_t *p;
 	if (x->st == NULL || x->st->state != INST_HEALTHY || x->i->drain)
 		return;
-	json_array_foreach(x->st->ip != NULL ? json_object_get(x->def, "expose") : NULL, i, p) {
+	json_array_foreach(x->st->ip != NULL ? json_object_get(x->def, "expose") : NULL, i, p)
+	{
 		int64_t port = vk_json_int(p, "port", 0);
 		put_port(v, x, port, vk_json_str(p, "proto", "tcp"), x->st->ip, port);
 	}
@@ -102,8 +108,8 @@ static void put_failed(struct view *v, const struct view_inst *x)
 {
 	if (x->st == NULL || x->st->state != INST_FAILED)
 		return;
-	put(v, json_pack("{s:s?,s:O?}", "reason", x->st->reason, "tail", x->st->tail), "/failed/%s/%s/%s", x->sk->name,
-		x->i->node, x->tag);
+	put(v, json_pack("{s:s?,s:O?}", "reason", x->st->reason, "tail", x->st->tail),
+		"/failed/%s/%s/%s", x->sk->name, x->i->node, x->tag);
 }
 
 /* ---- stacks and the host ---- */
@@ -113,7 +119,8 @@ static void put_instances(struct view *v, const struct stack *sk)
 	struct inst_list list = {0};
 	stack_instances(sk, stack_overlay(sk), &list);
 	for (size_t i = 0; i < list.n; i++) {
-		struct view_inst x = { .sk = sk, .i = &list.v[i], .st = hosts_find(v->s, list.v[i].name) };
+		struct view_inst x = {
+			.sk = sk, .i = &list.v[i], .st = hosts_find(v->s, list.v[i].name)};
 		if (list.v[i].stop)
 			continue;
 		x.def = hub_def(v->s, sk, list.v[i].born, list.v[i].node);
@@ -130,12 +137,14 @@ static void put_fixed(struct view *v)
 {
 	const struct volume_row *row;
 	const char *stack = "", *node = "";
-	table_each(&v->s->st.volumes, i, row) {
+	table_each(&v->s->st.volumes, i, row)
+	{
 		if (strcmp(row->stack, stack) == 0 && strcmp(row->node, node) == 0)
 			continue; /* sorted by names that begin with both */
 		stack = row->stack;
 		node = row->node;
-		put(v, json_string(row->host != NULL ? row->host : v->s->cfg->host_name), "/fixed/%s/%s", stack, node);
+		put(v, json_string(row->host != NULL ? row->host : v->s->cfg->host_name),
+			"/fixed/%s/%s", stack, node);
 	}
 }
 
@@ -149,19 +158,17 @@ static void put_host(struct view *v)
 
 void view_add(struct sched *s, const char *prefix, json_t *keys)
 {
-	struct view v = { .s = s, .prefix = prefix, .keys = keys };
+	struct view v = {.s = s, .prefix = prefix, .keys = keys};
 	struct stack *sk;
 	v.rev = vk_json_int(hosts_wanted(s), "rev", 0);
 	put_host(&v);
 	put_fixed(&v);
-	table_each(&s->st.stacks, i, sk)
-		if (sk->exists)
-			put_instances(&v, sk);
+	table_each(&s->st.stacks, i, sk) if (sk->exists) put_instances(&v, sk);
 }
 
 json_t *view_public(const char *key, const json_t *value)
 {
-	static const char *const hidden[] = { "sealed", "doc", "config" };
+	static const char *const hidden[] = {"sealed", "doc", "config"};
 	if (!json_is_object(value))
 		return json_null();
 	json_t *copy = json_copy((json_t *)(uintptr_t)value);

@@ -22,32 +22,35 @@ struct vk_req; /* one request; lives until its answer is sent or the client is g
 typedef void vk_httpd_fn(void *arg, struct vk_req *r);
 
 struct vk_httpd_opts {
-	size_t body_max;         /* bytes, 0 = 1 MiB */
-	unsigned connections_max;/* 0 = 1024 */
-	int64_t idle_ms;         /* idle keep-alive connection, 0 = 60 s */
+	size_t body_max;          /* bytes, 0 = 1 MiB */
+	unsigned connections_max; /* 0 = 1024 */
+	int64_t idle_ms;          /* idle keep-alive connection, 0 = 60 s */
 };
 /* listen_fd: a listening socket, taken over. */
 int vk_httpd_new(struct vk_loop *l, int listen_fd, const struct vk_httpd_opts *o, vk_httpd_fn *fn,
-                 void *arg, struct vk_httpd **ret, struct vk_err *err);
+	void *arg, struct vk_httpd **ret, struct vk_err *err);
 /* Ends every connection: closed is called for who waits for it, then no request may be used any more. Not
  * from inside a handler. */
 void vk_httpd_free(struct vk_httpd *h);
 
 const char *vk_req_method(const struct vk_req *r);
-const char *vk_req_path(const struct vk_req *r);              /* decoded, without query */
-const char *vk_req_query(const struct vk_req *r, const char *key); /* NULL if absent; "" without value */
+const char *vk_req_path(const struct vk_req *r); /* decoded, without query */
+const char *vk_req_query(
+	const struct vk_req *r, const char *key); /* NULL if absent; "" without value */
 const char *vk_req_header(const struct vk_req *r, const char *name);
 const struct vk_buf *vk_req_body(const struct vk_req *r);
 /* unix socket: credentials of the peer; TCP: uid and pid -1. */
 void vk_req_peer(const struct vk_req *r, uid_t *ret_uid, pid_t *ret_pid);
 
-void vk_req_json(struct vk_req *r, int status, json_t *body);  /* steals body; NULL = empty */
+void vk_req_json(struct vk_req *r, int status, json_t *body); /* steals body; NULL = empty */
 /* {"error":"NOTFOUND","message":...,"hint":...} with vk_err_http(err->code). */
 void vk_req_error(struct vk_req *r, const struct vk_err *err);
 void vk_req_bytes(struct vk_req *r, int status, const char *type, const void *p, size_t n);
-void vk_req_header_add(struct vk_req *r, const char *name, const char *value); /* before the answer */
+void vk_req_header_add(
+	struct vk_req *r, const char *name, const char *value); /* before the answer */
 /* The answer's body is bytes [off, off+len) of fd, which is taken over. sendfile. */
-void vk_req_file(struct vk_req *r, int status, const char *type, int fd, uint64_t off, uint64_t len);
+void vk_req_file(
+	struct vk_req *r, int status, const char *type, int fd, uint64_t off, uint64_t len);
 
 /* Stream of JSON lines (application/x-ndjson), or of bytes. closed is called once if the client goes
  * before vk_req_end (found at once, also while nothing is sent); after that r must not be used. A client
@@ -55,8 +58,8 @@ void vk_req_file(struct vk_req *r, int status, const char *type, int fd, uint64_
  * keep-alive line {} goes out (streams of bytes: none). */
 typedef void vk_req_closed_fn(void *arg, struct vk_req *r);
 void vk_req_stream(struct vk_req *r, int status, const char *type, size_t queue_max,
-                   vk_req_closed_fn *closed, void *arg);
-void vk_req_line(struct vk_req *r, json_t *line);               /* steals line */
+	vk_req_closed_fn *closed, void *arg);
+void vk_req_line(struct vk_req *r, json_t *line); /* steals line */
 void vk_req_write(struct vk_req *r, const void *p, size_t n);
 size_t vk_req_queued(const struct vk_req *r);
 /* fn each time the queue of a stream has run empty: for who stopped its source because the client was slow. It
@@ -73,8 +76,10 @@ typedef void vk_req_upgrade_fn(void *arg, int fd, const void *early, size_t n);
 void vk_req_upgrade(struct vk_req *r, const char *protocol, vk_req_upgrade_fn *fn, void *arg);
 
 /* Listening unix socket: unlinks a stale one, mode, owner group (NULL = none). */
-int vk_listen_unix(const char *path, mode_t mode, const char *group, int backlog, int *ret_fd, struct vk_err *err);
+int vk_listen_unix(const char *path, mode_t mode, const char *group, int backlog, int *ret_fd,
+	struct vk_err *err);
 int vk_listen_tcp(const char *address, uint16_t port, int backlog, int *ret_fd, struct vk_err *err);
-int vk_connect_unix(const char *path, int *ret_fd, struct vk_err *err); /* blocking, close-on-exec */
+int vk_connect_unix(
+	const char *path, int *ret_fd, struct vk_err *err); /* blocking, close-on-exec */
 
 #endif

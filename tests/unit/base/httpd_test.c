@@ -413,7 +413,8 @@ Test(httpd, a_client_that_does_not_read_is_cut_off)
 static int client_source(const char *socket)
 {
 	vk_autobuf in = VK_BUF_INIT(16 << 20);
-	EXPECT(raw(socket, "GET /source HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "\n\n\n", &in) == 0);
+	EXPECT(raw(socket, "GET /source HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "\n\n\n",
+		       &in) == 0);
 	EXPECT(in.len > 64 * 65536);
 	return 0;
 }

@@ -55,8 +55,9 @@ static void on_taken(void *arg, int fd, const void *early, size_t n)
 	vk_buf_add(&s->body, early, n);
 }
 
-static const struct dial_events plain = { .head = on_head, .body = on_body, .end = on_end };
-static const struct dial_events upgrade = { .head = on_head, .body = on_body, .end = on_end, .taken = on_taken };
+static const struct dial_events plain = {.head = on_head, .body = on_body, .end = on_end};
+static const struct dial_events upgrade = {
+	.head = on_head, .body = on_body, .end = on_end, .taken = on_taken};
 
 static void setup(void)
 {
@@ -64,7 +65,7 @@ static void setup(void)
 	snprintf(path, sizeof(path), "%s/s", dir);
 	cr_assert_eq(vk_loop_new(&loop, NULL), 0);
 	cr_assert_eq(vk_listen_unix(path, 0600, NULL, 8, &listener, NULL), 0);
-	seen = (struct seen){ .taken_fd = -1 };
+	seen = (struct seen){.taken_fd = -1};
 	vk_buf_init(&seen.body, (size_t)64 << 20);
 }
 
@@ -127,18 +128,21 @@ Test(dial, an_answer_that_breaks_off_is_an_error)
 Test(dial, a_refusal_keeps_code_message_and_hint)
 {
 	struct vk_err err = {0};
-	static const char body[] = "{\"error\":\"CONFLICT\",\"message\":\"not running\",\"hint\":\"viking ps\"}";
+	static const char body[] =
+		"{\"error\":\"CONFLICT\",\"message\":\"not running\",\"hint\":\"viking ps\"}";
 	cr_expect_eq(dial_refusal(409, body, strlen(body), &err), VK_CONFLICT);
 	cr_expect_str_eq(err.msg, "not running");
 	cr_expect_str_eq(err.hint, "viking ps");
-	cr_expect_eq(dial_refusal(503, "<html>", 6, &err), VK_UNAVAILABLE, "no JSON: by the status");
+	cr_expect_eq(
+		dial_refusal(503, "<html>", 6, &err), VK_UNAVAILABLE, "no JSON: by the status");
 	cr_expect_neq(dial_refusal(200, "", 0, &err), 0);
 }
 
 Test(dial, an_upgrade_hands_the_socket_over_with_what_came_behind_it)
 {
 	ask(&upgrade, 5000);
-	say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: viking-frames\r\n\r\nearly");
+	say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "
+	    "viking-frames\r\n\r\nearly");
 	cr_assert_geq(seen.taken_fd, 0);
 	cr_expect_str_eq(vk_buf_str(&seen.body), "early");
 	cr_expect_eq(seen.ends, 0, "nothing else is told");
@@ -162,6 +166,19 @@ Test(dial, nobody_there_is_told_from_the_loop)
 	cr_expect_eq(seen.ends, 0, "not from inside the call");
 	turn(3);
 	cr_expect_eq(seen.ends, 1);
+	cr_expect_eq(seen.err.code, VK_UNAVAILABLE);
+}
+
+Test(dial, a_server_whose_queue_is_full_does_not_hold_us_up)
+{
+	int waiting[64];
+	for (size_t i = 0; i < VK_COUNT(waiting); i++) { /* nobody accepts */
+		struct dial *d = dial_new(loop, path, "GET", "/", NULL, 60000, &plain, &seen);
+		turn(1);
+		waiting[i] = seen.ends;
+		dial_free(d);
+	}
+	cr_expect_gt(waiting[63], 0);
 	cr_expect_eq(seen.err.code, VK_UNAVAILABLE);
 }
 

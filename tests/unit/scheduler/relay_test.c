@@ -28,7 +28,8 @@ static void begin(const char *near_early, const char *far_early)
 	cr_assert_eq(vk_loop_new(&loop, NULL), 0);
 	pair_of(&near_fd, &near_theirs);
 	pair_of(&far_fd, &far_theirs);
-	relay_start(loop, near_theirs, near_early, strlen(near_early), far_theirs, far_early, strlen(far_early));
+	relay_start(loop, near_theirs, near_early, strlen(near_early), far_theirs, far_early,
+		strlen(far_early));
 }
 
 static void turn(int n)
