@@ -36,13 +36,16 @@ static void call_closed(void *arg, struct vk_req *r)
 /* Only short plain values by names that hold no secrets; of "set" only the names. */
 static json_t *audit_params(const struct call *c)
 {
-	static const char *const secret[] = { "key", "line", "token", "doc", "env", "keys", "cmd", NULL };
+	static const char *const secret[] = {
+		"key", "line", "token", "doc", "env", "keys", "cmd", NULL};
 	json_t *params = json_object();
 	const char *name;
 	json_t *value;
 	if (c->part[1] != NULL)
-		json_object_set_new(params, "arg", vk_json_safe_string(c->part[1], strlen(c->part[1])));
-	json_object_foreach(c->body, name, value) {
+		json_object_set_new(
+			params, "arg", vk_json_safe_string(c->part[1], strlen(c->part[1])));
+	json_object_foreach(c->body, name, value)
+	{
 		bool hidden = false;
 		for (size_t i = 0; secret[i] != NULL; i++)
 			hidden = hidden || strcmp(secret[i], name) == 0;
@@ -53,7 +56,8 @@ static json_t *audit_params(const struct call *c)
 			json_object_foreach(value, key, unused)
 				json_array_append_new(names, json_string(key));
 			json_object_set_new(params, "set", names);
-		} else if (!hidden && json_object_size(params) < 16 && json_string_length(value) <= 256) {
+		} else if (!hidden && json_object_size(params) < 16 &&
+			json_string_length(value) <= 256) {
 			json_object_set(params, name, value);
 		}
 	}
@@ -67,9 +71,14 @@ static int call_audit(struct call *c, const struct vk_err *result, struct vk_err
 		return 0;
 	vk_autojson *params = audit_params(c);
 	vk_autofree char *verb = vk_asprintf("%s %s", c->route->method, c->route->path);
-	return audit_add(c->s->audit, &(struct audit_entry){ .who = c->who.name, .source = c->who.fingerprint,
-		.verb = verb, .stack = c->stack, .result = result != NULL ? vk_err_name(result->code) : "ok",
-		.params = params }, result == NULL, err);
+	return audit_add(c->s->audit,
+		&(struct audit_entry){.who = c->who.name,
+			.source = c->who.fingerprint,
+			.verb = verb,
+			.stack = c->stack,
+			.result = result != NULL ? vk_err_name(result->code) : "ok",
+			.params = params},
+		result == NULL, err);
 }
 
 void call_error(struct call *c, const struct vk_err *err)
@@ -196,7 +205,8 @@ static bool path_fits(const char *pattern, const char *path, struct call *c, boo
 	return *pattern == '\0' && *path == '\0';
 }
 
-static const struct route *route_find(struct call *c, const char *method, const char *path, struct vk_err *err)
+static const struct route *route_find(
+	struct call *c, const char *method, const char *path, struct vk_err *err)
 {
 	bool other = false;
 	for (size_t i = 0; i < routes_n; i++) {
@@ -209,7 +219,8 @@ static const struct route *route_find(struct call *c, const char *method, const 
 		path_fits(routes[i].path, path, c, true);
 		return &routes[i];
 	}
-	vk_err_set(err, VK_NOTFOUND, other ? "%s is not possible on %s" : "there is no %s %s", method, path);
+	vk_err_set(err, VK_NOTFOUND, other ? "%s is not possible on %s" : "there is no %s %s",
+		method, path);
 	return NULL;
 }
 
@@ -225,7 +236,8 @@ static int call_may(const struct call *c, struct vk_err *err)
 	if (route->roles == 0 || c->who.kind == CALLER_LOCAL_ADMIN)
 		return rights_check(&c->who, route->verb, c->stack, err);
 	if ((c->who.role & route->roles) == 0)
-		return vk_err_set(err, VK_DENIED, "%s may not %s %s", c->who.name, route->method, route->path);
+		return vk_err_set(err, VK_DENIED, "%s may not %s %s", c->who.name, route->method,
+			route->path);
 	return 0;
 }
 

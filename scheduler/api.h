@@ -13,14 +13,14 @@
 struct route;
 struct call {
 	struct sched *s;
-	struct vk_req *r;      /* NULL: the client went away before an answer */
+	struct vk_req *r; /* NULL: the client went away before an answer */
 	const struct route *route;
 	struct caller who;
-	char *part[2];         /* what {stack} and the second pattern word matched */
-	const char *stack;     /* part of {stack}, or NULL */
-	json_t *body;          /* object, or NULL when none was sent */
-	json_t *state;         /* handlers' own, freed with the call */
-	char key_role[16];     /* copies behind who */
+	char *part[2];     /* what {stack} and the second pattern word matched */
+	const char *stack; /* part of {stack}, or NULL */
+	json_t *body;      /* object, or NULL when none was sent */
+	json_t *state;     /* handlers' own, freed with the call */
+	char key_role[16]; /* copies behind who */
 	json_t *globs;
 	char token[65];
 	char fingerprint[64];
@@ -30,15 +30,15 @@ typedef void route_fn(struct call *c);
 struct route {
 	const char *method, *path; /* "/v1/stacks/{stack}/ps" */
 	enum verb verb;
-	unsigned roles;            /* when set: only these of our processes (bits) */
-	bool change;               /* changes something: audited and synced before the answer */
+	unsigned roles; /* when set: only these of our processes (bits) */
+	bool change;    /* changes something: audited and synced before the answer */
 	route_fn *fn;
 };
 extern const struct route routes[];
 extern const size_t routes_n;
 
 void api_request(void *arg, struct vk_req *r); /* vk_httpd_fn; arg = struct sched */
-void api_print_routes(FILE *out);              /* "METHOD PATH" lines, for the test of docs/openapi.json */
+void api_print_routes(FILE *out); /* "METHOD PATH" lines, for the test of docs/openapi.json */
 
 void call_json(struct call *c, int status, json_t *body); /* steals body */
 void call_ok(struct call *c);                             /* {} */
@@ -58,14 +58,15 @@ route_fn api_keycheck, api_session, api_git, api_git_moved, api_push_check, api_
 route_fn api_builder_watch, api_builder_job, api_agent_watch, api_agent_status, api_agent_host;
 route_fn api_router_watch, api_router_ack, api_router_drained, api_web_watch, api_web_ack;
 route_fn api_keys, api_keys_add, api_keys_remove;
-route_fn api_stacks, api_stacks_create, api_stack_info, api_stack_destroy, api_stack_rename, api_stack_lock,
-	api_stack_unlock;
+route_fn api_stacks, api_stacks_create, api_stack_info, api_stack_destroy, api_stack_rename,
+	api_stack_lock, api_stack_unlock;
 route_fn api_config, api_config_change;
 route_fn api_domains, api_domains_add, api_domains_remove;
 route_fn api_ps, api_scale, api_restart, api_stop, api_start, api_rebuild, api_redeploy;
 route_fn api_releases, api_release_info, api_rollback;
 route_fn api_builds, api_build_output, api_build_cancel;
 route_fn api_logs, api_exec, api_run;
-route_fn api_events, api_explain, api_state, api_doctor, api_volumes, api_volume_remove, api_gc, api_backup, api_restore;
+route_fn api_events, api_explain, api_state, api_doctor, api_volumes, api_volume_remove, api_gc,
+	api_backup, api_restore;
 
 #endif

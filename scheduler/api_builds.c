@@ -20,7 +20,7 @@ static bool sees(void *arg, const char *stack)
 
 void api_builds(struct call *c)
 {
-	struct wanted w = { .who = &c->who, .stack = vk_req_query(c->r, "stack") };
+	struct wanted w = {.who = &c->who, .stack = vk_req_query(c->r, "stack")};
 	call_json(c, 200, builds_list(c->s, sees, &w));
 }
 
@@ -29,12 +29,13 @@ static char *build_id(struct call *c, struct vk_err *err)
 {
 	if (strcmp(c->part[0], "current") != 0)
 		return vk_strdup(c->part[0]);
-	struct wanted w = { .who = &c->who, .stack = vk_req_query(c->r, "stack") };
+	struct wanted w = {.who = &c->who, .stack = vk_req_query(c->r, "stack")};
 	vk_autojson *answer = builds_list(c->s, sees, &w);
 	char *found = NULL;
 	size_t i;
 	json_t *b;
-	json_array_foreach(json_object_get(answer, "builds"), i, b) {
+	json_array_foreach(json_object_get(answer, "builds"), i, b)
+	{
 		const char *id = vk_json_str(b, "id", "");
 		if (builds_find(c->s, id) == NULL)
 			continue;

@@ -8,7 +8,7 @@
 #include "deploy.h"
 
 #define VALUE_MAX_BYTES ((size_t)64 << 10)
-#define NAMES_MAX 500
+#define NAMES_MAX       500
 
 void api_config(struct call *c)
 {
@@ -39,7 +39,8 @@ static int take_set(struct call *c, json_t *ret, struct vk_err *err)
 	const char *name;
 	if (set != NULL && !json_is_object(set))
 		return vk_err_set(err, VK_INVALID, "set must be an object of names and values");
-	json_object_foreach(set, name, value) {
+	json_object_foreach(set, name, value)
+	{
 		int rc = vk_env_name(name, err);
 		if (rc != 0)
 			return rc;
@@ -60,10 +61,12 @@ static int take_unset(struct call *c, const struct stack *sk, json_t *ret, struc
 {
 	size_t i;
 	json_t *name;
-	json_array_foreach(json_object_get(c->body, "unset"), i, name) {
+	json_array_foreach(json_object_get(c->body, "unset"), i, name)
+	{
 		const char *text = json_string_value(name);
 		if (text == NULL || table_get(&sk->config, text) == NULL) {
-			vk_err_set(err, VK_NOTFOUND, "%s has no config %.128s", c->stack, text != NULL ? text : "?");
+			vk_err_set(err, VK_NOTFOUND, "%s has no config %.128s", c->stack,
+				text != NULL ? text : "?");
 			return vk_err_hint(err, "viking config %s", c->stack);
 		}
 		json_object_set_new(ret, text, json_null());
@@ -87,7 +90,8 @@ void api_config_change(struct call *c)
 		call_error(c, &err);
 		return;
 	}
-	struct deploy_spec spec = { .kind = DEPLOY_CONFIG, .set = json_incref(changes),
-		.rows_only = !vk_json_bool(c->body, "restart", true) };
+	struct deploy_spec spec = {.kind = DEPLOY_CONFIG,
+		.set = json_incref(changes),
+		.rows_only = !vk_json_bool(c->body, "restart", true)};
 	call_submit(c, deploy_new(c->s, c->stack, c->who.name, &spec), OP_REFUSE);
 }

@@ -20,8 +20,8 @@ void api_domains(struct call *c)
 	json_t *list = json_array(), *value;
 	const char *name;
 	vk_autojson *domains = domains_of(&c->s->st, sk, NULL, c->s->cfg->base_domain);
-	json_object_foreach(domains, name, value)
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "domain", name, "node", vk_json_str(value, "node", ""),
+	json_object_foreach(domains, name, value) json_array_append_new(list,
+		json_pack("{s:s,s:s,s:s}", "domain", name, "node", vk_json_str(value, "node", ""),
 			"from", vk_json_str(value, "from", "")));
 	call_json(c, 200, json_pack("{s:o}", "domains", list));
 }
@@ -60,13 +60,15 @@ static void change(struct call *c, struct txn *t, const char *what)
 }
 
 /* The node a domain leads to when none is named. */
-static const char *choose_node(const struct call *c, const struct stack *sk, const char *node, struct vk_err *err)
+static const char *choose_node(
+	const struct call *c, const struct stack *sk, const char *node, struct vk_err *err)
 {
 	const struct release *r = stack_current(sk);
 	if (node == NULL)
 		node = r != NULL ? domains_web(r->nodes) : "web";
 	if (node == NULL) {
-		vk_err_set(err, VK_INVALID, "%s has several nodes: name the one that serves the domain", c->stack);
+		vk_err_set(err, VK_INVALID,
+			"%s has several nodes: name the one that serves the domain", c->stack);
 		vk_err_hint(err, "viking domains:add %s DOMAIN NODE", c->stack);
 		return NULL;
 	}
@@ -77,13 +79,15 @@ static const char *choose_node(const struct call *c, const struct stack *sk, con
 	}
 	bool site = strcmp(vk_json_str(entry, "type", "app"), "website") == 0;
 	if (r != NULL && !site && vk_json_int(entry, "port", 0) == 0) {
-		vk_err_set(err, VK_INVALID, "node %s exposes no port: it cannot serve a domain", node);
+		vk_err_set(
+			err, VK_INVALID, "node %s exposes no port: it cannot serve a domain", node);
 		return NULL;
 	}
 	return vk_node_name(node, err) == 0 ? node : NULL;
 }
 
-static int check_free(struct call *c, const struct stack *sk, const char *domain, struct vk_err *err)
+static int check_free(
+	struct call *c, const struct stack *sk, const char *domain, struct vk_err *err)
 {
 	const char *owner = domains_owner(&c->s->st, c->stack, domain, c->s->cfg->base_domain);
 	if (owner != NULL) {
@@ -93,7 +97,8 @@ static int check_free(struct call *c, const struct stack *sk, const char *domain
 	vk_autojson *mine = domains_of(&c->s->st, sk, NULL, c->s->cfg->base_domain);
 	const char *from = vk_json_str(json_object_get(mine, domain), "from", "default");
 	if (strcmp(from, "default") != 0)
-		return vk_err_set(err, VK_EXISTS, "%s has the domain %s already (%s)", c->stack, domain, from);
+		return vk_err_set(err, VK_EXISTS, "%s has the domain %s already (%s)", c->stack,
+			domain, from);
 	return 0;
 }
 
@@ -113,8 +118,10 @@ void api_domains_add(struct call *c)
 		return;
 	}
 	struct txn *t = txn_new(c->s);
-	txn_put_row(t, domain_fields, &(struct domain_row){ .stack = (char *)(uintptr_t)c->stack,
-		.node = (char *)(uintptr_t)node }, "/domain/%s", domain);
+	txn_put_row(t, domain_fields,
+		&(struct domain_row){
+			.stack = (char *)(uintptr_t)c->stack, .node = (char *)(uintptr_t)node},
+		"/domain/%s", domain);
 	change(c, t, "added");
 }
 
@@ -131,7 +138,8 @@ void api_domains_remove(struct call *c)
 		if (from == NULL)
 			rc = vk_err_set(&err, VK_NOTFOUND, "%s has no domain %s", c->stack, domain);
 		else
-			rc = vk_err_set(&err, VK_INVALID, "%s comes from the %s: it goes when that changes", domain,
+			rc = vk_err_set(&err, VK_INVALID,
+				"%s comes from the %s: it goes when that changes", domain,
 				strcmp(from, "manifest") == 0 ? "manifest" : "stack's name");
 	}
 	if (rc != 0) {

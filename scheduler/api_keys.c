@@ -14,10 +14,11 @@ void api_keys(struct call *c)
 {
 	json_t *list = json_array();
 	struct key_row *k;
-	table_each(&c->s->st.keys, i, k)
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:O?,s:I,s:I,s:I}", "name", k->name, "fingerprint",
-			k->fingerprint, "role", k->role, "stacks", k->stacks, "expires_ms", (json_int_t)k->expires_ms,
-			"created_ms", (json_int_t)k->created_ms, "last_used_ms", (json_int_t)k->last_used_ms));
+	table_each(&c->s->st.keys, i, k) json_array_append_new(list,
+		json_pack("{s:s,s:s,s:s,s:O?,s:I,s:I,s:I}", "name", k->name, "fingerprint",
+			k->fingerprint, "role", k->role, "stacks", k->stacks, "expires_ms",
+			(json_int_t)k->expires_ms, "created_ms", (json_int_t)k->created_ms,
+			"last_used_ms", (json_int_t)k->last_used_ms));
 	call_json(c, 200, json_pack("{s:o}", "keys", list));
 }
 
@@ -29,18 +30,21 @@ static int check_stacks(const json_t *stacks, struct vk_err *err)
 		return 0;
 	if (!json_is_array(stacks))
 		return vk_err_set(err, VK_INVALID, "stacks must be a list of names or patterns");
-	json_array_foreach(stacks, i, glob) {
+	json_array_foreach(stacks, i, glob)
+	{
 		const char *text = json_string_value(glob);
 		if (text == NULL || text[0] == '\0' || strlen(text) > VK_NAME_MAX ||
 			text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-*?")] != '\0')
-			return vk_err_set(err, VK_INVALID, "stacks: %s is no name or pattern of a stack", text != NULL ? text : "?");
+			return vk_err_set(err, VK_INVALID,
+				"stacks: %s is no name or pattern of a stack",
+				text != NULL ? text : "?");
 	}
 	return 0;
 }
 
 static int check_role(const char *role, struct vk_err *err)
 {
-	static const char *const roles[] = { "admin", "deploy", NULL };
+	static const char *const roles[] = {"admin", "deploy", NULL};
 	if (vk_streq(role, "admin") || vk_streq(role, "deploy"))
 		return 0;
 	vk_err_set(err, VK_INVALID, "role %.20s is unknown", role);
@@ -55,7 +59,8 @@ static int expiry(const struct call *c, int64_t *ret, struct vk_err *err)
 		return 0;
 	if (vk_parse_time(text, ret) != 0)
 		return vk_err_set(err, VK_INVALID, "expires %.40s is no date (2026-12-31)", text);
-	return *ret > vk_now_ms() ? 0 : vk_err_set(err, VK_INVALID, "expires %s is in the past", text);
+	return *ret > vk_now_ms() ? 0
+				  : vk_err_set(err, VK_INVALID, "expires %s is in the past", text);
 }
 
 /* Fills what the caller frees with vk_fields_release. */
@@ -90,9 +95,8 @@ static int key_unique(struct call *c, const struct key_row *row, struct vk_err *
 	struct key_row *k;
 	if (table_get(&c->s->st.keys, name) != NULL)
 		return vk_err_set(err, VK_EXISTS, "there is a key %s already", name);
-	table_each(&c->s->st.keys, i, k)
-		if (strcmp(k->line, row->line) == 0)
-			return vk_err_set(err, VK_EXISTS, "this key is there already, as %s", k->name);
+	table_each(&c->s->st.keys, i, k) if (strcmp(k->line, row->line) == 0) return vk_err_set(
+		err, VK_EXISTS, "this key is there already, as %s", k->name);
 	return 0;
 }
 
@@ -110,7 +114,9 @@ void api_keys_add(struct call *c)
 		struct txn *t = txn_new(c->s);
 		txn_put_row(t, key_fields, &row, "/key/%s", name);
 		hub_event(c->s, "key", NULL, "added", c->who.name);
-		call_commit(c, t, json_pack("{s:s,s:s,s:s}", "name", name, "fingerprint", row.fingerprint, "role", row.role));
+		call_commit(c, t,
+			json_pack("{s:s,s:s,s:s}", "name", name, "fingerprint", row.fingerprint,
+				"role", row.role));
 	}
 	vk_fields_release(key_fields, &row);
 }

@@ -21,7 +21,8 @@ void api_ps(struct call *c)
 }
 
 /* The entry of a node of the serving release that has instances; NULL: err. */
-static const json_t *app_entry(const struct call *c, const struct stack *sk, const char *node, struct vk_err *err)
+static const json_t *app_entry(
+	const struct call *c, const struct stack *sk, const char *node, struct vk_err *err)
 {
 	const struct release *r = stack_current(sk);
 	const json_t *entry = r != NULL ? json_object_get(r->nodes, node) : NULL;
@@ -38,17 +39,20 @@ static const json_t *app_entry(const struct call *c, const struct stack *sk, con
 	return entry;
 }
 
-static int check_scale(const struct call *c, const struct stack *sk, const char *node, const json_t *count,
-	struct vk_err *err)
+static int check_scale(const struct call *c, const struct stack *sk, const char *node,
+	const json_t *count, struct vk_err *err)
 {
 	const json_t *entry = app_entry(c, sk, node, err);
 	if (entry == NULL)
 		return err->code;
 	json_int_t n = json_integer_value(count);
 	if (!json_is_integer(count) || n < 0 || n > 100)
-		return vk_err_set(err, VK_INVALID, "%s: scale must be a number from 0 to 100", node);
+		return vk_err_set(
+			err, VK_INVALID, "%s: scale must be a number from 0 to 100", node);
 	if (n > 1 && vk_json_bool(entry, "exclusive", false))
-		return vk_err_set(err, VK_INVALID, "node %s has a volume or a published port: only one instance can hold it", node);
+		return vk_err_set(err, VK_INVALID,
+			"node %s has a volume or a published port: only one instance can hold it",
+			node);
 	return 0;
 }
 
@@ -61,14 +65,13 @@ void api_scale(struct call *c)
 	int rc = sk == NULL ? err.code : 0;
 	if (rc == 0 && json_object_size(c->body) == 0)
 		rc = vk_err_set(&err, VK_INVALID, "no node is named");
-	json_object_foreach(rc == 0 ? c->body : NULL, node, count)
-		if (rc == 0)
-			rc = check_scale(c, sk, node, count, &err);
+	json_object_foreach(rc == 0 ? c->body : NULL, node, count) if (rc == 0) rc =
+		check_scale(c, sk, node, count, &err);
 	if (rc != 0) {
 		call_error(c, &err);
 		return;
 	}
-	struct deploy_spec spec = { .kind = DEPLOY_SCALE, .scale = json_incref(c->body) };
+	struct deploy_spec spec = {.kind = DEPLOY_SCALE, .scale = json_incref(c->body)};
 	call_submit(c, deploy_new(c->s, c->stack, c->who.name, &spec), OP_REFUSE);
 }
 
@@ -119,14 +122,14 @@ void api_start(struct call *c)
 void api_rebuild(struct call *c)
 {
 	const char *node;
-	struct deploy_spec spec = { .kind = DEPLOY_REBUILD };
+	struct deploy_spec spec = {.kind = DEPLOY_REBUILD};
 	if (named_node(c, false, &node))
 		call_submit(c, deploy_new(c->s, c->stack, c->who.name, &spec), OP_REFUSE);
 }
 
 void api_redeploy(struct call *c)
 {
-	struct deploy_spec spec = { .kind = DEPLOY_REDEPLOY };
+	struct deploy_spec spec = {.kind = DEPLOY_REDEPLOY};
 	if (named_node(c, false, &spec.node))
 		call_submit(c, deploy_new(c->s, c->stack, c->who.name, &spec), OP_REFUSE);
 }

@@ -40,17 +40,23 @@ void api_session(struct call *c)
 		fail(c, &err);
 		return;
 	}
-	vk_log(VK_INFO, "session", "key=%s addr=\"%s\"", key->name, vk_json_str(c->body, "addr", "?"));
+	vk_log(VK_INFO, "session", "key=%s addr=\"%s\"", key->name,
+		vk_json_str(c->body, "addr", "?"));
 	vk_autofree char *who = vk_asprintf("key:%s", key->name);
-	(void)audit_add(s->audit, &(struct audit_entry){ .who = who, .source = key->fingerprint, .verb = "session",
-		.result = "ok", .params = NULL }, false, NULL);
+	(void)audit_add(s->audit,
+		&(struct audit_entry){.who = who,
+			.source = key->fingerprint,
+			.verb = "session",
+			.result = "ok",
+			.params = NULL},
+		false, NULL);
 	sessions_open(s, key, call_take(c));
 }
 
 static json_t *git_answer(const struct stack *sk)
 {
-	return json_pack("{s:s,s:s,s:O?,s:s?}", "stack", sk->name, "id", sk->row.id, "pending", sk->pending,
-		"renamed_from", sk->row.renamed_from);
+	return json_pack("{s:s,s:s,s:O?,s:s?}", "stack", sk->name, "id", sk->row.id, "pending",
+		sk->pending, "renamed_from", sk->row.renamed_from);
 }
 
 static void git_created(void *arg, const struct vk_err *err)
@@ -123,9 +129,11 @@ void api_git(struct call *c)
 
 void api_git_moved(struct call *c)
 {
-	const char *stack = call_text(c, "stack"), *ref = call_text(c, "ref"), *new = call_text(c, "new");
+	const char *stack = call_text(c, "stack"), *ref = call_text(c, "ref"),
+		   *new = call_text(c, "new");
 	const struct stack *sk = state_stack(&c->s->st, stack);
-	if (sk == NULL || sk->pending == NULL || !vk_streq(vk_json_str(sk->pending, "ref", NULL), ref) ||
+	if (sk == NULL || sk->pending == NULL ||
+		!vk_streq(vk_json_str(sk->pending, "ref", NULL), ref) ||
 		!vk_streq(vk_json_str(sk->pending, "new", NULL), new)) {
 		call_ok(c); /* nothing waits for it */
 		return;
@@ -169,7 +177,8 @@ void api_push_check(struct call *c)
 	int rc = push_args(c, &a, &err);
 	hub_event(c->s, "stage", c->stack, "s3", c->who.name);
 	if (rc == 0)
-		rc = op_check(c->s, c->stack, "push", a.opt.dry_run ? OP_WAIT : busy_mode(&a.opt), &err);
+		rc = op_check(
+			c->s, c->stack, "push", a.opt.dry_run ? OP_WAIT : busy_mode(&a.opt), &err);
 	if (rc == 0)
 		rc = push_check(c->s, &c->who, c->stack, doc, &err);
 	if (rc != 0) {
@@ -201,8 +210,13 @@ void api_push(struct call *c)
 		return;
 	}
 	struct deploy_spec spec = {
-		.kind = DEPLOY_PUSH, .doc = json_incref((json_t *)(uintptr_t)doc), .ref = a.ref, .old = a.old, .new = a.new,
-		.note = a.opt.note[0] != '\0' ? a.opt.note : NULL, .no_cache = a.opt.no_cache,
+		.kind = DEPLOY_PUSH,
+		.doc = json_incref((json_t *)(uintptr_t)doc),
+		.ref = a.ref,
+		.old = a.old,
+		.new = a.new,
+		.note = a.opt.note[0] != '\0' ? a.opt.note : NULL,
+		.no_cache = a.opt.no_cache,
 	};
 	call_submit(c, deploy_new(c->s, c->stack, c->who.name, &spec), busy_mode(&a.opt));
 }

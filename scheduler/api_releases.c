@@ -9,9 +9,11 @@
 
 static json_t *release_row(const struct stack *sk, const struct release *r)
 {
-	return json_pack("{s:i,s:s?,s:s?,s:s?,s:I,s:s?,s:s?,s:I,s:s,s:s?,s:b}", "n", (int)r->n, "kind", r->kind, "commit",
-		r->commit, "who", r->who, "when_ms", (json_int_t)r->when_ms, "why", r->why, "note", r->note, "ms",
-		(json_int_t)r->ms, "outcome", release_outcome(sk, r), "cause", r->cause, "current", r->n == sk->current);
+	return json_pack("{s:i,s:s?,s:s?,s:s?,s:I,s:s?,s:s?,s:I,s:s,s:s?,s:b}", "n", (int)r->n,
+		"kind", r->kind, "commit", r->commit, "who", r->who, "when_ms",
+		(json_int_t)r->when_ms, "why", r->why, "note", r->note, "ms", (json_int_t)r->ms,
+		"outcome", release_outcome(sk, r), "cause", r->cause, "current",
+		r->n == sk->current);
 }
 
 void api_releases(struct call *c)
@@ -33,8 +35,7 @@ static json_t *config_names(const struct release *r)
 {
 	json_t *names = json_array(), *value;
 	const char *name;
-	json_object_foreach(r->config, name, value)
-		json_array_append_new(names, json_string(name));
+	json_object_foreach(r->config, name, value) json_array_append_new(names, json_string(name));
 	return names;
 }
 
@@ -42,19 +43,20 @@ static json_t *release_boats(const struct release *r)
 {
 	json_t *boats = json_object(), *boat;
 	const char *name;
-	json_object_foreach(r->boats, name, boat)
-		json_object_set_new(boats, name, json_pack("{s:s,s:s,s:s}", "ref", vk_json_str(boat, "ref", ""), "digest",
+	json_object_foreach(r->boats, name, boat) json_object_set_new(boats, name,
+		json_pack("{s:s,s:s,s:s}", "ref", vk_json_str(boat, "ref", ""), "digest",
 			vk_json_str(boat, "digest", ""), "image", vk_json_str(boat, "image", "")));
 	return boats;
 }
 
 static json_t *release_nodes(const struct release *r)
 {
-	static const char *const shown[] = { "version", "born", "type", "service", "scale", "port", "domains", "publish",
-		"host" };
+	static const char *const shown[] = {"version", "born", "type", "service", "scale", "port",
+		"domains", "publish", "host"};
 	json_t *nodes = json_object(), *entry;
 	const char *name;
-	json_object_foreach(r->nodes, name, entry) {
+	json_object_foreach(r->nodes, name, entry)
+	{
 		json_t *node = json_object();
 		for (size_t i = 0; i < VK_COUNT(shown); i++)
 			json_object_set(node, shown[i], json_object_get(entry, shown[i]));
@@ -74,7 +76,8 @@ void api_release_info(struct call *c)
 		r = stack_release(sk, (unsigned)n);
 	if (r == NULL) {
 		if (sk != NULL) {
-			vk_err_set(&err, VK_NOTFOUND, "%s has no release %.20s", c->stack, c->part[1]);
+			vk_err_set(
+				&err, VK_NOTFOUND, "%s has no release %.20s", c->stack, c->part[1]);
 			vk_err_hint(&err, "viking releases %s", c->stack);
 		}
 		call_error(c, &err);
@@ -94,12 +97,13 @@ void api_rollback(struct call *c)
 	struct vk_err err = {0};
 	json_t *to = json_object_get(c->body, "to");
 	json_int_t n = json_integer_value(to);
-	if (call_stack(c, &err) != NULL && to != NULL && !json_is_null(to) && (!json_is_integer(to) || n < 1 || n > INT32_MAX))
+	if (call_stack(c, &err) != NULL && to != NULL && !json_is_null(to) &&
+		(!json_is_integer(to) || n < 1 || n > INT32_MAX))
 		vk_err_set(&err, VK_INVALID, "to must be the number of a release");
 	if (err.code != 0) {
 		call_error(c, &err);
 		return;
 	}
-	struct deploy_spec spec = { .kind = DEPLOY_ROLLBACK, .to = (unsigned)n };
+	struct deploy_spec spec = {.kind = DEPLOY_ROLLBACK, .to = (unsigned)n};
 	call_submit(c, deploy_new(c->s, c->stack, c->who.name, &spec), OP_REFUSE);
 }

@@ -14,9 +14,8 @@ void api_stacks(struct call *c)
 {
 	json_t *list = json_array();
 	struct stack *sk;
-	table_each(&c->s->st.stacks, i, sk)
-		if (sk->exists && rights_sees(&c->who, sk->name))
-			json_array_append_new(list, summary_stack(c->s, sk));
+	table_each(&c->s->st.stacks, i, sk) if (sk->exists && rights_sees(&c->who, sk->name))
+		json_array_append_new(list, summary_stack(c->s, sk));
 	call_json(c, 200, json_pack("{s:o}", "stacks", list));
 }
 
@@ -41,17 +40,17 @@ void api_stacks_create(struct call *c)
 
 static json_t *lock_json(const struct lock_row *lock)
 {
-	return lock == NULL ? json_null() : json_pack("{s:s?,s:s?,s:I}", "reason", lock->reason, "who", lock->who, "when_ms",
-		(json_int_t)lock->when_ms);
+	return lock == NULL ? json_null()
+			    : json_pack("{s:s?,s:s?,s:I}", "reason", lock->reason, "who", lock->who,
+				      "when_ms", (json_int_t)lock->when_ms);
 }
 
 static json_t *volumes_of(const struct state *st, const char *stack)
 {
 	json_t *list = json_array();
 	struct volume_row *v;
-	table_each(&st->volumes, i, v)
-		if (strcmp(v->stack, stack) == 0)
-			json_array_append_new(list, json_string(v->name));
+	table_each(&st->volumes, i, v) if (strcmp(v->stack, stack) == 0)
+		json_array_append_new(list, json_string(v->name));
 	return list;
 }
 
@@ -59,8 +58,8 @@ static json_t *busy_json(const struct stack *sk)
 {
 	if (sk->busy == NULL)
 		return json_null();
-	return json_pack("{s:s,s:s,s:I}", "kind", sk->busy->type->kind, "who", sk->busy->who, "since_ms",
-		(json_int_t)sk->busy->since_ms);
+	return json_pack("{s:s,s:s,s:I}", "kind", sk->busy->type->kind, "who", sk->busy->who,
+		"since_ms", (json_int_t)sk->busy->since_ms);
 }
 
 void api_stack_info(struct call *c)
@@ -75,9 +74,11 @@ void api_stack_info(struct call *c)
 	subnet_text(&c->s->range, sk->row.subnet, subnet);
 	json_t *info = summary_stack(c->s, sk);
 	const struct release *r = stack_current(sk);
-	json_object_set_new(info, "commit", r != NULL && r->commit != NULL ? json_string(r->commit) : json_null());
+	json_object_set_new(info, "commit",
+		r != NULL && r->commit != NULL ? json_string(r->commit) : json_null());
 	json_object_set_new(info, "created_ms", json_integer(sk->row.created_ms));
-	json_object_set_new(info, "created_by", sk->row.who != NULL ? json_string(sk->row.who) : json_null());
+	json_object_set_new(
+		info, "created_by", sk->row.who != NULL ? json_string(sk->row.who) : json_null());
 	json_object_set_new(info, "network", json_sprintf("viking-%s %s", sk->name, subnet));
 	json_object_set_new(info, "volumes", volumes_of(&c->s->st, sk->name));
 	json_object_set_new(info, "lock", lock_json(sk->lock));
@@ -99,8 +100,10 @@ void api_stack_lock(struct call *c)
 		return;
 	}
 	struct txn *t = txn_new(c->s);
-	txn_put(t, json_pack("{s:i,s:s,s:s,s:I}", "v", MODEL_VERSION, "reason", clean, "who", c->who.name, "when_ms",
-		(json_int_t)vk_now_ms()), "/lock/%s", c->stack);
+	txn_put(t,
+		json_pack("{s:i,s:s,s:s,s:I}", "v", MODEL_VERSION, "reason", clean, "who",
+			c->who.name, "when_ms", (json_int_t)vk_now_ms()),
+		"/lock/%s", c->stack);
 	hub_event(c->s, "stack", c->stack, "locked", c->who.name);
 	call_commit(c, t, NULL);
 }
@@ -134,7 +137,9 @@ void api_stack_rename(struct call *c)
 {
 	struct vk_err err = {0};
 	const char *name = call_text(c, "name");
-	int rc = call_stack(c, &err) == NULL ? err.code : leave_rename_check(c->s, c->stack, name != NULL ? name : "", &err);
+	int rc = call_stack(c, &err) == NULL
+		? err.code
+		: leave_rename_check(c->s, c->stack, name != NULL ? name : "", &err);
 	if (rc != 0) {
 		call_error(c, &err);
 		return;

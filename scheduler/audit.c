@@ -79,8 +79,8 @@ static void set_text(json_t *j, const char *key, const char *text)
 
 static json_t *audit_line(const struct audit *a, const struct audit_entry *e)
 {
-	json_t *j = json_pack("{s:I,s:I,s:I}", "seq", (json_int_t)(a->seq + 1), "t", (json_int_t)vk_now_ms(),
-		"mono", (json_int_t)vk_mono_ms());
+	json_t *j = json_pack("{s:I,s:I,s:I}", "seq", (json_int_t)(a->seq + 1), "t",
+		(json_int_t)vk_now_ms(), "mono", (json_int_t)vk_mono_ms());
 	set_text(j, "who", e->who);
 	set_text(j, "source", e->source);
 	set_text(j, "verb", e->verb);
@@ -112,7 +112,8 @@ int audit_add(struct audit *a, const struct audit_entry *e, bool sync, struct vk
 	return 0;
 }
 
-static int verify_line(const char *line, size_t n, const char *prev, uint64_t seq, struct vk_err *err)
+static int verify_line(
+	const char *line, size_t n, const char *prev, uint64_t seq, struct vk_err *err)
 {
 	vk_autojson *j = NULL;
 	int rc = vk_json_parse(line, n, &j, err);
@@ -134,7 +135,8 @@ int audit_verify(const char *path, uint64_t *ret_lines, struct vk_err *err)
 	char prev[65];
 	memcpy(prev, zeros, sizeof(zeros));
 	uint64_t lines = 0;
-	for (const char *at = vk_buf_str(&b), *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+	for (const char *at = vk_buf_str(&b), *end; (end = strchr(at, '\n')) != NULL;
+		at = end + 1) {
 		rc = verify_line(at, (size_t)(end - at), prev, lines + 1, err);
 		if (rc != 0) {
 			if (err != NULL)

@@ -65,7 +65,8 @@ static json_t *end_line(const char *state, const char *cause)
 	if (ok)
 		return json_pack("{s:{s:b,s:s}}", "end", "ok", 1, "state", state);
 	return json_pack("{s:{s:b,s:s,s:s,s:s,s:s}}", "end", "ok", 0, "state", state, "error",
-		strcmp(state, "failed") == 0 ? "FAILED" : "CANCELLED", "message", cause != NULL ? cause : state, "hint", "");
+		strcmp(state, "failed") == 0 ? "FAILED" : "CANCELLED", "message",
+		cause != NULL ? cause : state, "hint", "");
 }
 
 void build_output_end(struct build_output *o, const char *state, const char *cause)
@@ -139,12 +140,14 @@ void build_output_send(struct sched *s, const char *id, struct build_output *o, 
 		vk_req_stream(r, 200, NULL, QUEUE_MAX, ignore_closed, NULL);
 		send_kept(s, id, r);
 		const struct build_row *row = table_get(&s->st.builds, id);
-		vk_req_line(r, end_line(row != NULL ? row->state : "running", row != NULL ? row->cause : NULL));
+		vk_req_line(r,
+			end_line(row != NULL ? row->state : "running",
+				row != NULL ? row->cause : NULL));
 		vk_req_end(r);
 		return;
 	}
 	struct follower *f = vk_alloc(sizeof(*f));
-	*f = (struct follower){ .r = r, .o = o, .next = o->followers };
+	*f = (struct follower){.r = r, .o = o, .next = o->followers};
 	o->followers = f;
 	vk_req_stream(r, 200, NULL, QUEUE_MAX, follower_closed, f);
 	send_kept(s, id, r);

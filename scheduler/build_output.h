@@ -9,7 +9,8 @@
 struct build_output;
 struct build_output *build_output_open(struct sched *s, const char *id);
 void build_output_line(struct build_output *o, const char *text);
-void build_output_end(struct build_output *o, const char *state, const char *cause); /* tells the followers */
+void build_output_end(
+	struct build_output *o, const char *state, const char *cause); /* tells the followers */
 void build_output_close(struct build_output *o);
 void build_output_remove(struct sched *s, const char *id);
 /* Answers r with what is kept; o != NULL: and what is still to come. */

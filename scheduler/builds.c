@@ -90,11 +90,11 @@ static json_t *known_images(const struct state *st, const char *stack, const cha
 	json_t *known = json_object();
 	vk_autofree char *prefix = vk_asprintf("%s/%s/", stack, boat);
 	struct image_row *row;
-	table_each(&st->images, i, row)
-		if (row->key != NULL && vk_starts(row->name, prefix))
-			json_object_set_new(known, row->key, json_pack("{s:s,s:s,s:s,s:O*}", "ref", row->ref, "digest",
-				row->digest != NULL ? row->digest : "", "image", row->image != NULL ? row->image : "",
-				"expose", row->expose));
+	table_each(&st->images, i, row) if (row->key != NULL && vk_starts(row->name, prefix))
+		json_object_set_new(known, row->key,
+			json_pack("{s:s,s:s,s:s,s:O*}", "ref", row->ref, "digest",
+				row->digest != NULL ? row->digest : "", "image",
+				row->image != NULL ? row->image : "", "expose", row->expose));
 	return known;
 }
 
@@ -111,14 +111,17 @@ static const char *or_empty(const char *s)
 static json_t *build_job(struct sched *s, const char *id, const struct build_spec *spec)
 {
 	bool image = strcmp(spec->kind, "image") == 0;
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:b,s:s%,s:o,s:o,s:I}", "id", id, "kind", spec->kind,
-		"stack", or_empty(spec->stack), "boat", or_empty(spec->boat), "node", or_empty(spec->node), "commit",
-		or_empty(spec->commit), "recipe", or_object(spec->recipe), "refs", or_object(spec->refs), "document_root",
-		or_empty(spec->document_root), "no_cache", spec->no_cache, "tag", or_empty(spec->commit),
-		strnlen(or_empty(spec->commit), 12), "known",
-		image && !spec->no_cache ? known_images(&s->st, spec->stack, spec->boat) : json_object(), "keep",
-		spec->keep != NULL ? json_incref((json_t *)(uintptr_t)spec->keep) : json_array(), "budget",
-		(json_int_t)spec->budget);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:b,s:s%,s:o,s:o,s:I}", "id", id,
+		"kind", spec->kind, "stack", or_empty(spec->stack), "boat", or_empty(spec->boat),
+		"node", or_empty(spec->node), "commit", or_empty(spec->commit), "recipe",
+		or_object(spec->recipe), "refs", or_object(spec->refs), "document_root",
+		or_empty(spec->document_root), "no_cache", spec->no_cache, "tag",
+		or_empty(spec->commit), strnlen(or_empty(spec->commit), 12), "known",
+		image && !spec->no_cache ? known_images(&s->st, spec->stack, spec->boat)
+					 : json_object(),
+		"keep",
+		spec->keep != NULL ? json_incref((json_t *)(uintptr_t)spec->keep) : json_array(),
+		"budget", (json_int_t)spec->budget);
 }
 
 static void build_save(struct sched *s, const struct build *b)
@@ -130,7 +133,8 @@ static void build_save(struct sched *s, const struct build *b)
 	txn_commit(t, NULL, NULL);
 }
 
-struct build *builds_start(struct sched *s, const struct build_spec *spec, const struct build_events *ev, void *arg)
+struct build *builds_start(
+	struct sched *s, const struct build_spec *spec, const struct build_events *ev, void *arg)
 {
 	struct build *b = vk_alloc(sizeof(*b));
 	b->row = (struct build_row){
@@ -183,7 +187,8 @@ static void prune(struct sched *s, const char *stack, struct txn *t)
 {
 	size_t n = 0;
 	struct build_row *row, *oldest = NULL;
-	table_each(&s->st.builds, i, row) {
+	table_each(&s->st.builds, i, row)
+	{
 		if (strcmp(row->stack, stack) != 0)
 			continue;
 		n++;
@@ -221,8 +226,12 @@ static void build_close(struct sched *s, struct build *b, const char *state, con
 		txn_commit(t, NULL, NULL);
 	}
 	build_output_end(b->output, state, cause);
-	events_add(s->events, &(struct event){ .type = "build", .stack = b->row.stack, .node = b->row.node,
-		.what = state, .who = b->row.who });
+	events_add(s->events,
+		&(struct event){.type = "build",
+			.stack = b->row.stack,
+			.node = b->row.node,
+			.what = state,
+			.who = b->row.who});
 	builds_publish(s->builds);
 }
 
@@ -237,7 +246,8 @@ static void build_finish(struct sched *s, struct build *b, const json_t *done)
 	bool ok = vk_json_bool(done, "ok", false);
 	b->row.cached = vk_json_bool(done, "cached", false);
 	b->row.bytes = (uint64_t)vk_json_int(done, "bytes", 0);
-	build_close(s, b, ok ? "done" : "failed", ok ? NULL : vk_json_str(done, "message", "failed"));
+	build_close(
+		s, b, ok ? "done" : "failed", ok ? NULL : vk_json_str(done, "message", "failed"));
 	if (b->ev != NULL && b->ev->done != NULL)
 		b->ev->done(b->arg, b, done);
 	build_free(b);
@@ -262,7 +272,8 @@ static void report_out(struct build *b, const json_t *lines)
 {
 	size_t i;
 	json_t *line;
-	json_array_foreach(lines, i, line) {
+	json_array_foreach(lines, i, line)
+	{
 		if (!json_is_string(line))
 			continue;
 		build_output_line(b->output, json_string_value(line));
@@ -288,10 +299,11 @@ int builds_report(struct sched *s, const char *id, const json_t *body, struct vk
 
 static json_t *row_json(const struct build_row *row, int64_t position)
 {
-	return json_pack("{s:s,s:s,s:s?,s:s?,s:s?,s:s,s:I,s:s?,s:I,s:I,s:b,s:s?,s:I}", "id", row->name, "stack", row->stack,
-		"boat", row->boat, "node", row->node, "commit", row->commit, "state", row->state, "position",
-		(json_int_t)position, "who", row->who, "started_ms", (json_int_t)row->started_ms, "ms", (json_int_t)row->ms,
-		"cached", row->cached, "cause", row->cause, "bytes", (json_int_t)row->bytes);
+	return json_pack("{s:s,s:s,s:s?,s:s?,s:s?,s:s,s:I,s:s?,s:I,s:I,s:b,s:s?,s:I}", "id",
+		row->name, "stack", row->stack, "boat", row->boat, "node", row->node, "commit",
+		row->commit, "state", row->state, "position", (json_int_t)position, "who", row->who,
+		"started_ms", (json_int_t)row->started_ms, "ms", (json_int_t)row->ms, "cached",
+		row->cached, "cause", row->cause, "bytes", (json_int_t)row->bytes);
 }
 
 json_t *builds_list(struct sched *s, bool (*sees)(void *arg, const char *stack), void *arg)
@@ -309,7 +321,8 @@ json_t *builds_list(struct sched *s, bool (*sees)(void *arg, const char *stack),
 	return json_pack("{s:o}", "builds", list);
 }
 
-int builds_output(struct sched *s, const char *id, bool follow, struct vk_req *r, struct vk_err *err)
+int builds_output(
+	struct sched *s, const char *id, bool follow, struct vk_req *r, struct vk_err *err)
 {
 	struct build *b = builds_find(s, id);
 	if (b == NULL && table_get(&s->st.builds, id) == NULL)
@@ -323,13 +336,14 @@ void builds_recover(struct sched *s)
 	struct txn *t = txn_new(s);
 	size_t n = 0;
 	struct build_row *row;
-	table_each(&s->st.builds, i, row) {
+	table_each(&s->st.builds, i, row)
+	{
 		if (strcmp(row->state, "done") == 0 || strcmp(row->state, "failed") == 0 ||
 			strcmp(row->state, "cancelled") == 0)
 			continue;
 		struct build_row over = *row;
-		over.state = (char *)(uintptr_t)"cancelled";
-		over.cause = (char *)(uintptr_t)"the scheduler was restarted";
+		over.state = (char *)(uintptr_t) "cancelled";
+		over.cause = (char *)(uintptr_t) "the scheduler was restarted";
 		txn_put_row(t, build_fields, &over, "/build/%s", row->name);
 		n++;
 	}

@@ -11,9 +11,9 @@
 
 struct build;
 struct build_spec {
-	const char *kind;  /* "image", "site", "gc" */
+	const char *kind;                                               /* "image", "site", "gc" */
 	const char *stack, *boat, *node, *commit, *document_root, *who; /* NULL = none */
-	const json_t *recipe, *refs, *keep; /* borrowed for the call */
+	const json_t *recipe, *refs, *keep;                             /* borrowed for the call */
 	bool no_cache;
 	uint64_t budget;
 };
@@ -26,7 +26,8 @@ struct build_events { /* any may be NULL */
 
 struct builds *builds_new(struct sched *s);
 void builds_free(struct builds *t);
-struct build *builds_start(struct sched *s, const struct build_spec *spec, const struct build_events *ev, void *arg);
+struct build *builds_start(
+	struct sched *s, const struct build_spec *spec, const struct build_events *ev, void *arg);
 /* Takes the job off the builder's list; no event comes any more; b is gone. */
 void builds_cancel(struct sched *s, struct build *b, const char *why);
 /* As if the builder had said so; done is called. */
@@ -40,7 +41,8 @@ int builds_report(struct sched *s, const char *id, const json_t *body, struct vk
 /* {"builds": [...]} of the stacks that sees() names. */
 json_t *builds_list(struct sched *s, bool (*sees)(void *arg, const char *stack), void *arg);
 /* Streams the output kept, and with follow what comes until the end. */
-int builds_output(struct sched *s, const char *id, bool follow, struct vk_req *r, struct vk_err *err);
+int builds_output(
+	struct sched *s, const char *id, bool follow, struct vk_req *r, struct vk_err *err);
 /* Records that say "running" after a restart did not survive it. */
 void builds_recover(struct sched *s);
 

@@ -23,8 +23,8 @@ struct control {
 	enum phase phase;
 	struct route_mark mark;
 	struct vk_timer *deadline;
-	char *old;             /* restart: container that must be another afterwards */
-	bool was_bad;          /* restart: the instance was in back-off already */
+	char *old;    /* restart: container that must be another afterwards */
+	bool was_bad; /* restart: the instance was in back-off already */
 	int64_t began;
 };
 
@@ -35,16 +35,18 @@ static struct stack *control_stack(struct control *k)
 
 static void control_end(struct control *k, const struct vk_err *err)
 {
-	static const char *const done[] = { "restarted", "stopped", "started" };
+	static const char *const done[] = {"restarted", "stopped", "started"};
 	char took[24];
 	vk_timer_set(k->deadline, -1);
 	if (err == NULL || err->code == 0)
-		op_out(&k->op, "=====> %s%s%s %s (%s)", k->op.stack, k->node != NULL ? "/" : "", k->node != NULL ? k->node : "",
-			done[k->kind], op_seconds(k->op.began, took));
+		op_out(&k->op, "=====> %s%s%s %s (%s)", k->op.stack, k->node != NULL ? "/" : "",
+			k->node != NULL ? k->node : "", done[k->kind],
+			op_seconds(k->op.began, took));
 	op_end(&k->op, err, NULL);
 }
 
-static void control_fail(struct control *k, const struct inst *i, const struct inst_status *st, const char *what)
+static void control_fail(
+	struct control *k, const struct inst *i, const struct inst_status *st, const char *what)
 {
 	struct vk_err err = {0};
 	const char *reason = st == NULL ? NULL : st->reason != NULL ? st->reason : st->probe;
@@ -155,12 +157,14 @@ static void restart_now(struct control *k)
 
 static bool healthy(const struct inst_status *st)
 {
-	return st->state == INST_HEALTHY || (st->state == INST_EXITED && st->exited && st->exit == 0);
+	return st->state == INST_HEALTHY ||
+		(st->state == INST_EXITED && st->exited && st->exit == 0);
 }
 
 static bool broken(const struct inst_status *st)
 {
-	return st->state == INST_FAILED || st->state == INST_BACKOFF || (st->state == INST_EXITED && !healthy(st));
+	return st->state == INST_FAILED || st->state == INST_BACKOFF ||
+		(st->state == INST_EXITED && !healthy(st));
 }
 
 static void restart_look(struct control *k)
@@ -216,7 +220,7 @@ static void control_start(struct op *op)
 {
 	struct control *k = (struct control *)op;
 	struct inst_list all = {0};
-	static const char *const doing[] = { "Restarting", "Stopping", "Starting" };
+	static const char *const doing[] = {"Restarting", "Stopping", "Starting"};
 	struct vk_err err = {0};
 	if (op_check(op->s, op->stack, op->type->kind, OP_WAIT, &err) != 0) {
 		control_end(k, &err); /* locked while it waited */
@@ -271,17 +275,20 @@ static void control_deadline(void *arg)
 {
 	struct control *k = arg;
 	char took[24];
-	if (k->phase == PHASE_DRAIN || k->phase == PHASE_BACK) { /* no answer must not keep people from stopping things */
+	if (k->phase == PHASE_DRAIN ||
+		k->phase == PHASE_BACK) { /* no answer must not keep people from stopping things */
 		routed(k);
 		return;
 	}
 	const struct inst *i = &k->list.v[k->phase == PHASE_AGAIN ? k->at : 0];
 	for (size_t n = 0; k->phase == PHASE_AFTER && n < k->list.n; n++) {
 		const struct inst_status *st = hosts_find(k->op.s, k->list.v[n].name);
-		bool fine = k->kind == CONTROL_STOP ? hosts_is_gone(k->op.s, k->list.v[n].name) : st != NULL && healthy(st);
+		bool fine = k->kind == CONTROL_STOP ? hosts_is_gone(k->op.s, k->list.v[n].name)
+						    : st != NULL && healthy(st);
 		i = fine ? i : &k->list.v[n];
 	}
-	vk_autofree char *what = vk_asprintf("%s within %s", k->kind == CONTROL_STOP ? "did not stop" : "was not healthy",
+	vk_autofree char *what = vk_asprintf("%s within %s",
+		k->kind == CONTROL_STOP ? "did not stop" : "was not healthy",
 		op_seconds(k->began, took));
 	control_fail(k, i, hosts_find(k->op.s, i->name), what);
 }
@@ -305,13 +312,19 @@ static void control_free(struct op *op)
 	free(k);
 }
 
-#define TYPE(kind_) { .kind = kind_, .start = control_start, .poke = control_poke, .cancel = control_cancel, \
-	.free = control_free }
+#define TYPE(kind_) \
+	{ \
+		.kind = kind_, .start = control_start, .poke = control_poke, \
+		.cancel = control_cancel, .free = control_free \
+	}
 static const struct op_type types[] = {
-	[CONTROL_RESTART] = TYPE("restart"), [CONTROL_STOP] = TYPE("stop"), [CONTROL_START] = TYPE("start"),
+	[CONTROL_RESTART] = TYPE("restart"),
+	[CONTROL_STOP] = TYPE("stop"),
+	[CONTROL_START] = TYPE("start"),
 };
 
-struct op *control_new(struct sched *s, const char *stack, const char *who, enum control_kind kind, const char *node)
+struct op *control_new(struct sched *s, const char *stack, const char *who, enum control_kind kind,
+	const char *node)
 {
 	struct control *k = vk_alloc(sizeof(*k));
 	op_init(&k->op, &types[kind], s, stack, who);

@@ -14,6 +14,7 @@
 enum control_kind { CONTROL_RESTART, CONTROL_STOP, CONTROL_START };
 
 /* node NULL = all that have instances. Ready for op_submit. */
-struct op *control_new(struct sched *s, const char *stack, const char *who, enum control_kind kind, const char *node);
+struct op *control_new(struct sched *s, const char *stack, const char *who, enum control_kind kind,
+	const char *node);
 
 #endif

@@ -10,8 +10,12 @@
 #include "push.h"
 
 static const char *const kind_names[] = {
-	[DEPLOY_PUSH] = "push", [DEPLOY_CONFIG] = "config", [DEPLOY_ROLLBACK] = "rollback",
-	[DEPLOY_REDEPLOY] = "redeploy", [DEPLOY_REBUILD] = "rebuild", [DEPLOY_SCALE] = "scale",
+	[DEPLOY_PUSH] = "push",
+	[DEPLOY_CONFIG] = "config",
+	[DEPLOY_ROLLBACK] = "rollback",
+	[DEPLOY_REDEPLOY] = "redeploy",
+	[DEPLOY_REBUILD] = "rebuild",
+	[DEPLOY_SCALE] = "scale",
 };
 
 struct stack *deploy_stack(struct deploy *d)
@@ -31,7 +35,8 @@ static void deploy_failed_written(void *arg, const struct vk_err *err)
 	struct deploy *d = arg;
 	(void)err; /* the row stays "deploying": the next start calls it cancelled */
 	if (!d->op.ended)
-		op_end(&d->op, &d->fail, json_pack("{s:i}", "release", d->rel != NULL ? (int)d->rel->n : 0));
+		op_end(&d->op, &d->fail,
+			json_pack("{s:i}", "release", d->rel != NULL ? (int)d->rel->n : 0));
 	op_unref(&d->op);
 }
 
@@ -104,9 +109,11 @@ static int take_source(struct deploy *d, struct stack *sk, struct vk_err *err)
 				from = r;
 		}
 		if (from == NULL && d->to > 0)
-			return vk_err_set(err, VK_NOTFOUND, "%s has no good release v%u", d->op.stack, d->to);
+			return vk_err_set(
+				err, VK_NOTFOUND, "%s has no good release v%u", d->op.stack, d->to);
 		if (from == NULL)
-			return vk_err_set(err, VK_NOTFOUND, "%s has no earlier good release", d->op.stack);
+			return vk_err_set(
+				err, VK_NOTFOUND, "%s has no earlier good release", d->op.stack);
 		d->to = from->n;
 		d->config = json_incref(from->config);
 	}
@@ -116,7 +123,8 @@ static int take_source(struct deploy *d, struct stack *sk, struct vk_err *err)
 	}
 	d->doc = release_doc(from);
 	if (d->doc == NULL)
-		return vk_err_set(err, VK_NOTFOUND, "v%u of %s is beyond releases.keep: its images are gone", from->n,
+		return vk_err_set(err, VK_NOTFOUND,
+			"v%u of %s is beyond releases.keep: its images are gone", from->n,
 			d->op.stack);
 	d->commit = vk_strdup(from->commit);
 	if (d->kind != DEPLOY_REBUILD)
@@ -129,7 +137,8 @@ static json_t *config_with(const struct stack *sk, const json_t *set)
 	json_t *config = hub_config(sk);
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)set, name, value) {
+	json_object_foreach((json_t *)(uintptr_t)set, name, value)
+	{
 		if (json_is_null(value))
 			json_object_del(config, name);
 		else
@@ -162,7 +171,8 @@ static void config_only_written(void *arg, const struct vk_err *err)
 	d->stage = STAGE_OVER;
 	if (!d->op.ended) {
 		if (err == NULL)
-			op_out(&d->op, "=====> %s configured; the next release will have it", d->op.stack);
+			op_out(&d->op, "=====> %s configured; the next release will have it",
+				d->op.stack);
 		op_end(&d->op, err, NULL);
 	}
 	op_unref(&d->op);
@@ -174,12 +184,13 @@ static void config_only(struct deploy *d)
 	struct txn *t = txn_new(d->op.s);
 	const char *name;
 	json_t *value;
-	json_object_foreach(d->set, name, value) {
+	json_object_foreach(d->set, name, value)
+	{
 		if (json_is_null(value))
 			txn_del(t, "/config/%s/%s", d->op.stack, name);
 		else
-			txn_put(t, json_pack("{s:i,s:O}", "v", MODEL_VERSION, "sealed", value), "/config/%s/%s", d->op.stack,
-				name);
+			txn_put(t, json_pack("{s:i,s:O}", "v", MODEL_VERSION, "sealed", value),
+				"/config/%s/%s", d->op.stack, name);
 	}
 	d->stage = STAGE_COMMIT;
 	op_ref(&d->op);
@@ -220,14 +231,15 @@ static char *release_why(const struct deploy *d)
 		vk_autobuf b = VK_BUF_INIT(1024);
 		const char *name;
 		json_t *value;
-		json_object_foreach(d->set, name, value)
-			(void)vk_buf_addf(&b, "%s%s %s", b.len > 0 ? ", " : "", json_is_null(value) ? "unset" : "set", name);
+		json_object_foreach(d->set, name, value)(void) vk_buf_addf(&b, "%s%s %s",
+			b.len > 0 ? ", " : "", json_is_null(value) ? "unset" : "set", name);
 		return vk_buf_take(&b);
 	}
 	case DEPLOY_ROLLBACK:
 		return vk_asprintf("rollback to v%u", d->to);
 	case DEPLOY_REDEPLOY:
-		return vk_asprintf("redeploy%s%s", d->node != NULL ? " of " : "", d->node != NULL ? d->node : "");
+		return vk_asprintf("redeploy%s%s", d->node != NULL ? " of " : "",
+			d->node != NULL ? d->node : "");
 	default:
 		return vk_strdup(kind_names[d->kind]);
 	}
@@ -258,8 +270,13 @@ static int place(struct deploy *d, struct stack *sk, struct vk_err *err)
 	vk_autojson *config = hub_unseal(s, d->config);
 	vk_autojson *volumes = hub_volume_names(&s->st, sk);
 	struct place_in in = {
-		.resolve = { .stack = d->op.stack, .doc = d->doc, .boats = d->boats, .config = config,
-			.volumes = volumes, .default_memory = s->cfg->default_memory, .default_pids = s->cfg->default_pids },
+		.resolve = {.stack = d->op.stack,
+			.doc = d->doc,
+			.boats = d->boats,
+			.config = config,
+			.volumes = volumes,
+			.default_memory = s->cfg->default_memory,
+			.default_pids = s->cfg->default_pids},
 		.host = s->cfg->host_name,
 		.old = old != NULL ? old->nodes : NULL,
 		.nodes = &sk->nodes,
@@ -279,16 +296,21 @@ static void put_volumes(struct deploy *d, struct txn *t)
 	struct sched *s = d->op.s;
 	const char *node;
 	json_t *def;
-	json_object_foreach(d->placed.defs, node, def) {
+	json_object_foreach(d->placed.defs, node, def)
+	{
 		size_t i;
 		json_t *mount;
-		json_array_foreach(json_object_get(def, "mounts"), i, mount) {
+		json_array_foreach(json_object_get(def, "mounts"), i, mount)
+		{
 			const char *name = vk_json_str(mount, "volume", NULL);
 			if (name == NULL || table_get(&s->st.volumes, name) != NULL)
 				continue;
-			txn_put(t, json_pack("{s:i,s:s,s:s,s:s,s:s,s:I}", "v", MODEL_VERSION, "stack", d->op.stack, "node", node,
-				"path", vk_json_str(mount, "path", ""), "host", s->cfg->host_name, "created_ms",
-				(json_int_t)vk_now_ms()), "/volume/%s", name);
+			txn_put(t,
+				json_pack("{s:i,s:s,s:s,s:s,s:s,s:I}", "v", MODEL_VERSION, "stack",
+					d->op.stack, "node", node, "path",
+					vk_json_str(mount, "path", ""), "host", s->cfg->host_name,
+					"created_ms", (json_int_t)vk_now_ms()),
+				"/volume/%s", name);
 			txn_del(t, "/gone/volume/%s", name);
 		}
 	}
@@ -331,8 +353,11 @@ void deploy_built(struct deploy *d)
 	op_doing(&d->op, "writing the release");
 	struct txn *t = txn_new(s);
 	txn_put_row(t, release_fields, d->rel, "/release/%s/%u", d->op.stack, d->rel->n);
-	txn_put(t, json_pack("{s:i,s:s,s:i,s:s,s:I}", "v", MODEL_VERSION, "kind", kind_names[d->kind], "release",
-		(int)d->rel->n, "who", d->op.who, "since_ms", (json_int_t)d->op.since_ms), "/intent/%s", d->op.stack);
+	txn_put(t,
+		json_pack("{s:i,s:s,s:i,s:s,s:I}", "v", MODEL_VERSION, "kind", kind_names[d->kind],
+			"release", (int)d->rel->n, "who", d->op.who, "since_ms",
+			(json_int_t)d->op.since_ms),
+		"/intent/%s", d->op.stack);
 	put_volumes(d, t);
 	d->writing = true;
 	op_ref(&d->op);
@@ -378,10 +403,18 @@ static void deploy_free(struct op *op)
 	free(d);
 }
 
-#define TYPE(kind_) { .kind = kind_, .start = deploy_start, .poke = deploy_poke, .cancel = deploy_cancel, .free = deploy_free }
+#define TYPE(kind_) \
+	{ \
+		.kind = kind_, .start = deploy_start, .poke = deploy_poke, \
+		.cancel = deploy_cancel, .free = deploy_free \
+	}
 static const struct op_type types[] = {
-	[DEPLOY_PUSH] = TYPE("push"), [DEPLOY_CONFIG] = TYPE("config"), [DEPLOY_ROLLBACK] = TYPE("rollback"),
-	[DEPLOY_REDEPLOY] = TYPE("redeploy"), [DEPLOY_REBUILD] = TYPE("rebuild"), [DEPLOY_SCALE] = TYPE("scale"),
+	[DEPLOY_PUSH] = TYPE("push"),
+	[DEPLOY_CONFIG] = TYPE("config"),
+	[DEPLOY_ROLLBACK] = TYPE("rollback"),
+	[DEPLOY_REDEPLOY] = TYPE("redeploy"),
+	[DEPLOY_REBUILD] = TYPE("rebuild"),
+	[DEPLOY_SCALE] = TYPE("scale"),
 };
 
 struct op *deploy_new(struct sched *s, const char *stack, const char *who, struct deploy_spec *spec)

@@ -21,8 +21,23 @@
 #include "router.h"
 #include "txn.h"
 
-enum deploy_kind { DEPLOY_PUSH, DEPLOY_CONFIG, DEPLOY_ROLLBACK, DEPLOY_REDEPLOY, DEPLOY_REBUILD, DEPLOY_SCALE };
-enum deploy_stage { STAGE_NEW, STAGE_BUILD, STAGE_RELEASE, STAGE_START, STAGE_ROUTE, STAGE_COMMIT, STAGE_OVER };
+enum deploy_kind {
+	DEPLOY_PUSH,
+	DEPLOY_CONFIG,
+	DEPLOY_ROLLBACK,
+	DEPLOY_REDEPLOY,
+	DEPLOY_REBUILD,
+	DEPLOY_SCALE
+};
+enum deploy_stage {
+	STAGE_NEW,
+	STAGE_BUILD,
+	STAGE_RELEASE,
+	STAGE_START,
+	STAGE_ROUTE,
+	STAGE_COMMIT,
+	STAGE_OVER
+};
 
 struct deploy_spec {
 	enum deploy_kind kind;
@@ -30,18 +45,18 @@ struct deploy_spec {
 	const char *ref, *old, *new; /* push */
 	const char *note;
 	bool no_cache;
-	json_t *set;                 /* config: {"K": sealed or null}, reference taken */
-	bool rows_only;              /* config: stored, and left to the next release */
-	unsigned to;                 /* rollback, 0 = the one before */
-	const char *node;            /* redeploy: only this one; NULL = all */
-	json_t *scale;               /* scale: {"web": 2}, reference taken */
+	json_t *set;      /* config: {"K": sealed or null}, reference taken */
+	bool rows_only;   /* config: stored, and left to the next release */
+	unsigned to;      /* rollback, 0 = the one before */
+	const char *node; /* redeploy: only this one; NULL = all */
+	json_t *scale;    /* scale: {"web": 2}, reference taken */
 };
 
 enum wave { WAVE_NEW_STORES, WAVE_TASKS, WAVE_NODES, WAVE_STOP, WAVE_STORES, WAVE_END };
 
 struct deploy_job {
 	struct deploy *d;
-	char *name;      /* boat, or node of a site */
+	char *name; /* boat, or node of a site */
 	bool site, sent, told, done;
 	struct build *b; /* while it runs */
 	int64_t began;
@@ -57,35 +72,36 @@ struct deploy {
 	bool no_cache, force, services, rows_only;
 	json_t *set;
 	unsigned to;
-	json_t *boats;   /* images so far, as in the release */
-	json_t *config;  /* {"K": sealed} the release will have */
+	json_t *boats;  /* images so far, as in the release */
+	json_t *config; /* {"K": sealed} the release will have */
 	struct deploy_job *jobs;
 	bool pushing_told, running_told;
 	struct place_out placed;
 	struct release *rel; /* the row being made; NULL for scale */
 	enum wave wave;
-	size_t wave_from;    /* first of overlay.fresh that belongs to the wave */
+	size_t wave_from; /* first of overlay.fresh that belongs to the wave */
 	struct route_mark mark;
 	struct vk_timer *deadline;
 	int64_t phase, pulled_until;
-	bool writing;        /* a transaction is under way */
-	struct vk_err fail;  /* why it is being taken back */
+	bool writing;       /* a transaction is under way */
+	struct vk_err fail; /* why it is being taken back */
 };
 
 /* The operation, ready for op_submit. */
-struct op *deploy_new(struct sched *s, const char *stack, const char *who, struct deploy_spec *spec);
+struct op *deploy_new(
+	struct sched *s, const char *stack, const char *who, struct deploy_spec *spec);
 
 /* Between the files of the machine. */
 struct stack *deploy_stack(struct deploy *d);
 void deploy_stage_event(struct deploy *d, const char *what);
 void deploy_fail(struct deploy *d, const struct vk_err *err);
-void deploy_build_begin(struct deploy *d);     /* deploy_build.c */
+void deploy_build_begin(struct deploy *d); /* deploy_build.c */
 void deploy_build_stop(struct deploy *d, const char *why);
-void deploy_built(struct deploy *d);           /* deploy.c: all images are there */
-void deploy_start_begin(struct deploy *d);     /* deploy_start.c */
+void deploy_built(struct deploy *d);       /* deploy.c: all images are there */
+void deploy_start_begin(struct deploy *d); /* deploy_start.c */
 void deploy_start_look(struct deploy *d);
 void deploy_start_deadline(struct deploy *d);
-void deploy_route_begin(struct deploy *d);     /* deploy_commit.c */
+void deploy_route_begin(struct deploy *d); /* deploy_commit.c */
 void deploy_route_look(struct deploy *d);
 void deploy_route_deadline(struct deploy *d);
 /* Image of another stack's boat "other/x" as its serving release has it, or NULL. */

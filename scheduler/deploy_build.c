@@ -42,14 +42,17 @@ static json_t *job_refs(struct deploy *d, const json_t *recipe, struct vk_err *e
 	json_t *refs = json_object();
 	size_t i;
 	json_t *value;
-	json_array_foreach(json_object_get(recipe, "refs"), i, value) {
+	json_array_foreach(json_object_get(recipe, "refs"), i, value)
+	{
 		const char *name = json_string_value(value);
 		const char *own = name != NULL ? deploy_own_boat(d->op.stack, d->doc, name) : NULL;
 		const json_t *boat = own != NULL ? json_object_get(d->boats, own)
-			: name != NULL ? deploy_foreign_boat(&d->op.s->st, name) : NULL;
+			: name != NULL           ? deploy_foreign_boat(&d->op.s->st, name)
+						 : NULL;
 		const char *ref = vk_json_str(boat, "ref", NULL);
 		if (ref == NULL) {
-			vk_err_set(err, VK_NOTFOUND, "there is no image viking:%s", name != NULL ? name : "?");
+			vk_err_set(err, VK_NOTFOUND, "there is no image viking:%s",
+				name != NULL ? name : "?");
 			json_decref(refs);
 			return NULL;
 		}
@@ -79,8 +82,9 @@ static void job_tell(struct deploy_job *j)
 		return;
 	}
 	const json_t *recipe = recipe_of(d, j->name);
-	const char *file = json_is_string(json_object_get(recipe, "inline")) ? vk_json_str(d->doc, "file", "vikingfile")
-	                                                                      : vk_json_str(recipe, "dockerfile", "Dockerfile");
+	const char *file = json_is_string(json_object_get(recipe, "inline"))
+		? vk_json_str(d->doc, "file", "vikingfile")
+		: vk_json_str(recipe, "dockerfile", "Dockerfile");
 	op_out(&d->op, "-----> Building %s from %s", j->name, file);
 }
 
@@ -91,7 +95,8 @@ static void on_state(void *arg, struct build *b, const char *state, int64_t posi
 	(void)b;
 	if (strcmp(state, "queued") == 0) {
 		if (position > 0)
-			op_detail(&d->op, "%s waits for a build slot (position %lld)", j->name, (long long)position);
+			op_detail(&d->op, "%s waits for a build slot (position %lld)", j->name,
+				(long long)position);
 		op_doing(&d->op, "waiting for a build slot");
 		return;
 	}
@@ -126,10 +131,14 @@ static void image_keep(struct deploy *d, const struct deploy_job *j, const json_
 		vk_streq(old->key, vk_json_str(done, "key", "")))
 		return;
 	struct txn *t = txn_new(d->op.s);
-	txn_put(t, json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:O*,s:I}", "v", MODEL_VERSION, "ref", vk_json_str(done, "ref", ""),
-		"digest", vk_json_str(done, "digest", ""), "image", vk_json_str(done, "image", ""), "commit",
-		d->commit != NULL ? d->commit : "", "key", vk_json_str(done, "key", ""), "expose",
-		json_object_get(done, "expose"), "time_ms", (json_int_t)vk_now_ms()), "/images/%s", name);
+	txn_put(t,
+		json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:O*,s:I}", "v", MODEL_VERSION, "ref",
+			vk_json_str(done, "ref", ""), "digest", vk_json_str(done, "digest", ""),
+			"image", vk_json_str(done, "image", ""), "commit",
+			d->commit != NULL ? d->commit : "", "key", vk_json_str(done, "key", ""),
+			"expose", json_object_get(done, "expose"), "time_ms",
+			(json_int_t)vk_now_ms()),
+		"/images/%s", name);
 	txn_commit(t, NULL, NULL);
 }
 
@@ -143,12 +152,15 @@ static void job_result(struct deploy_job *j, const json_t *done)
 		op_detail(&d->op, "%s is ready (%s)", j->name, took);
 		return;
 	}
-	json_object_set_new(d->boats, j->name, json_pack("{s:s,s:s,s:s,s:O*}", "ref", vk_json_str(done, "ref", ""), "digest",
-		vk_json_str(done, "digest", ""), "image", vk_json_str(done, "image", ""), "expose",
-		json_object_get(done, "expose")));
+	json_object_set_new(d->boats, j->name,
+		json_pack("{s:s,s:s,s:s,s:O*}", "ref", vk_json_str(done, "ref", ""), "digest",
+			vk_json_str(done, "digest", ""), "image", vk_json_str(done, "image", ""),
+			"expose", json_object_get(done, "expose")));
 	image_keep(d, j, done);
 	if (vk_json_bool(done, "cached", false))
-		op_detail(&d->op, "%s unchanged: no build (same tree, Dockerfile, arguments and base)", j->name);
+		op_detail(&d->op,
+			"%s unchanged: no build (same tree, Dockerfile, arguments and base)",
+			j->name);
 	else
 		op_detail(&d->op, "%s built (%s)", j->name, took);
 }
@@ -172,13 +184,13 @@ static void on_done(void *arg, struct build *b, const json_t *done)
 		return;
 	}
 	struct vk_err err = {0};
-	vk_err_set(&err, vk_err_from_name(vk_json_str(done, "error", "FAILED")), "%s", vk_json_str(done, "message",
-		"the build failed"));
+	vk_err_set(&err, vk_err_from_name(vk_json_str(done, "error", "FAILED")), "%s",
+		vk_json_str(done, "message", "the build failed"));
 	vk_err_hint(&err, "%s", vk_json_str(done, "hint", ""));
 	deploy_fail(d, &err);
 }
 
-static const struct build_events events = { .state = on_state, .out = on_out, .done = on_done };
+static const struct build_events events = {.state = on_state, .out = on_out, .done = on_done};
 
 /* ---- order ---- */
 
@@ -186,17 +198,18 @@ static bool needs_done(const struct deploy *d, const struct deploy_job *j)
 {
 	size_t i;
 	json_t *need;
-	json_array_foreach(j->site ? NULL : json_object_get(recipe_of(d, j->name), "needs"), i, need)
-		for (const struct deploy_job *k = d->jobs; k != NULL; k = k->next)
-			if (!k->site && vk_streq(k->name, json_string_value(need)) && !k->done)
-				return false;
+	json_array_foreach(j->site ? NULL : json_object_get(recipe_of(d, j->name), "needs"), i,
+		need) for (const struct deploy_job *k = d->jobs; k != NULL;
+			   k = k->next) if (!k->site &&
+		vk_streq(k->name, json_string_value(need)) && !k->done) return false;
 	return true;
 }
 
 static int job_send(struct deploy *d, struct deploy_job *j, struct vk_err *err)
 {
 	const json_t *recipe = j->site ? NULL : recipe_of(d, j->name);
-	const json_t *node = j->site ? json_object_get(json_object_get(d->doc, "nodes"), j->name) : NULL;
+	const json_t *node =
+		j->site ? json_object_get(json_object_get(d->doc, "nodes"), j->name) : NULL;
 	vk_autojson *refs = job_refs(d, recipe, err);
 	if (refs == NULL)
 		return err->code;
@@ -223,16 +236,19 @@ static int take_foreign(struct deploy *d, struct vk_err *err)
 {
 	const char *name;
 	json_t *node;
-	json_object_foreach(json_object_get(d->doc, "nodes"), name, node) {
+	json_object_foreach(json_object_get(d->doc, "nodes"), name, node)
+	{
 		const char *from = vk_json_str(node, "from", "");
 		if (from[0] == '\0')
 			continue;
 		const char *own = deploy_own_boat(d->op.stack, d->doc, from);
-		const json_t *boat = own != NULL ? json_object_get(d->boats, own) : deploy_foreign_boat(&d->op.s->st, from);
+		const json_t *boat = own != NULL ? json_object_get(d->boats, own)
+						 : deploy_foreign_boat(&d->op.s->st, from);
 		if (boat == NULL && json_object_get(d->boats, from) != NULL)
 			continue; /* of the release rolled back to */
 		if (boat == NULL)
-			return vk_err_set(err, VK_NOTFOUND, "node %s: there is no image viking:%s", name, from);
+			return vk_err_set(err, VK_NOTFOUND, "node %s: there is no image viking:%s",
+				name, from);
 		json_object_set_new(d->boats, from, json_deep_copy(boat));
 	}
 	return 0;
@@ -275,9 +291,9 @@ void deploy_build_begin(struct deploy *d)
 	bool images = d->kind == DEPLOY_PUSH || d->kind == DEPLOY_REBUILD;
 	json_object_foreach(images ? json_object_get(d->doc, "boats") : NULL, name, value)
 		job_add(d, name, false);
-	json_object_foreach(json_object_get(d->doc, "nodes"), name, value)
-		if (strcmp(vk_json_str(value, "type", "app"), "website") == 0)
-			job_add(d, name, true); /* the files may have been collected: they come back */
+	json_object_foreach(json_object_get(d->doc, "nodes"), name,
+		value) if (strcmp(vk_json_str(value, "type", "app"), "website") == 0)
+		job_add(d, name, true); /* the files may have been collected: they come back */
 	if (d->jobs != NULL) {
 		deploy_stage_event(d, "s5");
 		op_doing(&d->op, builds_live(d->op.s) ? "building" : "waiting for the builder");

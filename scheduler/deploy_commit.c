@@ -13,9 +13,8 @@ static bool has_sites(const struct deploy *d)
 {
 	const char *node;
 	json_t *entry;
-	json_object_foreach(d->rel != NULL ? d->rel->nodes : NULL, node, entry)
-		if (strcmp(vk_json_str(entry, "type", "app"), "website") == 0)
-			return true;
+	json_object_foreach(d->rel != NULL ? d->rel->nodes : NULL, node,
+		entry) if (strcmp(vk_json_str(entry, "type", "app"), "website") == 0) return true;
 	return false;
 }
 
@@ -38,9 +37,12 @@ void deploy_route_deadline(struct deploy *d)
 	enum route_wait w = router_reached(d->op.s, &d->mark, has_sites(d));
 	char after[24];
 	op_seconds(d->phase, after);
-	vk_err_set(&err, VK_UNAVAILABLE, w == ROUTE_NO_ROUTER ? "no router is connected (waited %s)"
-		: w == ROUTE_NO_WEB ? "the file server of websites is not connected (waited %s)"
-		: "the router did not confirm the new routes within %s", after);
+	vk_err_set(&err, VK_UNAVAILABLE,
+		w == ROUTE_NO_ROUTER ? "no router is connected (waited %s)"
+			: w == ROUTE_NO_WEB
+			? "the file server of websites is not connected (waited %s)"
+			: "the router did not confirm the new routes within %s",
+		after);
 	vk_err_hint(&err, "on the host: viking doctor");
 	deploy_fail(d, &err);
 }
@@ -61,15 +63,16 @@ static void leaving(const struct deploy *d, const struct stack *sk, struct inst_
 static void put_config(struct deploy *d, struct txn *t, const struct stack *sk)
 {
 	const struct config_row *row;
-	table_each(&sk->config, i, row)
-		if (json_object_get(d->config, row->name) == NULL)
-			txn_del(t, "/config/%s/%s", sk->name, row->name);
+	table_each(&sk->config, i, row) if (json_object_get(d->config, row->name) == NULL)
+		txn_del(t, "/config/%s/%s", sk->name, row->name);
 	const char *name;
 	json_t *sealed;
-	json_object_foreach(d->config, name, sealed) {
+	json_object_foreach(d->config, name, sealed)
+	{
 		row = table_get(&sk->config, name);
 		if (row == NULL || strcmp(row->sealed, json_string_value(sealed)) != 0)
-			txn_put(t, json_pack("{s:i,s:O}", "v", MODEL_VERSION, "sealed", sealed), "/config/%s/%s", sk->name, name);
+			txn_put(t, json_pack("{s:i,s:O}", "v", MODEL_VERSION, "sealed", sealed),
+				"/config/%s/%s", sk->name, name);
 	}
 }
 
@@ -77,7 +80,8 @@ static void put_scale(struct deploy *d, struct txn *t, struct stack *sk)
 {
 	const char *node;
 	json_t *count;
-	json_object_foreach(d->op.overlay.scale, node, count) {
+	json_object_foreach(d->op.overlay.scale, node, count)
+	{
 		struct node_row row = *stack_node(sk, node);
 		row.scale = json_integer_value(count);
 		txn_put_row(t, node_fields, &row, "/node/%s/%s", sk->name, node);
@@ -90,12 +94,15 @@ static void put_release(struct deploy *d, struct txn *t, struct stack *sk)
 	d->rel->outcome = vk_strdup("ok");
 	d->rel->ms = vk_mono_ms() - d->op.began;
 	txn_put_row(t, release_fields, d->rel, "/release/%s/%u", sk->name, d->rel->n);
-	txn_put(t, json_pack("{s:i,s:i}", "v", MODEL_VERSION, "n", (int)d->rel->n), "/current/%s", sk->name);
+	txn_put(t, json_pack("{s:i,s:i}", "v", MODEL_VERSION, "n", (int)d->rel->n), "/current/%s",
+		sk->name);
 	txn_del(t, "/intent/%s", sk->name);
 	if (d->kind == DEPLOY_CONFIG || d->kind == DEPLOY_ROLLBACK)
 		put_config(d, t, sk);
 	if (d->kind == DEPLOY_PUSH)
-		txn_put(t, json_pack("{s:i,s:s,s:s,s:s}", "v", MODEL_VERSION, "ref", d->ref, "old", d->old, "new", d->commit),
+		txn_put(t,
+			json_pack("{s:i,s:s,s:s,s:s}", "v", MODEL_VERSION, "ref", d->ref, "old",
+				d->old, "new", d->commit),
 			"/pending/%s", sk->name);
 }
 
@@ -111,7 +118,8 @@ static void say_urls(struct deploy *d, const struct vk_strv *urls)
 		size_t n = strcspn(host, ":/");
 		if (n < 10 || strncmp(host + n - 10, ".localhost", 10) != 0)
 			continue; /* names that resolve need no help */
-		op_detail(&d->op, "curl -H 'Host: %.*s' http://127.0.0.1:%llu/", (int)n, host, (unsigned long long)cfg->http_port);
+		op_detail(&d->op, "curl -H 'Host: %.*s' http://127.0.0.1:%llu/", (int)n, host,
+			(unsigned long long)cfg->http_port);
 	}
 }
 
@@ -133,7 +141,8 @@ static void say_end(struct deploy *d, struct vk_strv *urls)
 		return;
 	}
 	if (d->kind == DEPLOY_ROLLBACK)
-		op_out(&d->op, "=====> %s v%u deployed: back at v%u (%s)", d->op.stack, d->rel->n, d->to, took);
+		op_out(&d->op, "=====> %s v%u deployed: back at v%u (%s)", d->op.stack, d->rel->n,
+			d->to, took);
 	else
 		op_out(&d->op, "=====> %s v%u deployed (%s)", d->op.stack, d->rel->n, took);
 	vk_autojson *domains = domains_of(&s->st, deploy_stack(d), NULL, s->cfg->base_domain);
@@ -159,7 +168,8 @@ static void deploy_committed(void *arg, const struct vk_err *err)
 	d->stage = STAGE_OVER;
 	vk_timer_set(d->deadline, -1);
 	say_end(d, &urls);
-	hub_event(d->op.s, "deploy", d->op.stack, d->rel != NULL ? d->rel->why : "scale", d->op.who);
+	hub_event(
+		d->op.s, "deploy", d->op.stack, d->rel != NULL ? d->rel->why : "scale", d->op.who);
 	if (d->kind == DEPLOY_PUSH)
 		deploy_stage_event(d, "s4");
 	deploy_stage_event(d, "s12");
@@ -203,6 +213,7 @@ void deploy_route_look(struct deploy *d)
 		return;
 	}
 	struct vk_err err = {0};
-	vk_err_set(&err, VK_FAILED, "the router refuses the routes of %s: %s", d->op.stack, complaint);
+	vk_err_set(
+		&err, VK_FAILED, "the router refuses the routes of %s: %s", d->op.stack, complaint);
 	deploy_fail(d, &err);
 }

@@ -10,7 +10,7 @@
 #include "deploy.h"
 #include "hosts.h"
 
-#define STOP_SLACK_MS 30000
+#define STOP_SLACK_MS  30000
 #define START_TRIES_MS 3000
 
 /* ---- what a wave starts ---- */
@@ -42,7 +42,8 @@ static bool wave_has(const struct deploy *d, const char *node)
 	return false;
 }
 
-static void fresh_add(struct deploy *d, const char *node, unsigned version, unsigned n, unsigned born, bool task)
+static void fresh_add(
+	struct deploy *d, const char *node, unsigned version, unsigned n, unsigned born, bool task)
 {
 	struct inst *i = inst_list_add(&d->op.overlay.fresh);
 	const struct node_row *row = table_get(&deploy_stack(d)->nodes, node);
@@ -79,12 +80,14 @@ static void wave_scale(struct deploy *d)
 	const struct release *r = stack_current(sk);
 	const char *node;
 	json_t *count;
-	json_object_foreach(d->op.overlay.scale, node, count) {
+	json_object_foreach(d->op.overlay.scale, node, count)
+	{
 		const json_t *entry = json_object_get(r != NULL ? r->nodes : NULL, node);
 		const struct node_row *row = table_get(&sk->nodes, node);
 		if (entry == NULL || (row != NULL && row->stopped))
 			continue;
-		for (unsigned n = stack_scale(sk, node, entry) + 1; n <= (unsigned)json_integer_value(count); n++)
+		for (unsigned n = stack_scale(sk, node, entry) + 1;
+			n <= (unsigned)json_integer_value(count); n++)
 			fresh_add(d, node, (unsigned)vk_json_int(entry, "version", 0), n,
 				(unsigned)vk_json_int(entry, "born", 0), false);
 	}
@@ -123,10 +126,15 @@ static void say_wave(struct deploy *d)
 			(void)vk_buf_addf(&b, "%s%s", b.len > 0 ? ", " : "", l->v[i].node);
 	for (size_t i = 0; d->wave == WAVE_STOP && i < d->op.overlay.stop.n; i++)
 		(void)vk_buf_addf(&b, "%s%s", b.len > 0 ? ", " : "", d->op.overlay.stop.v[i]);
-	const char *what = d->wave == WAVE_TASKS ? "Running the release task of" : d->wave == WAVE_STOP ? "Stopping" : "Starting";
+	const char *what = d->wave == WAVE_TASKS ? "Running the release task of"
+		: d->wave == WAVE_STOP           ? "Stopping"
+						 : "Starting";
 	op_out(&d->op, "-----> %s %s", what, vk_buf_str(&b));
-	op_doing(&d->op, "%s %s", d->wave == WAVE_TASKS ? "running the release task of" : d->wave == WAVE_STOP ? "stopping"
-		: "waiting for", vk_buf_str(&b));
+	op_doing(&d->op, "%s %s",
+		d->wave == WAVE_TASKS          ? "running the release task of"
+			: d->wave == WAVE_STOP ? "stopping"
+					       : "waiting for",
+		vk_buf_str(&b));
 }
 
 static int64_t stop_ms_longest(struct deploy *d)
@@ -136,7 +144,8 @@ static int64_t stop_ms_longest(struct deploy *d)
 	for (size_t i = 0; old != NULL && i < d->op.overlay.stop.n; i++) {
 		const char *node = d->op.overlay.stop.v[i];
 		unsigned born = (unsigned)vk_json_int(json_object_get(old->nodes, node), "born", 0);
-		int64_t ms = vk_json_int(hub_def(d->op.s, deploy_stack(d), born, node), "stop_ms", 0);
+		int64_t ms =
+			vk_json_int(hub_def(d->op.s, deploy_stack(d), born, node), "stop_ms", 0);
 		longest = ms > longest ? ms : longest;
 	}
 	return longest;
@@ -147,7 +156,8 @@ static void wave_begin(struct deploy *d)
 	const struct vk_config *cfg = d->op.s->cfg;
 	for (; d->wave < WAVE_END; d->wave++) {
 		wave_fill(d);
-		if (d->op.overlay.fresh.n > d->wave_from || (d->wave == WAVE_STOP && d->op.overlay.stop.n > 0))
+		if (d->op.overlay.fresh.n > d->wave_from ||
+			(d->wave == WAVE_STOP && d->op.overlay.stop.n > 0))
 			break;
 	}
 	if (d->wave == WAVE_END) {
@@ -158,8 +168,10 @@ static void wave_begin(struct deploy *d)
 	d->phase = vk_mono_ms();
 	d->pulled_until = 0;
 	say_wave(d);
-	vk_timer_set(d->deadline, d->wave == WAVE_TASKS ? (int64_t)cfg->build_timeout_ms
-		: d->wave == WAVE_STOP ? stop_ms_longest(d) + STOP_SLACK_MS : (int64_t)cfg->health_timeout_ms);
+	vk_timer_set(d->deadline,
+		d->wave == WAVE_TASKS          ? (int64_t)cfg->build_timeout_ms
+			: d->wave == WAVE_STOP ? stop_ms_longest(d) + STOP_SLACK_MS
+					       : (int64_t)cfg->health_timeout_ms);
 	hub_touch(d->op.s);
 }
 
@@ -168,8 +180,10 @@ static void say_unchanged(struct deploy *d)
 	for (size_t i = 0; i < d->placed.unchanged.n; i++) {
 		const char *node = d->placed.unchanged.v[i];
 		if (vk_strv_has(&d->placed.held, node)) {
-			op_detail(&d->op, "%s keeps running as it is; its definition changed: viking redeploy %s/%s", node,
-				d->op.stack, node);
+			op_detail(&d->op,
+				"%s keeps running as it is; its definition changed: viking "
+				"redeploy %s/%s",
+				node, d->op.stack, node);
 			continue;
 		}
 		op_detail(&d->op, "%s unchanged", node);
@@ -190,43 +204,50 @@ void deploy_start_begin(struct deploy *d)
 
 /* ---- how it goes ---- */
 
-static void inst_fail(struct deploy *d, const struct inst *i, const struct inst_status *st, const char *what)
+static void inst_fail(
+	struct deploy *d, const struct inst *i, const struct inst_status *st, const char *what)
 {
 	struct vk_err err = {0};
-	const char *reason = st != NULL && st->reason != NULL ? st->reason : st != NULL ? st->probe : NULL;
+	const char *reason = st != NULL && st->reason != NULL ? st->reason
+		: st != NULL                                  ? st->probe
+							      : NULL;
 	if (st != NULL)
 		op_tail(&d->op, i->node, i->n, st->tail);
 	if (i->task)
-		vk_err_set(&err, VK_FAILED, "release task of %s %s%s%s", i->node, what, reason != NULL ? ": " : "",
-			reason != NULL ? reason : "");
+		vk_err_set(&err, VK_FAILED, "release task of %s %s%s%s", i->node, what,
+			reason != NULL ? ": " : "", reason != NULL ? reason : "");
 	else
-		vk_err_set(&err, VK_FAILED, "%s.%u %s%s%s", i->node, i->n, what, reason != NULL ? ": " : "",
-			reason != NULL ? reason : "");
+		vk_err_set(&err, VK_FAILED, "%s.%u %s%s%s", i->node, i->n, what,
+			reason != NULL ? ": " : "", reason != NULL ? reason : "");
 	vk_err_hint(&err, "viking logs %s -p %s -n 100", d->op.stack, i->node);
 	deploy_fail(d, &err);
 }
 
 enum progress { PENDING, READY, BROKEN };
 
-static enum progress task_progress(struct deploy *d, const struct inst *i, const struct inst_status *st)
+static enum progress task_progress(
+	struct deploy *d, const struct inst *i, const struct inst_status *st)
 {
 	char what[64];
 	if (st->state == INST_EXITED && st->exited && st->exit == 0)
 		return READY;
 	if (st->state != INST_EXITED && st->state != INST_FAILED && st->state != INST_BACKOFF)
 		return PENDING;
-	snprintf(what, sizeof(what), st->exited ? "ended with status %lld" : "failed", (long long)st->exit);
+	snprintf(what, sizeof(what), st->exited ? "ended with status %lld" : "failed",
+		(long long)st->exit);
 	inst_fail(d, i, st, what);
 	return BROKEN;
 }
 
-static enum progress app_progress(struct deploy *d, const struct inst *i, const struct inst_status *st)
+static enum progress app_progress(
+	struct deploy *d, const struct inst *i, const struct inst_status *st)
 {
 	char what[96];
 	if (st->state == INST_HEALTHY || (st->state == INST_EXITED && st->exited && st->exit == 0))
 		return READY; /* restart: never and done is done */
 	/* what the engine cannot even start counts as no restart: it gets a few tries */
-	bool again = st->state == INST_BACKOFF && (st->restarts >= 1 || (!st->exited && vk_mono_ms() - d->phase > START_TRIES_MS));
+	bool again = st->state == INST_BACKOFF &&
+		(st->restarts >= 1 || (!st->exited && vk_mono_ms() - d->phase > START_TRIES_MS));
 	if (st->state != INST_FAILED && st->state != INST_EXITED && !again)
 		return PENDING;
 	if (st->exited)
@@ -250,7 +271,8 @@ static enum progress inst_progress(struct deploy *d, struct inst *i)
 		if (i->task)
 			op_detail(&d->op, "%s done (%s)", i->node, op_seconds(d->phase, took));
 		else
-			op_detail(&d->op, "%s.%u healthy (%s)", i->node, i->n, op_seconds(d->phase, took));
+			op_detail(&d->op, "%s.%u healthy (%s)", i->node, i->n,
+				op_seconds(d->phase, took));
 	}
 	return p;
 }
@@ -262,7 +284,8 @@ static bool old_gone(struct deploy *d)
 	bool gone = true;
 	stack_instances(deploy_stack(d), &d->op.overlay, &l);
 	for (size_t i = 0; i < l.n; i++)
-		if (l.v[i].stop && vk_strv_has(&d->op.overlay.stop, l.v[i].node) && !hosts_is_gone(d->op.s, l.v[i].name))
+		if (l.v[i].stop && vk_strv_has(&d->op.overlay.stop, l.v[i].node) &&
+			!hosts_is_gone(d->op.s, l.v[i].name))
 			gone = false;
 	inst_list_release(&l);
 	return gone;
@@ -303,7 +326,8 @@ void deploy_start_deadline(struct deploy *d)
 	char after[24];
 	op_seconds(d->phase, after);
 	if (!hosts_live(d->op.s)) {
-		vk_err_set(&err, VK_UNAVAILABLE, "the agent of %s does not answer", d->op.s->cfg->host_name);
+		vk_err_set(&err, VK_UNAVAILABLE, "the agent of %s does not answer",
+			d->op.s->cfg->host_name);
 		vk_err_hint(&err, "on the host: viking doctor");
 		deploy_fail(d, &err);
 		return;
@@ -317,7 +341,8 @@ void deploy_start_deadline(struct deploy *d)
 		const struct inst_status *st = hosts_find(d->op.s, l->v[i].name);
 		if (l->v[i].told)
 			continue;
-		vk_autofree char *what = vk_asprintf("%s %s", l->v[i].task ? "did not end within" : "was not healthy within", after);
+		vk_autofree char *what = vk_asprintf("%s %s",
+			l->v[i].task ? "did not end within" : "was not healthy within", after);
 		inst_fail(d, &l->v[i], st, what);
 		return;
 	}

@@ -6,21 +6,37 @@
 #include <viking/str.h>
 
 static const char *const copied[] = {
-	"image", "cwd", "env", "expose", "mounts", "aliases", "health", "memory", "cpus_milli", "pids", "stop_ms",
-	"restart_count", "privileged", "network_mode", "pid_mode",
+	"image",
+	"cwd",
+	"env",
+	"expose",
+	"mounts",
+	"aliases",
+	"health",
+	"memory",
+	"cpus_milli",
+	"pids",
+	"stop_ms",
+	"restart_count",
+	"privileged",
+	"network_mode",
+	"pid_mode",
 };
 
-json_t *desired_instance(const struct stack *sk, const struct inst *i, const json_t *def, int64_t health_timeout_ms)
+json_t *desired_instance(
+	const struct stack *sk, const struct inst *i, const json_t *def, int64_t health_timeout_ms)
 {
 	vk_autofree char *network = vk_asprintf("viking-%s", sk->name);
-	json_t *j = json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:s,s:n,s:s,s:I,s:s,s:I}", "name", i->name, "stack", sk->name,
-		"node", i->node, "version", (int)i->version, "n", (int)i->n, "release", (int)i->born,
-		"kind", i->task ? "task" : "app", "entrypoint", "network", network, "health_timeout_ms",
-		(json_int_t)health_timeout_ms, "want", i->stop ? "stop" : "run", "gen", (json_int_t)i->gen);
+	json_t *j = json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:s,s:n,s:s,s:I,s:s,s:I}", "name", i->name,
+		"stack", sk->name, "node", i->node, "version", (int)i->version, "n", (int)i->n,
+		"release", (int)i->born, "kind", i->task ? "task" : "app", "entrypoint", "network",
+		network, "health_timeout_ms", (json_int_t)health_timeout_ms, "want",
+		i->stop ? "stop" : "run", "gen", (json_int_t)i->gen);
 	for (size_t c = 0; c < VK_COUNT(copied); c++)
 		json_object_set(j, copied[c], json_object_get(def, copied[c]));
 	json_object_set(j, "cmd", json_object_get(def, i->task ? "release" : "cmd"));
-	json_object_set_new(j, "restart", json_string(i->task ? "never" : vk_json_str(def, "restart", "always")));
+	json_object_set_new(j, "restart",
+		json_string(i->task ? "never" : vk_json_str(def, "restart", "always")));
 	if (i->task) { /* a task answers no requests and holds no host port */
 		json_object_set_new(j, "publish", json_array());
 		json_object_set_new(j, "aliases", json_array());
@@ -31,34 +47,40 @@ json_t *desired_instance(const struct stack *sk, const struct inst *i, const jso
 	return j;
 }
 
-static void desired_stack(const struct desired_in *in, const struct stack *sk, json_t *networks, json_t *instances)
+static void desired_stack(
+	const struct desired_in *in, const struct stack *sk, json_t *networks, json_t *instances)
 {
 	struct inst_list list = {0};
 	stack_instances(sk, stack_overlay(sk), &list);
 	for (size_t i = 0; i < list.n; i++) {
 		const json_t *def = in->def(in->arg, sk, list.v[i].born, list.v[i].node);
 		if (def != NULL)
-			json_array_append_new(instances, desired_instance(sk, &list.v[i], def, in->health_timeout_ms));
+			json_array_append_new(instances,
+				desired_instance(sk, &list.v[i], def, in->health_timeout_ms));
 	}
 	inst_list_release(&list);
 	char subnet[32];
 	subnet_text(&in->range, sk->row.subnet, subnet);
-	json_array_append_new(networks, json_pack("{s:o,s:s,s:s}", "name", json_sprintf("viking-%s", sk->name),
-		"subnet", subnet, "stack", sk->name));
+	json_array_append_new(networks,
+		json_pack("{s:o,s:s,s:s}", "name", json_sprintf("viking-%s", sk->name), "subnet",
+			subnet, "stack", sk->name));
 }
 
 static void desired_gone(const struct state *st, json_t *remove, json_t *forget)
 {
 	const struct gone_row *row;
-	table_each(&st->gone, i, row) {
+	table_each(&st->gone, i, row)
+	{
 		const char *name = strchr(row->name, '/');
 		if (name == NULL)
 			continue;
 		if (vk_starts(row->name, "logs/"))
 			json_array_append_new(forget, json_string(name + 1));
 		else
-			json_array_append_new(remove, json_pack("{s:s}",
-				vk_starts(row->name, "volume/") ? "volume" : "network", name + 1));
+			json_array_append_new(remove,
+				json_pack("{s:s}",
+					vk_starts(row->name, "volume/") ? "volume" : "network",
+					name + 1));
 	}
 }
 
@@ -67,14 +89,14 @@ json_t *desired_build(const struct desired_in *in)
 	json_t *networks = json_array(), *instances = json_array(), *volumes = json_array();
 	json_t *remove = json_array(), *forget = json_array();
 	struct stack *sk;
-	table_each(&in->st->stacks, i, sk)
-		if (sk->exists)
-			desired_stack(in, sk, networks, instances);
+	table_each(&in->st->stacks, i, sk) if (sk->exists)
+		desired_stack(in, sk, networks, instances);
 	struct volume_row *v;
-	table_each(&in->st->volumes, i, v)
-		json_array_append_new(volumes, json_pack("{s:s,s:s,s:s,s:s}", "name", v->name, "stack", v->stack,
-			"node", v->node, "path", v->path));
+	table_each(&in->st->volumes, i, v) json_array_append_new(volumes,
+		json_pack("{s:s,s:s,s:s,s:s}", "name", v->name, "stack", v->stack, "node", v->node,
+			"path", v->path));
 	desired_gone(in->st, remove, forget);
-	return json_pack("{s:I,s:o,s:o,s:o,s:o,s:o}", "epoch", (json_int_t)in->st->epoch, "networks", networks,
-		"volumes", volumes, "instances", instances, "forget_logs", forget, "remove", remove);
+	return json_pack("{s:I,s:o,s:o,s:o,s:o,s:o}", "epoch", (json_int_t)in->st->epoch,
+		"networks", networks, "volumes", volumes, "instances", instances, "forget_logs",
+		forget, "remove", remove);
 }

@@ -6,7 +6,8 @@
 #include "subnet.h"
 
 /* Definition of a node as release `born` of the stack defines it; borrowed, NULL when it cannot be had. */
-typedef const json_t *desired_def_fn(void *arg, const struct stack *sk, unsigned born, const char *node);
+typedef const json_t *desired_def_fn(
+	void *arg, const struct stack *sk, unsigned born, const char *node);
 
 struct desired_in {
 	const struct state *st;
@@ -18,6 +19,7 @@ struct desired_in {
 
 json_t *desired_build(const struct desired_in *in);
 /* One instance object; def as resolve.h makes it. release = the number its label carries. */
-json_t *desired_instance(const struct stack *sk, const struct inst *i, const json_t *def, int64_t health_timeout_ms);
+json_t *desired_instance(
+	const struct stack *sk, const struct inst *i, const json_t *def, int64_t health_timeout_ms);
 
 #endif

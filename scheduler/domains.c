@@ -11,8 +11,10 @@ const char *domains_web(const json_t *entries)
 		return "web";
 	const char *found = NULL, *name;
 	json_t *entry;
-	json_object_foreach((json_t *)(uintptr_t)entries, name, entry) {
-		if (vk_json_int(entry, "port", 0) == 0 && strcmp(vk_json_str(entry, "type", "app"), "website") != 0)
+	json_object_foreach((json_t *)(uintptr_t)entries, name, entry)
+	{
+		if (vk_json_int(entry, "port", 0) == 0 &&
+			strcmp(vk_json_str(entry, "type", "app"), "website") != 0)
 			continue;
 		if (found != NULL)
 			return NULL;
@@ -23,8 +25,8 @@ const char *domains_web(const json_t *entries)
 
 static bool covers(const char *wildcard, const char *name)
 {
-	return vk_starts(wildcard, "*.") && strcmp(wildcard, name) != 0 && vk_ends(name, wildcard + 1) &&
-		strlen(name) > strlen(wildcard + 1);
+	return vk_starts(wildcard, "*.") && strcmp(wildcard, name) != 0 &&
+		vk_ends(name, wildcard + 1) && strlen(name) > strlen(wildcard + 1);
 }
 
 bool domains_clash(const char *a, const char *b)
@@ -41,25 +43,26 @@ char *domains_default(const char *stack, const char *base_domain)
 static void domain_put(json_t *domains, const char *domain, const char *node, const char *from)
 {
 	if (json_object_get(domains, domain) == NULL)
-		json_object_set_new(domains, domain, json_pack("{s:s,s:s}", "node", node, "from", from));
+		json_object_set_new(
+			domains, domain, json_pack("{s:s,s:s}", "node", node, "from", from));
 }
 
 /* Manifest and command domains: those that do not yield. */
-static json_t *domains_explicit(const struct state *st, const struct stack *sk, const json_t *entries)
+static json_t *domains_explicit(
+	const struct state *st, const struct stack *sk, const json_t *entries)
 {
 	json_t *domains = json_object();
 	struct domain_row *row;
-	table_each(&st->domains, i, row)
-		if (strcmp(row->stack, sk->name) == 0)
-			domain_put(domains, row->name, row->node, "command");
+	table_each(&st->domains, i, row) if (strcmp(row->stack, sk->name) == 0)
+		domain_put(domains, row->name, row->node, "command");
 	const char *node;
 	json_t *entry;
-	json_object_foreach((json_t *)(uintptr_t)entries, node, entry) {
+	json_object_foreach((json_t *)(uintptr_t)entries, node, entry)
+	{
 		size_t i;
 		json_t *d;
-		json_array_foreach(json_object_get(entry, "domains"), i, d)
-			if (json_is_string(d))
-				domain_put(domains, json_string_value(d), node, "manifest");
+		json_array_foreach(json_object_get(entry, "domains"), i, d) if (json_is_string(d))
+			domain_put(domains, json_string_value(d), node, "manifest");
 	}
 	return domains;
 }
@@ -70,27 +73,24 @@ static bool explicit_clash(const struct state *st, const struct stack *sk, const
 	vk_autojson *mine = domains_explicit(st, sk, r != NULL ? r->nodes : NULL);
 	const char *name;
 	json_t *value;
-	json_object_foreach(mine, name, value)
-		if (domains_clash(name, domain))
-			return true;
+	json_object_foreach(mine, name, value) if (domains_clash(name, domain)) return true;
 	const struct overlay *o = stack_overlay(sk);
 	size_t i;
-	json_array_foreach(json_object_get(o != NULL ? o->claims : NULL, "domains"), i, value)
-		if (domains_clash(json_string_value(value), domain))
-			return true;
+	json_array_foreach(json_object_get(o != NULL ? o->claims : NULL, "domains"), i,
+		value) if (domains_clash(json_string_value(value), domain)) return true;
 	return false;
 }
 
 static const char *explicit_owner(const struct state *st, const char *stack, const char *domain)
 {
 	struct stack *sk;
-	table_each(&st->stacks, i, sk)
-		if (sk->exists && strcmp(sk->name, stack) != 0 && explicit_clash(st, sk, domain))
-			return sk->name;
+	table_each(&st->stacks, i, sk) if (sk->exists && strcmp(sk->name, stack) != 0 &&
+		explicit_clash(st, sk, domain)) return sk->name;
 	return NULL;
 }
 
-json_t *domains_of(const struct state *st, const struct stack *sk, const json_t *entries, const char *base_domain)
+json_t *domains_of(const struct state *st, const struct stack *sk, const json_t *entries,
+	const char *base_domain)
 {
 	const struct release *r = stack_current(sk);
 	if (entries == NULL && r != NULL)
@@ -98,37 +98,35 @@ json_t *domains_of(const struct state *st, const struct stack *sk, const json_t 
 	json_t *domains = domains_explicit(st, sk, entries);
 	const char *web = domains_web(entries), *name;
 	json_t *value;
-	json_object_foreach(domains, name, value)
-		if (strcmp(vk_json_str(value, "from", ""), "manifest") == 0)
-			return domains;
+	json_object_foreach(domains, name,
+		value) if (strcmp(vk_json_str(value, "from", ""), "manifest") == 0) return domains;
 	vk_autofree char *dflt = domains_default(sk->name, base_domain);
 	if (web != NULL && explicit_owner(st, sk->name, dflt) == NULL)
 		domain_put(domains, dflt, web, "default");
 	return domains;
 }
 
-static bool default_clash(const struct state *st, const struct stack *sk, const char *domain, const char *base_domain)
+static bool default_clash(
+	const struct state *st, const struct stack *sk, const char *domain, const char *base_domain)
 {
 	if (stack_current(sk) == NULL)
 		return false;
 	vk_autojson *domains = domains_of(st, sk, NULL, base_domain);
 	const char *name;
 	json_t *value;
-	json_object_foreach(domains, name, value)
-		if (domains_clash(name, domain))
-			return true;
+	json_object_foreach(domains, name, value) if (domains_clash(name, domain)) return true;
 	return false;
 }
 
-const char *domains_owner(const struct state *st, const char *stack, const char *domain, const char *base_domain)
+const char *domains_owner(
+	const struct state *st, const char *stack, const char *domain, const char *base_domain)
 {
 	const char *owner = explicit_owner(st, stack, domain);
 	if (owner != NULL)
 		return owner;
 	struct stack *sk;
-	table_each(&st->stacks, i, sk)
-		if (sk->exists && strcmp(sk->name, stack) != 0 && default_clash(st, sk, domain, base_domain))
-			return sk->name;
+	table_each(&st->stacks, i, sk) if (sk->exists && strcmp(sk->name, stack) != 0 &&
+		default_clash(st, sk, domain, base_domain)) return sk->name;
 	return NULL;
 }
 
@@ -136,9 +134,8 @@ static bool list_has(const json_t *list, const char *text)
 {
 	size_t i;
 	json_t *value;
-	json_array_foreach(list, i, value)
-		if (json_is_string(value) && strcmp(json_string_value(value), text) == 0)
-			return true;
+	json_array_foreach(list, i, value) if (json_is_string(value) &&
+		strcmp(json_string_value(value), text) == 0) return true;
 	return false;
 }
 
@@ -150,18 +147,16 @@ static bool stack_publishes(const struct stack *sk, const char *port)
 	const struct release *r = stack_current(sk);
 	const char *node;
 	json_t *entry;
-	json_object_foreach(r != NULL ? r->nodes : NULL, node, entry)
-		if (list_has(json_object_get(entry, "publish"), port))
-			return true;
+	json_object_foreach(r != NULL ? r->nodes : NULL, node,
+		entry) if (list_has(json_object_get(entry, "publish"), port)) return true;
 	return false;
 }
 
 const char *publish_owner(const struct state *st, const char *stack, const char *port)
 {
 	struct stack *sk;
-	table_each(&st->stacks, i, sk)
-		if (sk->exists && strcmp(sk->name, stack) != 0 && stack_publishes(sk, port))
-			return sk->name;
+	table_each(&st->stacks, i, sk) if (sk->exists && strcmp(sk->name, stack) != 0 &&
+		stack_publishes(sk, port)) return sk->name;
 	return NULL;
 }
 
@@ -173,23 +168,28 @@ static const char *name_clash(const struct stack *other, const char *stack, cons
 	size_t n = strlen(other->name);
 	if (r == NULL || strncmp(mine, other->name, n) != 0 || mine[n] != '-')
 		return NULL;
-	return json_object_get(r->nodes, mine + n + 1) != NULL ? json_object_iter_key(
-		json_object_iter_at(r->nodes, mine + n + 1)) : NULL;
+	return json_object_get(r->nodes, mine + n + 1) != NULL
+		? json_object_iter_key(json_object_iter_at(r->nodes, mine + n + 1))
+		: NULL;
 }
 
 int names_check(const struct state *st, const char *stack, const json_t *doc, struct vk_err *err)
 {
 	const char *node;
 	json_t *value;
-	json_object_foreach(json_object_get(doc, "nodes"), node, value) {
+	json_object_foreach(json_object_get(doc, "nodes"), node, value)
+	{
 		struct stack *sk;
-		table_each(&st->stacks, i, sk) {
+		table_each(&st->stacks, i, sk)
+		{
 			if (!sk->exists || strcmp(sk->name, stack) == 0)
 				continue;
 			const char *theirs = name_clash(sk, stack, node);
 			if (theirs != NULL)
-				return vk_err_set(err, VK_CONFLICT, "node %s of %s and node %s of %s would have containers of "
-					"the same name", node, stack, theirs, sk->name);
+				return vk_err_set(err, VK_CONFLICT,
+					"node %s of %s and node %s of %s would have containers of "
+					"the same name",
+					node, stack, theirs, sk->name);
 		}
 	}
 	return 0;
@@ -199,7 +199,8 @@ void domains_urls(const json_t *domains, uint64_t http_port, struct vk_strv *ret
 {
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)domains, name, value) {
+	json_object_foreach((json_t *)(uintptr_t)domains, name, value)
+	{
 		if (vk_starts(name, "*."))
 			continue;
 		if (http_port == 80)

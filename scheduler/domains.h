@@ -16,10 +16,12 @@ bool domains_clash(const char *a, const char *b);
 char *domains_default(const char *stack, const char *base_domain);
 /* {"a.com": {"node", "from": "manifest"|"command"|"default"}} for the entries given (NULL = of the serving
  * release). New reference. */
-json_t *domains_of(const struct state *st, const struct stack *sk, const json_t *entries, const char *base_domain);
+json_t *domains_of(const struct state *st, const struct stack *sk, const json_t *entries,
+	const char *base_domain);
 /* The other stack that holds what clashes with domain (in its serving release, in a deploy under way, by command or as its
  * default), or NULL. */
-const char *domains_owner(const struct state *st, const char *stack, const char *domain, const char *base_domain);
+const char *domains_owner(
+	const struct state *st, const char *stack, const char *domain, const char *base_domain);
 /* Likewise for a published host port, "5000/tcp". */
 const char *publish_owner(const struct state *st, const char *stack, const char *port);
 /* Do node names of this document and another stack's make equal instance names ("a-b" + "c" = "a" + "b-c")? Names

@@ -38,7 +38,8 @@ void drains_free(struct drains *d)
 	free(d);
 }
 
-void drain_put(struct sched *s, struct txn *t, const struct stack *sk, const struct inst_list *leaving)
+void drain_put(
+	struct sched *s, struct txn *t, const struct stack *sk, const struct inst_list *leaving)
 {
 	struct inst_list all = {0};
 	json_t *list = json_array();
@@ -50,8 +51,11 @@ void drain_put(struct sched *s, struct txn *t, const struct stack *sk, const str
 			json_array_append_new(list, inst_json(&all.v[i]));
 	inst_list_release(&all);
 	if (json_array_size(list) > 0)
-		txn_put(t, json_pack("{s:i,s:I,s:O}", "v", MODEL_VERSION, "until_ms",
-			(json_int_t)(vk_now_ms() + (int64_t)s->cfg->drain_ms), "instances", list), "/drain/%s", sk->name);
+		txn_put(t,
+			json_pack("{s:i,s:I,s:O}", "v", MODEL_VERSION, "until_ms",
+				(json_int_t)(vk_now_ms() + (int64_t)s->cfg->drain_ms), "instances",
+				list),
+			"/drain/%s", sk->name);
 	else if (sk->drain != NULL)
 		txn_del(t, "/drain/%s", sk->name);
 	json_decref(list);
@@ -78,7 +82,8 @@ void drains_look(struct sched *s)
 {
 	int64_t now = vk_now_ms(), next = -1;
 	struct stack *sk;
-	table_each(&s->st.stacks, i, sk) {
+	table_each(&s->st.stacks, i, sk)
+	{
 		if (sk->drain == NULL)
 			continue;
 		int64_t left = vk_json_int(sk->drain, "until_ms", 0) - now;
@@ -125,7 +130,8 @@ void drain_drained(struct sched *s, const char *instance)
 	bool any = false;
 	struct stack *sk;
 	vk_strv_add(&s->drains->done, instance);
-	table_each(&s->st.stacks, i, sk) {
+	table_each(&s->st.stacks, i, sk)
+	{
 		if (sk->drain == NULL)
 			continue;
 		any = true;

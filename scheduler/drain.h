@@ -12,8 +12,9 @@ struct drains *drains_new(struct sched *s);
 void drains_free(struct drains *d);
 /* Adds to t the drain row of the stack with these instances and those that drain already. Only such as the router serves
  * drain; the others are stopped at once. */
-void drain_put(struct sched *s, struct txn *t, const struct stack *sk, const struct inst_list *leaving);
-void drains_look(struct sched *s);                           /* after changes: arms the timer for the next end */
-void drain_drained(struct sched *s, const char *instance);   /* the router's word */
+void drain_put(
+	struct sched *s, struct txn *t, const struct stack *sk, const struct inst_list *leaving);
+void drains_look(struct sched *s); /* after changes: arms the timer for the next end */
+void drain_drained(struct sched *s, const char *instance); /* the router's word */
 
 #endif

@@ -16,7 +16,7 @@ struct events_follower {
 struct events {
 	json_t **ring;
 	size_t keep;
-	uint64_t seq; /* of the newest */
+	uint64_t seq;   /* of the newest */
 	uint64_t first; /* of this epoch, 1 before the oldest possible */
 	struct events_follower *followers;
 };
@@ -50,7 +50,8 @@ static void set_text(json_t *j, const char *key, const char *text)
 
 void events_add(struct events *e, const struct event *ev)
 {
-	json_t *j = json_pack("{s:I,s:I}", "seq", (json_int_t)++e->seq, "t", (json_int_t)vk_now_ms());
+	json_t *j =
+		json_pack("{s:I,s:I}", "seq", (json_int_t)++e->seq, "t", (json_int_t)vk_now_ms());
 	set_text(j, "type", ev->type);
 	set_text(j, "stack", ev->stack);
 	set_text(j, "node", ev->node);
@@ -68,7 +69,8 @@ void events_add(struct events *e, const struct event *ev)
 
 void events_each(const struct events *e, uint64_t since, events_fn *fn, void *arg)
 {
-	uint64_t from = e->seq > e->keep && e->seq - e->keep > e->first ? e->seq - e->keep : e->first;
+	uint64_t from =
+		e->seq > e->keep && e->seq - e->keep > e->first ? e->seq - e->keep : e->first;
 	if (since > from)
 		from = since;
 	for (uint64_t seq = from + 1; seq <= e->seq; seq++)
@@ -79,7 +81,7 @@ void events_each(const struct events *e, uint64_t since, events_fn *fn, void *ar
 struct events_follower *events_follow(struct events *e, events_fn *fn, void *arg)
 {
 	struct events_follower *f = vk_alloc(sizeof(*f));
-	*f = (struct events_follower){ .fn = fn, .arg = arg, .next = e->followers };
+	*f = (struct events_follower){.fn = fn, .arg = arg, .next = e->followers};
 	e->followers = f;
 	return f;
 }

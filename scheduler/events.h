@@ -12,7 +12,8 @@ struct events;
 struct events_follower;
 
 struct event {
-	const char *type;  /* "stage", "deploy", "instance", "build", "config", "key", "process" ... */
+	const char
+		*type; /* "stage", "deploy", "instance", "build", "config", "key", "process" ... */
 	const char *stack, *node, *instance, *who; /* NULL = none */
 	const char *what;
 };

@@ -3,7 +3,7 @@
 
 #include <viking/mem.h>
 
-#define QUEUE_MAX ((size_t)32 << 20)
+#define QUEUE_MAX   ((size_t)32 << 20)
 #define EPOCH_SHIFT 24 /* 16 million changes an epoch */
 
 struct feed_client {
@@ -95,7 +95,7 @@ static void client_closed(void *arg, struct vk_req *r)
 void feed_attach(struct feed *f, struct vk_req *r)
 {
 	struct feed_client *c = vk_alloc(sizeof(*c));
-	*c = (struct feed_client){ .f = f, .r = r, .next = f->clients };
+	*c = (struct feed_client){.f = f, .r = r, .next = f->clients};
 	f->clients = c;
 	vk_req_stream(r, 200, NULL, QUEUE_MAX, client_closed, c);
 	if (f->doc != NULL)

@@ -34,7 +34,8 @@ json_t *gc_kept(const struct stack *sk, size_t keep)
 	for (size_t i = sk->n_releases; i-- > 0;) {
 		const struct release *r = sk->release[i];
 		bool ok = strcmp(r->outcome, "ok") == 0;
-		if (r->n != sk->current && strcmp(r->outcome, "deploying") != 0 && (!ok || good >= keep))
+		if (r->n != sk->current && strcmp(r->outcome, "deploying") != 0 &&
+			(!ok || good >= keep))
 			continue;
 		good += ok;
 		keep_add(kept, r->n);
@@ -51,7 +52,8 @@ static void refs_of(const struct release *r, json_t *refs)
 {
 	const char *boat;
 	json_t *value;
-	json_object_foreach(r->boats, boat, value) {
+	json_object_foreach(r->boats, boat, value)
+	{
 		const char *ref = vk_json_str(value, "ref", NULL);
 		if (ref != NULL)
 			json_object_set_new(refs, ref, json_true());
@@ -62,7 +64,8 @@ static json_t *refs_all(const struct state *st, size_t keep)
 {
 	json_t *refs = json_object();
 	struct stack *sk;
-	table_each(&st->stacks, i, sk) {
+	table_each(&st->stacks, i, sk)
+	{
 		vk_autojson *kept = gc_kept(sk, keep);
 		for (size_t k = 0; k < sk->n_releases; k++)
 			if (keep_has(kept, sk->release[k]->n))
@@ -77,8 +80,7 @@ json_t *gc_refs(const struct state *st, size_t keep)
 	json_t *list = json_array();
 	const char *ref;
 	json_t *value;
-	json_object_foreach(refs, ref, value)
-		json_array_append_new(list, json_string(ref));
+	json_object_foreach(refs, ref, value) json_array_append_new(list, json_string(ref));
 	return list;
 }
 
@@ -87,10 +89,9 @@ static bool image_newest(const struct state *st, const struct image_row *row)
 {
 	size_t prefix = (size_t)(strrchr(row->name, '/') - row->name) + 1;
 	struct image_row *other;
-	table_each(&st->images, i, other)
-		if (strncmp(other->name, row->name, prefix) == 0 && strchr(other->name + prefix, '/') == NULL &&
-			other->time_ms > row->time_ms)
-			return false;
+	table_each(&st->images, i, other) if (strncmp(other->name, row->name, prefix) == 0 &&
+		strchr(other->name + prefix, '/') == NULL &&
+		other->time_ms > row->time_ms) return false;
 	return true;
 }
 
@@ -98,7 +99,8 @@ static size_t collect_images(struct sched *s, struct txn *t, json_t *refs)
 {
 	size_t dropped = 0;
 	struct image_row *row;
-	table_each(&s->st.images, i, row) {
+	table_each(&s->st.images, i, row)
+	{
 		if (json_object_get(refs, row->ref) != NULL)
 			continue;
 		if (strrchr(row->name, '/') != NULL && image_newest(&s->st, row))
@@ -139,9 +141,7 @@ static size_t collect_rows(struct sched *s)
 	vk_autojson *refs = refs_all(&s->st, s->cfg->releases_keep);
 	size_t images = collect_images(s, t, refs), releases = 0;
 	struct stack *sk;
-	table_each(&s->st.stacks, i, sk)
-		if (sk->exists)
-			releases += collect_releases(s, t, sk);
+	table_each(&s->st.stacks, i, sk) if (sk->exists) releases += collect_releases(s, t, sk);
 	if (images + releases > 0)
 		txn_commit(t, NULL, NULL);
 	else
@@ -154,10 +154,13 @@ struct build *gc_start(struct sched *s, const char *who, const struct build_even
 	collect_rows(s);
 	vk_autojson *keep = gc_refs(&s->st, s->cfg->releases_keep);
 	struct image_row *row;
-	table_each(&s->st.images, i, row)
-		if (image_newest(&s->st, row))
-			json_array_append_new(keep, json_string(row->ref));
-	struct build_spec spec = { .kind = "gc", .stack = "", .who = who, .keep = keep, .budget = s->cfg->images_budget };
+	table_each(&s->st.images, i, row) if (image_newest(&s->st, row))
+		json_array_append_new(keep, json_string(row->ref));
+	struct build_spec spec = {.kind = "gc",
+		.stack = "",
+		.who = who,
+		.keep = keep,
+		.budget = s->cfg->images_budget};
 	return builds_start(s, &spec, ev, arg);
 }
 

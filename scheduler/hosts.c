@@ -19,9 +19,16 @@ struct hosts {
 };
 
 static const char *const state_names[] = {
-	[INST_PULLING] = "pulling", [INST_STARTING] = "starting", [INST_RUNNING] = "running",
-	[INST_HEALTHY] = "healthy", [INST_UNHEALTHY] = "unhealthy", [INST_BACKOFF] = "backoff",
-	[INST_EXITED] = "exited", [INST_FAILED] = "failed", [INST_STOPPING] = "stopping", [INST_GONE] = "gone",
+	[INST_PULLING] = "pulling",
+	[INST_STARTING] = "starting",
+	[INST_RUNNING] = "running",
+	[INST_HEALTHY] = "healthy",
+	[INST_UNHEALTHY] = "unhealthy",
+	[INST_BACKOFF] = "backoff",
+	[INST_EXITED] = "exited",
+	[INST_FAILED] = "failed",
+	[INST_STOPPING] = "stopping",
+	[INST_GONE] = "gone",
 	[INST_UNKNOWN] = "unknown",
 };
 
@@ -146,9 +153,8 @@ static const json_t *wanted_instance(const struct hosts *h, const char *name)
 {
 	size_t i;
 	json_t *j;
-	json_array_foreach(json_object_get(feed_doc(h->feed), "instances"), i, j)
-		if (strcmp(vk_json_str(j, "name", ""), name) == 0)
-			return j;
+	json_array_foreach(json_object_get(feed_doc(h->feed), "instances"), i,
+		j) if (strcmp(vk_json_str(j, "name", ""), name) == 0) return j;
 	return NULL;
 }
 
@@ -156,10 +162,14 @@ static void status_event(struct hosts *h, const struct inst_status *st)
 {
 	const json_t *j = wanted_instance(h, st->name);
 	char what[256];
-	snprintf(what, sizeof(what), "%s%s%s", state_names[st->state], st->reason != NULL ? ": " : "",
-		st->reason != NULL ? st->reason : "");
-	events_add(h->s->events, &(struct event){ .type = "instance", .stack = vk_json_str(j, "stack", NULL),
-		.node = vk_json_str(j, "node", NULL), .instance = st->name, .what = what });
+	snprintf(what, sizeof(what), "%s%s%s", state_names[st->state],
+		st->reason != NULL ? ": " : "", st->reason != NULL ? st->reason : "");
+	events_add(h->s->events,
+		&(struct event){.type = "instance",
+			.stack = vk_json_str(j, "stack", NULL),
+			.node = vk_json_str(j, "node", NULL),
+			.instance = st->name,
+			.what = what});
 }
 
 static void status_one(struct hosts *h, const json_t *j)
@@ -185,9 +195,8 @@ static bool named(const json_t *list, const char *name)
 {
 	size_t i;
 	json_t *j;
-	json_array_foreach(list, i, j)
-		if (strcmp(vk_json_str(j, "name", ""), name) == 0)
-			return true;
+	json_array_foreach(
+		list, i, j) if (strcmp(vk_json_str(j, "name", ""), name) == 0) return true;
 	return false;
 }
 
@@ -207,8 +216,7 @@ int hosts_status(struct sched *s, const json_t *body, struct vk_err *err)
 	}
 	size_t i;
 	json_t *j;
-	json_array_foreach(list, i, j)
-		status_one(h, j);
+	json_array_foreach(list, i, j) status_one(h, j);
 	hub_touch(s);
 	return 0;
 }
@@ -242,7 +250,8 @@ bool hosts_synced(const struct sched *s)
 const char *hosts_address(void *arg, const char *instance, bool *ret_healthy)
 {
 	const struct inst_status *st = hosts_find(arg, instance);
-	if (st == NULL || st->ip == NULL || (st->state != INST_HEALTHY && st->state != INST_UNHEALTHY))
+	if (st == NULL || st->ip == NULL ||
+		(st->state != INST_HEALTHY && st->state != INST_UNHEALTHY))
 		return NULL;
 	*ret_healthy = st->state == INST_HEALTHY;
 	return st->ip;

@@ -8,8 +8,17 @@
 #include "hub.h"
 
 enum inst_state {
-	INST_PULLING, INST_STARTING, INST_RUNNING, INST_HEALTHY, INST_UNHEALTHY, INST_BACKOFF, INST_EXITED, INST_FAILED,
-	INST_STOPPING, INST_GONE, INST_UNKNOWN,
+	INST_PULLING,
+	INST_STARTING,
+	INST_RUNNING,
+	INST_HEALTHY,
+	INST_UNHEALTHY,
+	INST_BACKOFF,
+	INST_EXITED,
+	INST_FAILED,
+	INST_STOPPING,
+	INST_GONE,
+	INST_UNKNOWN,
 };
 
 struct inst_status {
@@ -31,9 +40,10 @@ void hosts_watch(struct sched *s, const char *host, struct vk_req *r);
 int hosts_status(struct sched *s, const json_t *body, struct vk_err *err);
 void hosts_facts_set(struct sched *s, const json_t *body);
 const json_t *hosts_facts(const struct sched *s); /* NULL until an agent has told */
-const struct inst_status *hosts_find(const struct sched *s, const char *instance); /* NULL: nothing is known of it */
-bool hosts_live(const struct sched *s);   /* an agent holds its watch */
-bool hosts_synced(const struct sched *s); /* a full report has come since the start */
+const struct inst_status *hosts_find(
+	const struct sched *s, const char *instance); /* NULL: nothing is known of it */
+bool hosts_live(const struct sched *s);               /* an agent holds its watch */
+bool hosts_synced(const struct sched *s);             /* a full report has come since the start */
 const char *inst_state_name(enum inst_state st);
 /* For routes.h. arg = struct sched. */
 const char *hosts_address(void *arg, const char *instance, bool *ret_healthy);

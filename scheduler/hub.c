@@ -12,16 +12,19 @@
 #include "resolve.h"
 #include "router.h"
 
-void hub_event(struct sched *s, const char *type, const char *stack, const char *what, const char *who)
+void hub_event(
+	struct sched *s, const char *type, const char *stack, const char *what, const char *who)
 {
-	events_add(s->events, &(struct event){ .type = type, .stack = stack, .what = what, .who = who });
+	events_add(
+		s->events, &(struct event){.type = type, .stack = stack, .what = what, .who = who});
 }
 
 /* Definitions hold secrets: only those in use stay in memory. */
 static void defs_sweep(struct sched *s)
 {
 	struct stack *sk;
-	table_each(&s->st.stacks, i, sk) {
+	table_each(&s->st.stacks, i, sk)
+	{
 		for (size_t k = 0; k < sk->n_releases; k++) {
 			struct release *r = sk->release[k];
 			if (!r->defs_used) {
@@ -60,7 +63,8 @@ json_t *hub_unseal(struct sched *s, const json_t *sealed)
 	json_t *plain = json_object();
 	const char *name;
 	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)sealed, name, value) {
+	json_object_foreach((json_t *)(uintptr_t)sealed, name, value)
+	{
 		vk_autobuf b = VK_BUF_INIT(1 << 20);
 		struct vk_err err = {0};
 		if (vk_unseal(&s->secret, json_string_value(value), &b, &err) != 0) {
@@ -87,7 +91,8 @@ json_t *hub_volume_names(const struct state *st, const struct stack *sk)
 {
 	json_t *names = json_object();
 	const struct volume_row *v;
-	table_each(&st->volumes, i, v) {
+	table_each(&st->volumes, i, v)
+	{
 		if (strcmp(v->stack, sk->name) != 0)
 			continue;
 		vk_autofree char *key = vk_asprintf("%s:%s", v->node, v->path);
@@ -96,14 +101,20 @@ json_t *hub_volume_names(const struct state *st, const struct stack *sk)
 	return names;
 }
 
-static json_t *def_make(struct sched *s, const struct stack *sk, const struct release *r, const char *node)
+static json_t *def_make(
+	struct sched *s, const struct stack *sk, const struct release *r, const char *node)
 {
 	vk_autojson *doc = release_doc(r);
 	vk_autojson *config = hub_unseal(s, r->config);
 	vk_autojson *volumes = hub_volume_names(&s->st, sk);
 	struct resolve_in in = {
-		.stack = sk->name, .doc = doc, .boats = r->boats, .config = config, .volumes = volumes,
-		.default_memory = s->cfg->default_memory, .default_pids = s->cfg->default_pids,
+		.stack = sk->name,
+		.doc = doc,
+		.boats = r->boats,
+		.config = config,
+		.volumes = volumes,
+		.default_memory = s->cfg->default_memory,
+		.default_pids = s->cfg->default_pids,
 	};
 	json_t *def = NULL;
 	struct vk_err err = {0};

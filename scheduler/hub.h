@@ -24,7 +24,7 @@ struct sched {
 	struct vk_secret_key secret;
 	struct state st;
 	struct subnet_range range;
-	uint64_t leader_rev;       /* mod_rev of /leader as we wrote it: every transaction compares it */
+	uint64_t leader_rev; /* mod_rev of /leader as we wrote it: every transaction compares it */
 	struct events *events;
 	struct audit *audit;
 	struct sessions *sessions; /* sessions.h */
@@ -33,9 +33,10 @@ struct sched {
 	struct router *router;     /* router.h: what router and web want and say */
 	struct drains *drains;     /* drain.h */
 	struct vk_timer *refresh;
-	json_t *restoring;         /* keys of a restore whose last batch is still to come, or NULL */
-	char libssh[64];           /* installed version of the library, "" = not known; read before the confinement */
-	size_t commits;            /* transactions under way */
+	json_t *restoring; /* keys of a restore whose last batch is still to come, or NULL */
+	char libssh
+		[64]; /* installed version of the library, "" = not known; read before the confinement */
+	size_t commits; /* transactions under way */
 	int64_t started_ms;
 };
 
@@ -52,6 +53,7 @@ json_t *hub_unseal(struct sched *s, const json_t *sealed);
 json_t *hub_config(const struct stack *sk);
 /* {"node:path": name} for volumes whose name does not follow from the stack's name (after a rename). */
 json_t *hub_volume_names(const struct state *st, const struct stack *sk);
-void hub_event(struct sched *s, const char *type, const char *stack, const char *what, const char *who);
+void hub_event(
+	struct sched *s, const char *type, const char *stack, const char *what, const char *who);
 
 #endif

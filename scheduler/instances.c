@@ -40,7 +40,8 @@ void overlay_release(struct overlay *o)
 	*o = (struct overlay){0};
 }
 
-void inst_set(struct inst *i, const char *stack, const char *node, unsigned version, unsigned n, unsigned born)
+void inst_set(struct inst *i, const char *stack, const char *node, unsigned version, unsigned n,
+	unsigned born)
 {
 	vk_instance_name(stack, node, version, n, i->name);
 	snprintf(i->node, sizeof(i->node), "%s", node);
@@ -80,7 +81,8 @@ static void current_instances(const struct stack *sk, const struct overlay *o, s
 	const struct release *r = stack_current(sk);
 	const char *node;
 	json_t *entry;
-	json_object_foreach(r != NULL ? r->nodes : NULL, node, entry) {
+	json_object_foreach(r != NULL ? r->nodes : NULL, node, entry)
+	{
 		if (strcmp(vk_json_str(entry, "type", "app"), "app") != 0)
 			continue;
 		const struct node_row *row = table_get(&sk->nodes, node);
@@ -101,10 +103,12 @@ void drain_instances(const struct stack *sk, const json_t *drain, struct inst_li
 {
 	size_t at;
 	json_t *j;
-	json_array_foreach(json_object_get(drain, "instances"), at, j) {
+	json_array_foreach(json_object_get(drain, "instances"), at, j)
+	{
 		struct inst i = {0};
-		inst_set(&i, sk->name, vk_json_str(j, "node", ""), (unsigned)vk_json_int(j, "version", 0),
-			(unsigned)vk_json_int(j, "n", 0), (unsigned)vk_json_int(j, "born", 0));
+		inst_set(&i, sk->name, vk_json_str(j, "node", ""),
+			(unsigned)vk_json_int(j, "version", 0), (unsigned)vk_json_int(j, "n", 0),
+			(unsigned)vk_json_int(j, "born", 0));
 		if (inst_list_find(l, i.name) != NULL)
 			continue;
 		i.gen = (uint64_t)vk_json_int(j, "gen", 0);
@@ -116,8 +120,8 @@ void drain_instances(const struct stack *sk, const json_t *drain, struct inst_li
 
 json_t *inst_json(const struct inst *i)
 {
-	return json_pack("{s:s,s:i,s:i,s:i,s:I}", "node", i->node, "version", (int)i->version, "n", (int)i->n,
-		"born", (int)i->born, "gen", (json_int_t)i->gen);
+	return json_pack("{s:s,s:i,s:i,s:i,s:I}", "node", i->node, "version", (int)i->version, "n",
+		(int)i->n, "born", (int)i->born, "gen", (json_int_t)i->gen);
 }
 
 void stack_instances(const struct stack *sk, const struct overlay *o, struct inst_list *ret)

@@ -17,12 +17,12 @@ struct inst {
 	char name[INSTANCE_NAME_MAX];
 	char node[64];
 	unsigned version, n;
-	unsigned born;   /* release that has its definition */
+	unsigned born; /* release that has its definition */
 	uint64_t gen;
-	bool task;       /* runs the release task once */
-	bool stop;       /* known, but without a container */
-	bool drain;      /* belongs to the past */
-	bool told;       /* its becoming healthy was said to the person */
+	bool task;  /* runs the release task once */
+	bool stop;  /* known, but without a container */
+	bool drain; /* belongs to the past */
+	bool told;  /* its becoming healthy was said to the person */
 	enum inst_route route;
 };
 
@@ -34,21 +34,23 @@ struct inst_list {
 /* What an operation adds to the stored state while it runs; owned by the operation, seen through stack->busy. */
 struct overlay {
 	struct release *release; /* the release being made (its entries), borrowed; NULL = none */
-	json_t *claims;          /* {"domains": [..], "publish": [..]} held from the first check on */
-	struct inst_list fresh;  /* started and not yet part of the stored state */
-	struct vk_strv stop;     /* nodes whose old instances are stopped first */
-	struct vk_strv ahead;    /* instances restarted already: their gen is one further than stored */
-	struct vk_strv drain;    /* instances taken out of the routes */
-	json_t *scale;           /* {"web": 2}: scales being changed to, or NULL */
-	bool switched;           /* routes go to the new ones, the old drain */
-	bool all_stop;           /* the stack is leaving: nothing runs, nothing is routed */
+	json_t *claims; /* {"domains": [..], "publish": [..]} held from the first check on */
+	struct inst_list fresh; /* started and not yet part of the stored state */
+	struct vk_strv stop;    /* nodes whose old instances are stopped first */
+	struct vk_strv
+		ahead; /* instances restarted already: their gen is one further than stored */
+	struct vk_strv drain; /* instances taken out of the routes */
+	json_t *scale;        /* {"web": 2}: scales being changed to, or NULL */
+	bool switched;        /* routes go to the new ones, the old drain */
+	bool all_stop;        /* the stack is leaving: nothing runs, nothing is routed */
 };
 
 void overlay_release(struct overlay *o);
 struct inst *inst_list_add(struct inst_list *l);
 struct inst *inst_list_find(const struct inst_list *l, const char *name);
 void inst_list_release(struct inst_list *l);
-void inst_set(struct inst *i, const char *stack, const char *node, unsigned version, unsigned n, unsigned born);
+void inst_set(struct inst *i, const char *stack, const char *node, unsigned version, unsigned n,
+	unsigned born);
 
 /* o may be NULL. The list is in a stable order. */
 void stack_instances(const struct stack *sk, const struct overlay *o, struct inst_list *ret);

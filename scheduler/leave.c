@@ -43,7 +43,8 @@ static void leave_end(struct leave *l, const struct vk_err *err)
 /* ---- rows ---- */
 
 /* Puts a row under the new name, or nowhere, and takes it from the old. */
-static void row_leave(struct leave *l, struct txn *t, const char *kind, const char *rest, json_t *value)
+static void row_leave(
+	struct leave *l, struct txn *t, const char *kind, const char *rest, json_t *value)
 {
 	txn_del(t, "/%s/%s%s", kind, l->op.stack, rest);
 	if (l->to != NULL && value != NULL)
@@ -56,11 +57,13 @@ static void leave_nodes(struct leave *l, struct txn *t, const struct stack *sk)
 {
 	const struct node_row *node;
 	const struct config_row *config;
-	table_each(&sk->nodes, i, node) {
+	table_each(&sk->nodes, i, node)
+	{
 		vk_autofree char *rest = vk_asprintf("/%s", node->name);
 		row_leave(l, t, "node", rest, model_encode(node_fields, node));
 	}
-	table_each(&sk->config, i, config) {
+	table_each(&sk->config, i, config)
+	{
 		vk_autofree char *rest = vk_asprintf("/%s", config->name);
 		row_leave(l, t, "config", rest, model_encode(config_fields, config));
 	}
@@ -72,8 +75,10 @@ static void leave_releases(struct leave *l, struct txn *t, const struct stack *s
 		vk_autofree char *rest = vk_asprintf("/%u", sk->release[i]->n);
 		row_leave(l, t, "release", rest, model_encode(release_fields, sk->release[i]));
 	}
-	row_leave(l, t, "current", "", sk->current == 0 ? NULL
-		: json_pack("{s:i,s:i}", "v", MODEL_VERSION, "n", (int)sk->current));
+	row_leave(l, t, "current", "",
+		sk->current == 0
+			? NULL
+			: json_pack("{s:i,s:i}", "v", MODEL_VERSION, "n", (int)sk->current));
 	row_leave(l, t, "pending", "", json_incref(sk->pending));
 	row_leave(l, t, "drain", "", NULL);
 	row_leave(l, t, "intent", "", NULL);
@@ -83,7 +88,8 @@ static void leave_releases(struct leave *l, struct txn *t, const struct stack *s
 static void leave_volumes(struct leave *l, struct txn *t, const struct state *st)
 {
 	const struct volume_row *v;
-	table_each(&st->volumes, i, v) {
+	table_each(&st->volumes, i, v)
+	{
 		if (strcmp(v->stack, l->op.stack) != 0)
 			continue;
 		l->volumes++;
@@ -101,7 +107,8 @@ static void leave_volumes(struct leave *l, struct txn *t, const struct state *st
 static void leave_domains(struct leave *l, struct txn *t, const struct state *st)
 {
 	const struct domain_row *d;
-	table_each(&st->domains, i, d) {
+	table_each(&st->domains, i, d)
+	{
 		if (strcmp(d->stack, l->op.stack) != 0)
 			continue;
 		l->domains++;
@@ -117,7 +124,8 @@ static void leave_domains(struct leave *l, struct txn *t, const struct state *st
 static void leave_builds(struct leave *l, struct txn *t, struct sched *s)
 {
 	const struct build_row *b;
-	table_each(&s->st.builds, i, b) {
+	table_each(&s->st.builds, i, b)
+	{
 		if (strcmp(b->stack, l->op.stack) != 0)
 			continue;
 		struct build_row moved = *b;
@@ -131,9 +139,9 @@ static void leave_builds(struct leave *l, struct txn *t, struct sched *s)
 	}
 	const struct image_row *image;
 	size_t n = strlen(l->op.stack);
-	table_each(&s->st.images, i, image)
-		if (strncmp(image->name, l->op.stack, n) == 0 && image->name[n] == '/')
-			row_leave(l, t, "images", image->name + n, model_encode(image_fields, image));
+	table_each(&s->st.images, i,
+		image) if (strncmp(image->name, l->op.stack, n) == 0 && image->name[n] == '/')
+		row_leave(l, t, "images", image->name + n, model_encode(image_fields, image));
 }
 
 /* The stack's own row comes last: state.c. */
@@ -159,8 +167,8 @@ static void destroyed(struct leave *l)
 {
 	struct sched *s = l->op.s;
 	char took[24];
-	op_detail(&l->op, "%zu volume%s, %zu added domain%s, releases and configuration removed", l->volumes,
-		l->volumes == 1 ? "" : "s", l->domains, l->domains == 1 ? "" : "s");
+	op_detail(&l->op, "%zu volume%s, %zu added domain%s, releases and configuration removed",
+		l->volumes, l->volumes == 1 ? "" : "s", l->domains, l->domains == 1 ? "" : "s");
 	op_out(&l->op, "=====> %s destroyed (%s)", l->op.stack, op_seconds(l->op.began, took));
 	hub_event(s, "stack", l->op.stack, "destroyed", l->op.who);
 	if (!builds_collecting(s))
@@ -209,12 +217,15 @@ static void leave_write(struct leave *l)
 	struct stack *sk = leave_stack(l);
 	struct vk_err err = {0};
 	uint64_t subnet = 0;
-	if (l->to != NULL && (leave_rename_check(s, sk->name, l->to, &err) != 0 || stacks_subnet(s, &subnet, &err) != 0)) {
+	if (l->to != NULL &&
+		(leave_rename_check(s, sk->name, l->to, &err) != 0 ||
+			stacks_subnet(s, &subnet, &err) != 0)) {
 		leave_end(l, &err);
 		return;
 	}
 	struct vk_err gone = {0};
-	vk_err_set(&gone, VK_NOTFOUND, "%s was %s meanwhile", sk->name, l->to != NULL ? "renamed" : "destroyed");
+	vk_err_set(&gone, VK_NOTFOUND, "%s was %s meanwhile", sk->name,
+		l->to != NULL ? "renamed" : "destroyed");
 	op_refuse_waiting(sk, &gone);
 	struct txn *t = txn_new(s);
 	leave_nodes(l, t, sk);
@@ -242,7 +253,8 @@ static void leave_start(struct op *op)
 	op_doing(op, "waiting for its instances to stop");
 	stack_instances(sk, NULL, &l->list);
 	for (size_t i = 0; i < l->list.n; i++) {
-		int64_t ms = vk_json_int(hub_def(s, sk, l->list.v[i].born, l->list.v[i].node), "stop_ms", 0);
+		int64_t ms = vk_json_int(
+			hub_def(s, sk, l->list.v[i].born, l->list.v[i].node), "stop_ms", 0);
 		wait = ms > wait ? ms : wait;
 	}
 	op->overlay.all_stop = true;
@@ -264,7 +276,8 @@ static bool all_healthy(struct leave *l)
 {
 	for (size_t i = 0; i < l->list.n; i++) {
 		const struct inst_status *st = hosts_find(l->op.s, l->list.v[i].name);
-		if (!l->list.v[i].stop && (st == NULL || (st->state != INST_HEALTHY && st->state != INST_EXITED)))
+		if (!l->list.v[i].stop &&
+			(st == NULL || (st->state != INST_HEALTHY && st->state != INST_EXITED)))
 			return false;
 	}
 	return true;
@@ -274,17 +287,19 @@ static void leave_poke(struct op *op)
 {
 	struct leave *l = (struct leave *)op;
 	char took[24];
-	if (l->phase == PHASE_STOP && all_gone(l) && router_reached(op->s, &l->mark, false) != ROUTE_WAITS) {
+	if (l->phase == PHASE_STOP && all_gone(l) &&
+		router_reached(op->s, &l->mark, false) != ROUTE_WAITS) {
 		if (l->list.n > 0)
-			op_detail(op, "%zu instance%s stopped (%s)", l->list.n, l->list.n == 1 ? "" : "s",
-				op_seconds(op->began, took));
+			op_detail(op, "%zu instance%s stopped (%s)", l->list.n,
+				l->list.n == 1 ? "" : "s", op_seconds(op->began, took));
 		leave_write(l);
 	} else if (l->phase == PHASE_AFTER && all_healthy(l)) {
 		hub_refresh(op->s);
 		l->mark = router_mark(op->s);
 		l->phase = PHASE_BACK;
 		hub_touch(op->s);
-	} else if (l->phase == PHASE_BACK && router_reached(op->s, &l->mark, false) != ROUTE_WAITS) {
+	} else if (l->phase == PHASE_BACK &&
+		router_reached(op->s, &l->mark, false) != ROUTE_WAITS) {
 		op_out(op, "=====> renamed to %s (%s)", l->to, op_seconds(op->began, took));
 		leave_end(l, NULL);
 	}
@@ -298,11 +313,15 @@ static void leave_deadline(void *arg)
 	op_seconds(l->op.began, took);
 	bool after = l->phase == PHASE_AFTER || l->phase == PHASE_BACK;
 	if (after)
-		vk_err_set(&err, VK_TIMEOUT, "%s has its new name, but not all its instances are healthy yet", l->to);
+		vk_err_set(&err, VK_TIMEOUT,
+			"%s has its new name, but not all its instances are healthy yet", l->to);
 	else if (!hosts_live(l->op.s))
-		vk_err_set(&err, VK_UNAVAILABLE, "the agent of %s does not answer: nothing was changed", l->op.s->cfg->host_name);
+		vk_err_set(&err, VK_UNAVAILABLE,
+			"the agent of %s does not answer: nothing was changed",
+			l->op.s->cfg->host_name);
 	else
-		vk_err_set(&err, VK_TIMEOUT, "the instances did not stop within %s: nothing was changed", took);
+		vk_err_set(&err, VK_TIMEOUT,
+			"the instances did not stop within %s: nothing was changed", took);
 	vk_err_hint(&err, after ? "viking ps %s" : "viking explain %s", l->op.stack);
 	leave_end(l, &err);
 }
@@ -325,10 +344,15 @@ static void leave_free(struct op *op)
 	free(l);
 }
 
-#define TYPE(kind_) { .kind = kind_, .start = leave_start, .poke = leave_poke, .cancel = leave_cancel, .free = leave_free }
+#define TYPE(kind_) \
+	{ \
+		.kind = kind_, .start = leave_start, .poke = leave_poke, .cancel = leave_cancel, \
+		.free = leave_free \
+	}
 static const struct op_type destroy_type = TYPE("destroy"), rename_type = TYPE("rename");
 
-static struct op *leave_new(struct sched *s, const struct op_type *type, const char *stack, const char *to, const char *who)
+static struct op *leave_new(struct sched *s, const struct op_type *type, const char *stack,
+	const char *to, const char *who)
 {
 	struct leave *l = vk_alloc(sizeof(*l));
 	op_init(&l->op, type, s, stack, who);
@@ -348,7 +372,8 @@ struct op *leave_rename(struct sched *s, const char *stack, const char *name, co
 	return leave_new(s, &rename_type, stack, name, who);
 }
 
-int leave_rename_check(const struct sched *s, const char *stack, const char *name, struct vk_err *err)
+int leave_rename_check(
+	const struct sched *s, const char *stack, const char *name, struct vk_err *err)
 {
 	int rc = vk_stack_name(name, err);
 	if (rc != 0)

@@ -9,7 +9,8 @@
 #include "op.h"
 
 struct op *leave_destroy(struct sched *s, const char *stack, const char *who);
-int leave_rename_check(const struct sched *s, const char *stack, const char *name, struct vk_err *err);
+int leave_rename_check(
+	const struct sched *s, const char *stack, const char *name, struct vk_err *err);
 struct op *leave_rename(struct sched *s, const char *stack, const char *name, const char *who);
 
 #endif

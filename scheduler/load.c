@@ -12,7 +12,7 @@
 #include "builds.h"
 #include "txn.h"
 
-#define BACKUP_MAX ((size_t)1 << 30)
+#define BACKUP_MAX     ((size_t)1 << 30)
 #define LINE_MAX_BYTES ((size_t)2 << 20)
 
 struct load {
@@ -95,8 +95,10 @@ static void import_write(struct load *l)
 {
 	struct vk_op *ops = vk_calloc(l->keys.n + 1, sizeof(*ops));
 	for (size_t i = 0; i < l->keys.n; i++)
-		ops[i] = (struct vk_op){ .key = l->keys.v[i], .value = l->values.v[i], .len = strlen(l->values.v[i]) };
-	struct vk_cmp same = { .key = "/leader", .target = VK_CMP_MOD_REV, .rev = l->leader_rev };
+		ops[i] = (struct vk_op){.key = l->keys.v[i],
+			.value = l->values.v[i],
+			.len = strlen(l->values.v[i])};
+	struct vk_cmp same = {.key = "/leader", .target = VK_CMP_MOD_REV, .rev = l->leader_rev};
 	l->s->store->ops->txn(l->s->store, &same, 1, ops, l->keys.n, import_done, l);
 	free(ops);
 }
@@ -128,11 +130,12 @@ static void lead(struct load *l)
 {
 	struct sched *s = l->s;
 	s->st.epoch++;
-	vk_autojson *row = json_pack("{s:i,s:I,s:s,s:i,s:I}", "v", MODEL_VERSION, "epoch", (json_int_t)s->st.epoch, "host",
-		s->cfg->host_name, "pid", (int)getpid(), "since_ms", (json_int_t)s->started_ms);
+	vk_autojson *row = json_pack("{s:i,s:I,s:s,s:i,s:I}", "v", MODEL_VERSION, "epoch",
+		(json_int_t)s->st.epoch, "host", s->cfg->host_name, "pid", (int)getpid(),
+		"since_ms", (json_int_t)s->started_ms);
 	vk_autofree char *text = vk_json_text(row);
-	struct vk_cmp same = { .key = "/leader", .target = VK_CMP_MOD_REV, .rev = l->leader_rev };
-	struct vk_op put = { .key = "/leader", .value = text, .len = strlen(text) };
+	struct vk_cmp same = {.key = "/leader", .target = VK_CMP_MOD_REV, .rev = l->leader_rev};
+	struct vk_op put = {.key = "/leader", .value = text, .len = strlen(text)};
 	s->store->ops->txn(s->store, &same, 1, &put, 1, lead_done, l);
 }
 
@@ -149,7 +152,8 @@ static int load_key(struct load *l, const struct vk_kv *kv, struct vk_err *err)
 	return state_apply(&l->s->st, kv->key, value, err);
 }
 
-static void load_got(void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
+static void load_got(
+	void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
 {
 	struct load *l = arg;
 	struct vk_err bad = *err;
@@ -167,7 +171,8 @@ static void load_got(void *arg, const struct vk_err *err, const struct vk_kv *kv
 		load_over(l, &bad);
 		return;
 	}
-	vk_log(VK_INFO, "loaded", "keys=%zu rev=%llu stacks=%zu", n, (unsigned long long)rev, l->s->st.stacks.n);
+	vk_log(VK_INFO, "loaded", "keys=%zu rev=%llu stacks=%zu", n, (unsigned long long)rev,
+		l->s->st.stacks.n);
 	lead(l);
 }
 
@@ -208,8 +213,8 @@ static size_t recover_stack(struct txn *t, const struct stack *sk)
 		if (strcmp(sk->release[i]->outcome, "deploying") != 0)
 			continue;
 		struct release over = *sk->release[i];
-		over.outcome = (char *)(uintptr_t)"cancelled";
-		over.cause = (char *)(uintptr_t)"the scheduler was restarted";
+		over.outcome = (char *)(uintptr_t) "cancelled";
+		over.cause = (char *)(uintptr_t) "the scheduler was restarted";
 		txn_put_row(t, release_fields, &over, "/release/%s/%u", sk->name, over.n);
 		n++;
 	}
@@ -225,8 +230,7 @@ void load_recover(struct sched *s)
 	struct txn *t = txn_new(s);
 	size_t n = 0;
 	struct stack *sk;
-	table_each(&s->st.stacks, i, sk)
-		n += recover_stack(t, sk);
+	table_each(&s->st.stacks, i, sk) n += recover_stack(t, sk);
 	if (n > 0)
 		txn_commit(t, NULL, NULL);
 	else

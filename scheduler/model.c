@@ -7,68 +7,124 @@
 #include <viking/mem.h>
 
 #define DOC_MAX (1 << 20)
-#define F(type_, struct_, member_) { #member_, type_, offsetof(struct struct_, member_), false, 0, 0 }
-#define REQ(type_, struct_, member_) { #member_, type_, offsetof(struct struct_, member_), true, 0, 0 }
-#define END { NULL, 0, 0, false, 0, 0 }
+#define F(type_, struct_, member_) \
+	{ \
+#member_, type_, offsetof(struct struct_, member_), false, 0, 0 \
+	}
+#define REQ(type_, struct_, member_) \
+	{ \
+#member_, type_, offsetof(struct struct_, member_), true, 0, 0 \
+	}
+#define END \
+	{ \
+		NULL, 0, 0, false, 0, 0 \
+	}
 
 const struct vk_field key_fields[] = {
-	REQ(VK_F_STR, key_row, line), REQ(VK_F_STR, key_row, fingerprint), REQ(VK_F_STR, key_row, role),
-	F(VK_F_ARRAY, key_row, stacks), F(VK_F_I64, key_row, created_ms),
-	F(VK_F_I64, key_row, expires_ms), F(VK_F_I64, key_row, last_used_ms), END,
+	REQ(VK_F_STR, key_row, line),
+	REQ(VK_F_STR, key_row, fingerprint),
+	REQ(VK_F_STR, key_row, role),
+	F(VK_F_ARRAY, key_row, stacks),
+	F(VK_F_I64, key_row, created_ms),
+	F(VK_F_I64, key_row, expires_ms),
+	F(VK_F_I64, key_row, last_used_ms),
+	END,
 };
 
 const struct vk_field stack_fields[] = {
-	REQ(VK_F_STR, stack_row, id), F(VK_F_STR, stack_row, who), F(VK_F_STR, stack_row, renamed_from),
-	F(VK_F_U64, stack_row, subnet), F(VK_F_I64, stack_row, created_ms), F(VK_F_U64, stack_row, next), END,
+	REQ(VK_F_STR, stack_row, id),
+	F(VK_F_STR, stack_row, who),
+	F(VK_F_STR, stack_row, renamed_from),
+	F(VK_F_U64, stack_row, subnet),
+	F(VK_F_I64, stack_row, created_ms),
+	F(VK_F_U64, stack_row, next),
+	END,
 };
 
 const struct vk_field lock_fields[] = {
-	F(VK_F_STR, lock_row, reason), F(VK_F_STR, lock_row, who), F(VK_F_I64, lock_row, when_ms), END,
+	F(VK_F_STR, lock_row, reason),
+	F(VK_F_STR, lock_row, who),
+	F(VK_F_I64, lock_row, when_ms),
+	END,
 };
 
 const struct vk_field node_fields[] = {
-	F(VK_F_I64, node_row, scale), F(VK_F_U64, node_row, gen), F(VK_F_BOOL, node_row, stopped), END,
+	F(VK_F_I64, node_row, scale),
+	F(VK_F_U64, node_row, gen),
+	F(VK_F_BOOL, node_row, stopped),
+	END,
 };
 
 const struct vk_field config_fields[] = {
-	{ "sealed", VK_F_STR, offsetof(struct config_row, sealed), true, 0, DOC_MAX }, END,
+	{"sealed", VK_F_STR, offsetof(struct config_row, sealed), true, 0, DOC_MAX},
+	END,
 };
 
 const struct vk_field domain_fields[] = {
-	REQ(VK_F_STR, domain_row, stack), REQ(VK_F_STR, domain_row, node), END,
+	REQ(VK_F_STR, domain_row, stack),
+	REQ(VK_F_STR, domain_row, node),
+	END,
 };
 
 const struct vk_field release_fields[] = {
-	F(VK_F_STR, release, kind), F(VK_F_STR, release, commit), F(VK_F_STR, release, tree),
-	F(VK_F_STR, release, who), F(VK_F_STR, release, why), F(VK_F_STR, release, note),
-	REQ(VK_F_STR, release, outcome), F(VK_F_STR, release, cause), F(VK_F_I64, release, when_ms),
-	F(VK_F_I64, release, ms), { "doc", VK_F_STR, offsetof(struct release, doc), false, 0, DOC_MAX },
-	F(VK_F_OBJECT, release, boats), F(VK_F_OBJECT, release, nodes), F(VK_F_OBJECT, release, config), END,
+	F(VK_F_STR, release, kind),
+	F(VK_F_STR, release, commit),
+	F(VK_F_STR, release, tree),
+	F(VK_F_STR, release, who),
+	F(VK_F_STR, release, why),
+	F(VK_F_STR, release, note),
+	REQ(VK_F_STR, release, outcome),
+	F(VK_F_STR, release, cause),
+	F(VK_F_I64, release, when_ms),
+	F(VK_F_I64, release, ms),
+	{"doc", VK_F_STR, offsetof(struct release, doc), false, 0, DOC_MAX},
+	F(VK_F_OBJECT, release, boats),
+	F(VK_F_OBJECT, release, nodes),
+	F(VK_F_OBJECT, release, config),
+	END,
 };
 
 const struct vk_field build_fields[] = {
-	REQ(VK_F_STR, build_row, stack), F(VK_F_STR, build_row, boat), F(VK_F_STR, build_row, node),
-	F(VK_F_STR, build_row, commit), F(VK_F_STR, build_row, who), REQ(VK_F_STR, build_row, state),
-	F(VK_F_STR, build_row, cause), F(VK_F_I64, build_row, started_ms), F(VK_F_I64, build_row, ms),
-	F(VK_F_U64, build_row, bytes), F(VK_F_BOOL, build_row, cached), END,
+	REQ(VK_F_STR, build_row, stack),
+	F(VK_F_STR, build_row, boat),
+	F(VK_F_STR, build_row, node),
+	F(VK_F_STR, build_row, commit),
+	F(VK_F_STR, build_row, who),
+	REQ(VK_F_STR, build_row, state),
+	F(VK_F_STR, build_row, cause),
+	F(VK_F_I64, build_row, started_ms),
+	F(VK_F_I64, build_row, ms),
+	F(VK_F_U64, build_row, bytes),
+	F(VK_F_BOOL, build_row, cached),
+	END,
 };
 
 const struct vk_field image_fields[] = {
-	REQ(VK_F_STR, image_row, ref), F(VK_F_STR, image_row, digest), F(VK_F_STR, image_row, image),
-	F(VK_F_STR, image_row, commit), F(VK_F_STR, image_row, key), F(VK_F_ARRAY, image_row, expose),
-	F(VK_F_I64, image_row, time_ms), END,
+	REQ(VK_F_STR, image_row, ref),
+	F(VK_F_STR, image_row, digest),
+	F(VK_F_STR, image_row, image),
+	F(VK_F_STR, image_row, commit),
+	F(VK_F_STR, image_row, key),
+	F(VK_F_ARRAY, image_row, expose),
+	F(VK_F_I64, image_row, time_ms),
+	END,
 };
 
 const struct vk_field volume_fields[] = {
-	REQ(VK_F_STR, volume_row, stack), REQ(VK_F_STR, volume_row, node), REQ(VK_F_STR, volume_row, path),
-	F(VK_F_STR, volume_row, host), F(VK_F_I64, volume_row, created_ms), END,
+	REQ(VK_F_STR, volume_row, stack),
+	REQ(VK_F_STR, volume_row, node),
+	REQ(VK_F_STR, volume_row, path),
+	F(VK_F_STR, volume_row, host),
+	F(VK_F_I64, volume_row, created_ms),
+	END,
 };
 
 int model_decode(const struct vk_field *fields, const json_t *value, void *row, struct vk_err *err)
 {
 	int64_t v = vk_json_int(value, "v", 0);
 	if (v > MODEL_VERSION)
-		return vk_err_set(err, VK_CONFLICT, "written by a newer viking (schema %lld)", (long long)v);
+		return vk_err_set(
+			err, VK_CONFLICT, "written by a newer viking (schema %lld)", (long long)v);
 	vk_autojson *copy = json_copy((json_t *)(uintptr_t)value);
 	json_object_del(copy, "v");
 	return vk_json_fields(copy, fields, row, err);
@@ -85,7 +141,7 @@ static json_t *field_encode(const struct vk_field *f, const void *row)
 	case VK_F_BOOL:
 		return json_boolean(*(const bool *)at);
 	case VK_F_U64:
-		return json_integer((json_int_t)*(const uint64_t *)at);
+		return json_integer((json_int_t) * (const uint64_t *)at);
 	case VK_F_I64:
 		return json_integer(*(const int64_t *)at);
 	case VK_F_JSON:

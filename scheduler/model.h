@@ -45,12 +45,12 @@ struct key_row {
 extern const struct vk_field key_fields[];
 
 struct stack_row {
-	char *id;           /* hex; survives a rename, differs after destroy and create */
+	char *id; /* hex; survives a rename, differs after destroy and create */
 	char *who;
 	char *renamed_from; /* NULL or the name the repository may still have */
 	uint64_t subnet;    /* which subnet of networks.range */
 	int64_t created_ms;
-	uint64_t next;      /* the next release number is at least this */
+	uint64_t next; /* the next release number is at least this */
 };
 extern const struct vk_field stack_fields[];
 
@@ -65,7 +65,7 @@ struct node_row {
 	int64_t scale; /* -1: as the manifest says */
 	uint64_t gen;
 	bool stopped;
-	unsigned top;  /* highest version any release used; not stored here */
+	unsigned top; /* highest version any release used; not stored here */
 };
 extern const struct vk_field node_fields[];
 
@@ -83,18 +83,18 @@ extern const struct vk_field domain_fields[];
 
 struct release {
 	unsigned n;
-	char *kind;      /* push, config, rollback, redeploy, rebuild */
+	char *kind; /* push, config, rollback, redeploy, rebuild */
 	char *commit, *tree;
 	char *who, *why, *note;
-	char *outcome;   /* deploying, ok, failed, cancelled */
-	char *cause;     /* of a failure, one line */
+	char *outcome; /* deploying, ok, failed, cancelled */
+	char *cause;   /* of a failure, one line */
 	int64_t when_ms, ms;
-	char *doc;       /* text of the push document; NULL once the release is beyond keeping */
-	json_t *boats;   /* {"src": {"ref", "digest", "image", "expose"}}, and "other/boat" likewise */
-	json_t *nodes;   /* {"web": entry}, see place.h */
-	json_t *config;  /* {"K": sealed} */
-	json_t *defs;    /* {"web": definition}, made when needed, holds secrets; never stored */
-	bool defs_used;  /* by the wanted state made last */
+	char *doc;     /* text of the push document; NULL once the release is beyond keeping */
+	json_t *boats; /* {"src": {"ref", "digest", "image", "expose"}}, and "other/boat" likewise */
+	json_t *nodes;  /* {"web": entry}, see place.h */
+	json_t *config; /* {"K": sealed} */
+	json_t *defs;   /* {"web": definition}, made when needed, holds secrets; never stored */
+	bool defs_used; /* by the wanted state made last */
 };
 extern const struct vk_field release_fields[];
 

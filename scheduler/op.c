@@ -9,7 +9,7 @@
 #include <viking/str.h>
 
 #define QUEUE_MAX ((size_t)16 << 20)
-#define BEAT_MS 10000
+#define BEAT_MS   10000
 
 const struct overlay *stack_overlay(const struct stack *sk)
 {
@@ -29,7 +29,8 @@ static void op_line(struct op *op, const char *text)
 	op->spoke = vk_mono_ms();
 	vk_timer_set(op->beat, BEAT_MS);
 	if (op->r != NULL)
-		vk_req_line(op->r, json_pack("{s:o}", "out", vk_json_safe_string(text, strlen(text))));
+		vk_req_line(
+			op->r, json_pack("{s:o}", "out", vk_json_safe_string(text, strlen(text))));
 }
 
 void op_out(struct op *op, const char *fmt, ...)
@@ -58,9 +59,8 @@ void op_tail(struct op *op, const char *node, unsigned n, const json_t *tail)
 	if (json_array_size(tail) == 0)
 		return;
 	op_out(op, "=====> last lines of %s.%u", node, n);
-	json_array_foreach(tail, at, line)
-		if (json_is_string(line))
-			op_detail(op, "%s", json_string_value(line));
+	json_array_foreach(tail, at, line) if (json_is_string(line))
+		op_detail(op, "%s", json_string_value(line));
 }
 
 void op_doing(struct op *op, const char *fmt, ...)
@@ -77,12 +77,14 @@ static void op_beat(void *arg)
 	char took[24];
 	if (op->ended)
 		return;
-	op_detail(op, "still %s (%s)", op->doing[0] != '\0' ? op->doing : "at it", op_seconds(op->began, took));
+	op_detail(op, "still %s (%s)", op->doing[0] != '\0' ? op->doing : "at it",
+		op_seconds(op->began, took));
 }
 
 /* ---- life ---- */
 
-void op_init(struct op *op, const struct op_type *type, struct sched *s, const char *stack, const char *who)
+void op_init(struct op *op, const struct op_type *type, struct sched *s, const char *stack,
+	const char *who)
 {
 	op->type = type;
 	op->s = s;
@@ -114,17 +116,21 @@ static int err_busy(const struct stack *sk, struct vk_err *err)
 	const struct op *op = sk->busy;
 	char when[32];
 	vk_format_time(op->since_ms, when);
-	vk_err_set(err, VK_CONFLICT, "%s is busy: %s by %s since %s", sk->name, op->type->kind, op->who, when);
-	return vk_err_hint(err, "git push -o wait (or -o supersede), or: viking builds:list %s", sk->name);
+	vk_err_set(err, VK_CONFLICT, "%s is busy: %s by %s since %s", sk->name, op->type->kind,
+		op->who, when);
+	return vk_err_hint(
+		err, "git push -o wait (or -o supersede), or: viking builds:list %s", sk->name);
 }
 
-int op_check(struct sched *s, const char *stack, const char *kind, enum op_busy busy, struct vk_err *err)
+int op_check(
+	struct sched *s, const char *stack, const char *kind, enum op_busy busy, struct vk_err *err)
 {
 	struct stack *sk = state_stack(&s->st, stack);
 	if (sk == NULL)
 		return vk_err_set(err, VK_NOTFOUND, "there is no stack %s", stack);
 	if (sk->lock != NULL && strcmp(kind, "destroy") != 0) {
-		vk_err_set(err, VK_CONFLICT, "%s is locked by %s%s%s", stack, sk->lock->who != NULL ? sk->lock->who : "?",
+		vk_err_set(err, VK_CONFLICT, "%s is locked by %s%s%s", stack,
+			sk->lock->who != NULL ? sk->lock->who : "?",
 			vk_streq(sk->lock->reason, "") || sk->lock->reason == NULL ? "" : ": ",
 			sk->lock->reason != NULL ? sk->lock->reason : "");
 		return vk_err_hint(err, "viking stacks:unlock %s", stack);
@@ -144,7 +150,8 @@ static void positions_tell(struct stack *sk)
 {
 	unsigned n = 0;
 	for (struct op *w = sk->waiting; w != NULL; w = w->next)
-		op_detail(w, "waiting for %s by %s (position %u)", sk->busy != NULL ? sk->busy->type->kind : "the stack",
+		op_detail(w, "waiting for %s by %s (position %u)",
+			sk->busy != NULL ? sk->busy->type->kind : "the stack",
 			sk->busy != NULL ? sk->busy->who : "?", ++n);
 }
 
@@ -232,8 +239,9 @@ void op_end(struct op *op, const struct vk_err *err, json_t *more)
 {
 	struct sched *s = op->s;
 	bool ok = err == NULL || err->code == 0;
-	vk_log(VK_INFO, "op-end", "kind=%s stack=%s who=%s result=%s ms=%lld", op->type->kind, op->stack, op->who,
-		ok ? "ok" : vk_err_name(err->code), (long long)(vk_mono_ms() - op->began));
+	vk_log(VK_INFO, "op-end", "kind=%s stack=%s who=%s result=%s ms=%lld", op->type->kind,
+		op->stack, op->who, ok ? "ok" : vk_err_name(err->code),
+		(long long)(vk_mono_ms() - op->began));
 	op->ended = true;
 	vk_timer_set(op->beat, -1);
 	if (op->r != NULL) {
@@ -270,7 +278,8 @@ void ops_poke(struct sched *s)
 bool op_cancel_running(struct sched *s, const char *stack, const struct vk_err *why)
 {
 	struct stack *sk = table_get(&s->st.stacks, stack);
-	return sk != NULL && sk->busy != NULL && sk->busy->running && sk->busy->type->cancel(sk->busy, why);
+	return sk != NULL && sk->busy != NULL && sk->busy->running &&
+		sk->busy->type->cancel(sk->busy, why);
 }
 
 void op_refuse_waiting(struct stack *sk, const struct vk_err *err)
@@ -286,7 +295,8 @@ void op_refuse_waiting(struct stack *sk, const struct vk_err *err)
 void ops_free_all(struct sched *s)
 {
 	struct stack *sk;
-	table_each(&s->st.stacks, i, sk) {
+	table_each(&s->st.stacks, i, sk)
+	{
 		while (sk->waiting != NULL) {
 			struct op *op = sk->waiting;
 			sk->waiting = op->next;

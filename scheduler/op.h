@@ -15,10 +15,10 @@ struct op;
 struct op_type {
 	const char *kind; /* "push", "scale" ...: shown to those who find the stack busy */
 	void (*start)(struct op *op);
-	void (*poke)(struct op *op);   /* something changed: look again; may end op */
+	void (*poke)(struct op *op); /* something changed: look again; may end op */
 	/* Asked to stop: ends op, at once or soon, and returns true; false = it cannot be stopped any more. */
 	bool (*cancel)(struct op *op, const struct vk_err *why);
-	void (*free)(struct op *op);   /* frees what embeds op, op included */
+	void (*free)(struct op *op); /* frees what embeds op, op included */
 };
 
 struct op {
@@ -26,24 +26,26 @@ struct op {
 	struct sched *s;
 	char *stack;
 	char who[80];
-	struct vk_req *r;        /* NULL: nobody listens */
+	struct vk_req *r; /* NULL: nobody listens */
 	struct overlay overlay;
-	int64_t since_ms;        /* wall clock, for showing */
-	int64_t began, spoke;    /* monotonic */
+	int64_t since_ms;     /* wall clock, for showing */
+	int64_t began, spoke; /* monotonic */
 	struct vk_timer *beat;
-	char doing[200];         /* for "still ..." after 10 s of silence */
+	char doing[200];               /* for "still ..." after 10 s of silence */
 	bool running, ended, detached; /* detached: goes on when its client goes */
-	bool leaving;            /* the stack's name ends with it: nobody may wait behind it */
+	bool leaving; /* the stack's name ends with it: nobody may wait behind it */
 	unsigned refs;
-	struct op *next;         /* in stack->waiting */
+	struct op *next; /* in stack->waiting */
 };
 
 enum op_busy { OP_REFUSE, OP_WAIT, OP_SUPERSEDE };
 
 /* op is the first member of memory from vk_alloc. r may be NULL. */
-void op_init(struct op *op, const struct op_type *type, struct sched *s, const char *stack, const char *who);
+void op_init(struct op *op, const struct op_type *type, struct sched *s, const char *stack,
+	const char *who);
 /* CONFLICT when the stack is busy (message says who holds it) or locked. Used before op_submit, without effect. */
-int op_check(struct sched *s, const char *stack, const char *who_kind, enum op_busy busy, struct vk_err *err);
+int op_check(struct sched *s, const char *stack, const char *who_kind, enum op_busy busy,
+	struct vk_err *err);
 /* Takes r over as a stream and starts op, or lets it wait. On an error nothing was done and op is freed. */
 int op_submit(struct op *op, struct vk_req *r, enum op_busy busy, struct vk_err *err);
 /* A line for the person. */

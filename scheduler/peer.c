@@ -14,15 +14,20 @@ static const struct {
 	unsigned role;
 	const char *user;
 } users[] = {
-	{ ROLE_AGENT, "viking-agent" }, { ROLE_BUILDER, "viking-build" }, { ROLE_ROUTER, "viking-route" },
-	{ ROLE_WEB, "viking-web" }, { ROLE_RECEIVER, "viking" }, { ROLE_HOOK, "viking" },
+	{ROLE_AGENT, "viking-agent"},
+	{ROLE_BUILDER, "viking-build"},
+	{ROLE_ROUTER, "viking-route"},
+	{ROLE_WEB, "viking-web"},
+	{ROLE_RECEIVER, "viking"},
+	{ROLE_HOOK, "viking"},
 };
 
 static bool is_user(uid_t uid, const char *name)
 {
 	struct passwd pw, *found = NULL;
 	char text[1024];
-	return getpwnam_r(name, &pw, text, sizeof(text), &found) == 0 && found != NULL && found->pw_uid == uid;
+	return getpwnam_r(name, &pw, text, sizeof(text), &found) == 0 && found != NULL &&
+		found->pw_uid == uid;
 }
 
 /* One of our own users, root, or (single uid) ourselves. */
@@ -42,7 +47,8 @@ static int take_role(struct call *c, uid_t uid, const char *role, struct vk_err 
 	if (c->who.role == 0)
 		return vk_err_set(err, VK_DENIED, "role %.20s is unknown", role);
 	if (!may_be(c->s, uid, c->who.role))
-		return vk_err_set(err, VK_DENIED, "uid %u may not be the role %s", (unsigned)uid, role);
+		return vk_err_set(
+			err, VK_DENIED, "uid %u may not be the role %s", (unsigned)uid, role);
 	c->who.kind = CALLER_ROLE;
 	snprintf(c->who.name, sizeof(c->who.name), "role:%s", role);
 	return 0;
@@ -72,13 +78,15 @@ int peer_identify(struct call *c, struct vk_err *err)
 	uid_t uid;
 	pid_t pid;
 	vk_req_peer(c->r, &uid, &pid);
-	const char *role = vk_req_header(c->r, "Viking-Role"), *token = vk_req_header(c->r, "Authorization");
+	const char *role = vk_req_header(c->r, "Viking-Role"),
+		   *token = vk_req_header(c->r, "Authorization");
 	int rc = role != NULL ? take_role(c, uid, role, err) : 0;
 	if (rc != 0)
 		return rc;
 	if (token != NULL) {
 		if (!may_be(c->s, uid, 0))
-			return vk_err_set(err, VK_DENIED, "uid %u may not use tokens here", (unsigned)uid);
+			return vk_err_set(
+				err, VK_DENIED, "uid %u may not use tokens here", (unsigned)uid);
 		return take_token(c, token, err);
 	}
 	if (role != NULL)

@@ -16,9 +16,8 @@ static bool has_named_volume(const json_t *node)
 {
 	size_t i;
 	json_t *volume;
-	json_array_foreach(json_object_get(node, "volumes"), i, volume)
-		if (vk_json_str(volume, "host", "")[0] == '\0')
-			return true;
+	json_array_foreach(json_object_get(node, "volumes"), i,
+		volume) if (vk_json_str(volume, "host", "")[0] == '\0') return true;
 	return false;
 }
 
@@ -27,9 +26,9 @@ static json_t *published_ports(const json_t *node)
 	json_t *ports = json_array();
 	size_t i;
 	json_t *p;
-	json_array_foreach(json_object_get(node, "publish"), i, p)
-		json_array_append_new(ports, json_sprintf("%d/%s", (int)vk_json_int(p, "host", 0),
-			vk_json_str(p, "proto", "tcp")));
+	json_array_foreach(json_object_get(node, "publish"), i, p) json_array_append_new(ports,
+		json_sprintf(
+			"%d/%s", (int)vk_json_int(p, "host", 0), vk_json_str(p, "proto", "tcp")));
 	return ports;
 }
 
@@ -40,30 +39,37 @@ static void entry_refresh(json_t *entry, const json_t *node)
 	json_object_set_new(entry, "type", json_string(vk_json_str(node, "type", "app")));
 	json_object_set_new(entry, "service", json_boolean(vk_json_bool(node, "service", false)));
 	json_object_set_new(entry, "scale", json_integer(vk_json_int(node, "scale", 1)));
-	json_object_set_new(entry, "domains", domains != NULL ? json_deep_copy(domains) : json_array());
+	json_object_set_new(
+		entry, "domains", domains != NULL ? json_deep_copy(domains) : json_array());
 	json_object_set_new(entry, "publish", published_ports(node));
-	json_object_set_new(entry, "exclusive", json_boolean(has_named_volume(node) ||
-		json_array_size(json_object_get(node, "publish")) > 0));
+	json_object_set_new(entry, "exclusive",
+		json_boolean(has_named_volume(node) ||
+			json_array_size(json_object_get(node, "publish")) > 0));
 }
 
-static json_t *entry_new(const struct place_in *in, const char *name, const json_t *def, const char *hash)
+static json_t *entry_new(
+	const struct place_in *in, const char *name, const json_t *def, const char *hash)
 {
 	const struct node_row *row = node_row_of(in, name);
 	unsigned top = row != NULL ? row->top : 0;
-	return json_pack("{s:i,s:s,s:i,s:i,s:b,s:s}", "version", (int)top + 1, "hash", hash, "born", (int)in->release,
-		"port", (int)vk_json_int(def, "port", 0), "task", json_is_array(json_object_get(def, "release")),
-		"host", in->host);
+	return json_pack("{s:i,s:s,s:i,s:i,s:b,s:s}", "version", (int)top + 1, "hash", hash, "born",
+		(int)in->release, "port", (int)vk_json_int(def, "port", 0), "task",
+		json_is_array(json_object_get(def, "release")), "host", in->host);
 }
 
 /* More than one instance cannot share a volume or a host port. */
-static int check_scale(const struct place_in *in, const char *name, const json_t *entry, struct vk_err *err)
+static int check_scale(
+	const struct place_in *in, const char *name, const json_t *entry, struct vk_err *err)
 {
 	const struct node_row *row = node_row_of(in, name);
-	int64_t scale = row != NULL && row->scale >= 0 ? row->scale : vk_json_int(entry, "scale", 1);
+	int64_t scale =
+		row != NULL && row->scale >= 0 ? row->scale : vk_json_int(entry, "scale", 1);
 	if (scale <= 1 || !vk_json_bool(entry, "exclusive", false))
 		return 0;
-	return vk_err_set(err, VK_INVALID, "node %s has a volume or a published port and scale %lld: only one "
-		"instance can hold it", name, (long long)scale);
+	return vk_err_set(err, VK_INVALID,
+		"node %s has a volume or a published port and scale %lld: only one "
+		"instance can hold it",
+		name, (long long)scale);
 }
 
 enum verdict { KEEP, HOLD, CHANGE, ADD };
@@ -94,7 +100,8 @@ static int place_node(const struct place_in *in, const char *name, const json_t 
 	vk_json_hash(def, hash);
 	const json_t *old = json_object_get(in->old, name);
 	enum verdict v = place_verdict(in, name, node, old, hash);
-	json_t *entry = v == KEEP || v == HOLD ? json_deep_copy(old) : entry_new(in, name, def, hash);
+	json_t *entry =
+		v == KEEP || v == HOLD ? json_deep_copy(old) : entry_new(in, name, def, hash);
 	entry_refresh(entry, node);
 	json_object_set_new(out->nodes, name, entry);
 	if (v == ADD || v == CHANGE)
@@ -107,20 +114,20 @@ static int place_node(const struct place_in *in, const char *name, const json_t 
 
 int place_stack(const struct place_in *in, struct place_out *ret, struct vk_err *err)
 {
-	struct place_out out = { .nodes = json_object(), .defs = json_object() };
+	struct place_out out = {.nodes = json_object(), .defs = json_object()};
 	json_t *nodes = json_object_get(in->resolve.doc, "nodes");
 	const char *name;
 	json_t *node;
-	json_object_foreach(nodes, name, node) {
+	json_object_foreach(nodes, name, node)
+	{
 		int rc = place_node(in, name, node, &out, err);
 		if (rc != 0) {
 			place_out_release(&out);
 			return rc;
 		}
 	}
-	json_object_foreach((json_t *)(uintptr_t)in->old, name, node)
-		if (json_object_get(nodes, name) == NULL)
-			vk_strv_add(&out.removed, name);
+	json_object_foreach((json_t *)(uintptr_t)in->old, name,
+		node) if (json_object_get(nodes, name) == NULL) vk_strv_add(&out.removed, name);
 	*ret = out;
 	return 0;
 }

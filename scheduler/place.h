@@ -22,8 +22,8 @@ struct place_in {
 	const struct table *nodes; /* struct node_row: versions used so far, scales by command */
 	unsigned release;          /* number of the new release */
 	bool services;             /* changed service nodes are applied too */
-	bool force;                /* a new version even for an equal definition (services: only if changed) */
-	const char *only;          /* only this node may change, NULL = all */
+	bool force; /* a new version even for an equal definition (services: only if changed) */
+	const char *only; /* only this node may change, NULL = all */
 };
 
 struct place_out {
@@ -35,6 +35,7 @@ struct place_out {
 
 int place_stack(const struct place_in *in, struct place_out *ret, struct vk_err *err);
 void place_out_release(struct place_out *out);
-bool place_has(const struct place_out *out, const char *node); /* added or changed by this release */
+bool place_has(
+	const struct place_out *out, const char *node); /* added or changed by this release */
 
 #endif

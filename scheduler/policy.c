@@ -12,30 +12,37 @@ static int refuse(struct vk_err *err, const char *node, const char *what, const 
 	return vk_err_hint(err, "the host's administrator can set %s", setting);
 }
 
-static int check_privileged(const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
+static int check_privileged(
+	const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
 {
 	if (!vk_json_bool(node, "privileged", false) || cfg->policy_privileged)
 		return 0;
 	return refuse(err, name, "privileged", "policy.privileged");
 }
 
-static int check_network(const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
+static int check_network(
+	const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
 {
 	const char *mode = vk_json_str(node, "network_mode", "default");
 	if (mode[0] == '\0' || strcmp(mode, "default") == 0 || strcmp(mode, "none") == 0)
 		return 0;
 	if (strcmp(mode, "host") == 0)
-		return cfg->policy_host_network ? 0 : refuse(err, name, "the host's network", "policy.host_network");
+		return cfg->policy_host_network
+			? 0
+			: refuse(err, name, "the host's network", "policy.host_network");
 	return vk_err_set(err, VK_INVALID, "node %s: network mode %s is unknown", name, mode);
 }
 
-static int check_pid(const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
+static int check_pid(
+	const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
 {
 	const char *mode = vk_json_str(node, "pid_mode", "");
 	if (mode[0] == '\0')
 		return 0;
 	if (strcmp(mode, "host") == 0)
-		return cfg->policy_host_pid ? 0 : refuse(err, name, "the host's processes", "policy.host_pid");
+		return cfg->policy_host_pid
+			? 0
+			: refuse(err, name, "the host's processes", "policy.host_pid");
 	return vk_err_set(err, VK_INVALID, "node %s: pid mode %s is unknown", name, mode);
 }
 
@@ -64,11 +71,13 @@ static bool path_allowed(const char *prefixes, const char *path)
 	return false;
 }
 
-static int check_paths(const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
+static int check_paths(
+	const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
 {
 	size_t i;
 	json_t *volume;
-	json_array_foreach(json_object_get(node, "volumes"), i, volume) {
+	json_array_foreach(json_object_get(node, "volumes"), i, volume)
+	{
 		const char *host = vk_json_str(volume, "host", "");
 		if (host[0] == '\0' || path_allowed(cfg->policy_host_paths, host))
 			continue;
@@ -88,18 +97,21 @@ static bool port_in(const char *ranges, uint64_t port)
 		if (dash != NULL)
 			*dash = '\0';
 		if (vk_parse_u64(range, 0, 65535, &from) == 0 &&
-			vk_parse_u64(dash != NULL ? dash + 1 : range, 0, 65535, &to) == 0 && from <= port && port <= to)
+			vk_parse_u64(dash != NULL ? dash + 1 : range, 0, 65535, &to) == 0 &&
+			from <= port && port <= to)
 			return true;
 		p = *end == ',' ? end + 1 : end;
 	}
 	return false;
 }
 
-static int check_publish(const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
+static int check_publish(
+	const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
 {
 	size_t i;
 	json_t *publish;
-	json_array_foreach(json_object_get(node, "publish"), i, publish) {
+	json_array_foreach(json_object_get(node, "publish"), i, publish)
+	{
 		int64_t port = vk_json_int(publish, "host", 0);
 		if (port > 0 && port_in(cfg->policy_publish, (uint64_t)port))
 			continue;
@@ -109,15 +121,21 @@ static int check_publish(const struct vk_config *cfg, const char *name, const js
 	return 0;
 }
 
-static int (*const checks[])(const struct vk_config *, const char *, const json_t *, struct vk_err *) = {
-	check_privileged, check_network, check_pid, check_paths, check_publish,
+static int (*const checks[])(
+	const struct vk_config *, const char *, const json_t *, struct vk_err *) = {
+	check_privileged,
+	check_network,
+	check_pid,
+	check_paths,
+	check_publish,
 };
 
 int policy_check(const struct vk_config *cfg, const json_t *doc, struct vk_err *err)
 {
 	const char *name;
 	json_t *node;
-	json_object_foreach(json_object_get(doc, "nodes"), name, node) {
+	json_object_foreach(json_object_get(doc, "nodes"), name, node)
+	{
 		for (size_t i = 0; i < VK_COUNT(checks); i++) {
 			int rc = checks[i](cfg, name, node, err);
 			if (rc != 0)

@@ -17,15 +17,16 @@ json_t *push_claims(const json_t *doc)
 	json_t *domains = json_array(), *publish = json_array();
 	const char *name;
 	json_t *node;
-	json_object_foreach(json_object_get(doc, "nodes"), name, node) {
+	json_object_foreach(json_object_get(doc, "nodes"), name, node)
+	{
 		size_t i;
 		json_t *value;
-		json_array_foreach(json_object_get(node, "domains"), i, value)
-			if (json_is_string(value))
-				json_array_append(domains, value);
+		json_array_foreach(json_object_get(node, "domains"), i,
+			value) if (json_is_string(value)) json_array_append(domains, value);
 		json_array_foreach(json_object_get(node, "publish"), i, value)
-			json_array_append_new(publish, json_sprintf("%d/%s", (int)vk_json_int(value, "host", 0),
-				vk_json_str(value, "proto", "tcp")));
+			json_array_append_new(publish,
+				json_sprintf("%d/%s", (int)vk_json_int(value, "host", 0),
+					vk_json_str(value, "proto", "tcp")));
 	}
 	return json_pack("{s:o,s:o}", "domains", domains, "publish", publish);
 }
@@ -51,67 +52,79 @@ static int check_unique(const json_t *list, const char *what, struct vk_err *err
 	size_t i, k;
 	json_t *a, *b;
 	json_array_foreach(list, i, a)
-		json_array_foreach(list, k, b)
-			if (k > i && json_equal(a, b))
-				return vk_err_set(err, VK_INVALID, "%s %s is given to two nodes", what, json_string_value(a));
+		json_array_foreach(list, k, b) if (k > i && json_equal(a, b)) return vk_err_set(
+			err, VK_INVALID, "%s %s is given to two nodes", what, json_string_value(a));
 	return 0;
 }
 
 int push_claims_check(struct sched *s, const char *stack, const json_t *doc, struct vk_err *err)
 {
 	vk_autojson *claims = push_claims(doc);
-	const json_t *domains = json_object_get(claims, "domains"), *ports = json_object_get(claims, "publish");
+	const json_t *domains = json_object_get(claims, "domains"),
+		     *ports = json_object_get(claims, "publish");
 	size_t i;
 	json_t *value;
 	int rc = check_unique(domains, "domain", err);
 	if (rc == 0)
 		rc = check_unique(ports, "host port", err);
-	json_array_foreach(domains, i, value) {
+	json_array_foreach(domains, i, value)
+	{
 		if (rc != 0)
 			return rc;
 		rc = check_domain(s, stack, json_string_value(value), err);
 	}
-	json_array_foreach(ports, i, value) {
+	json_array_foreach(ports, i, value)
+	{
 		if (rc != 0)
 			return rc;
 		const char *owner = publish_owner(&s->st, stack, json_string_value(value));
 		if (owner != NULL)
-			rc = vk_err_set(err, VK_CONFLICT, "host port %s belongs to %s", json_string_value(value), owner);
+			rc = vk_err_set(err, VK_CONFLICT, "host port %s belongs to %s",
+				json_string_value(value), owner);
 	}
 	return rc == 0 ? names_check(&s->st, stack, doc, err) : rc;
 }
 
-static int check_ref(struct sched *s, const struct caller *c, const char *stack, const json_t *doc, const char *name,
-	struct vk_err *err)
+static int check_ref(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
+	const char *name, struct vk_err *err)
 {
 	const char *own = deploy_own_boat(stack, doc, name);
 	if (own != NULL) {
 		if (json_object_get(json_object_get(doc, "boats"), own) != NULL)
 			return 0;
-		return vk_err_set(err, VK_NOTFOUND, "viking:%s: this stack has no boat %s", name, own);
+		return vk_err_set(
+			err, VK_NOTFOUND, "viking:%s: this stack has no boat %s", name, own);
 	}
 	vk_autofree char *other = vk_strndup(name, strcspn(name, "/"));
 	int rc = rights_check(c, VERB_READ, other, err);
 	if (rc != 0)
 		return vk_err_wrap(err, "viking:%s", name);
 	if (deploy_foreign_boat(&s->st, name) == NULL)
-		return vk_err_set(err, VK_NOTFOUND, "viking:%s: there is no such image; %s must be deployed first", name, other);
+		return vk_err_set(err, VK_NOTFOUND,
+			"viking:%s: there is no such image; %s must be deployed first", name,
+			other);
 	return 0;
 }
 
-static int check_refs(struct sched *s, const struct caller *c, const char *stack, const json_t *doc, struct vk_err *err)
+static int check_refs(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
+	struct vk_err *err)
 {
 	const char *name;
 	json_t *value, *ref;
-	json_object_foreach(json_object_get(doc, "boats"), name, value) {
+	json_object_foreach(json_object_get(doc, "boats"), name, value)
+	{
 		size_t i;
-		json_array_foreach(json_object_get(value, "refs"), i, ref) {
-			int rc = json_is_string(ref) ? check_ref(s, c, stack, doc, json_string_value(ref), err) : 0;
+		json_array_foreach(json_object_get(value, "refs"), i, ref)
+		{
+			int rc = json_is_string(ref)
+				? check_ref(s, c, stack, doc, json_string_value(ref), err)
+				: 0;
 			if (rc != 0)
 				return rc;
 		}
 	}
-	json_object_foreach(json_object_get(doc, "nodes"), name, value) {
+	json_object_foreach(json_object_get(doc, "nodes"), name, value)
+	{
 		const char *from = vk_json_str(value, "from", "");
 		int rc = from[0] != '\0' ? check_ref(s, c, stack, doc, from, err) : 0;
 		if (rc != 0)
@@ -124,24 +137,27 @@ static int check_names(const json_t *doc, struct vk_err *err)
 {
 	const char *name;
 	json_t *value;
-	int rc = json_object_size(json_object_get(doc, "nodes")) > 0 ? 0
+	int rc = json_object_size(json_object_get(doc, "nodes")) > 0
+		? 0
 		: vk_err_set(err, VK_INVALID, "the manifest deploys no node");
-	json_object_foreach(json_object_get(doc, "nodes"), name, value) {
+	json_object_foreach(json_object_get(doc, "nodes"), name, value)
+	{
 		if (rc == 0)
 			rc = vk_node_name(name, err);
 		if (rc == 0 && vk_json_int(value, "scale", 1) > 100)
 			rc = vk_err_set(err, VK_LIMIT, "node %s: scale is at most 100", name);
 	}
-	json_object_foreach(json_object_get(doc, "boats"), name, value)
-		if (rc == 0)
-			rc = vk_node_name(name, err);
+	json_object_foreach(json_object_get(doc, "boats"), name, value) if (rc == 0) rc =
+		vk_node_name(name, err);
 	return rc;
 }
 
-int push_check(struct sched *s, const struct caller *c, const char *stack, const json_t *doc, struct vk_err *err)
+int push_check(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
+	struct vk_err *err)
 {
 	if (vk_json_int(doc, "v", 0) != 1)
-		return vk_err_set(err, VK_INVALID, "doc: schema version %lld is unknown", (long long)vk_json_int(doc, "v", 0));
+		return vk_err_set(err, VK_INVALID, "doc: schema version %lld is unknown",
+			(long long)vk_json_int(doc, "v", 0));
 	int rc = check_names(doc, err);
 	if (rc == 0)
 		rc = policy_check(s->cfg, doc, err);
@@ -169,16 +185,18 @@ static void plan_boats(const json_t *doc, json_t *lines)
 	json_t *boat;
 	if (json_object_size(boats) > 0)
 		plan_line(lines, "-----> Would build");
-	json_object_foreach((json_t *)(uintptr_t)boats, name, boat) {
+	json_object_foreach((json_t *)(uintptr_t)boats, name, boat)
+	{
 		bool in = json_is_string(json_object_get(boat, "inline"));
-		plan_line(lines, "       %s from %s", name, in ? vk_json_str(doc, "file", "vikingfile")
-			: vk_json_str(boat, "dockerfile", "Dockerfile"));
+		plan_line(lines, "       %s from %s", name,
+			in ? vk_json_str(doc, "file", "vikingfile")
+			   : vk_json_str(boat, "dockerfile", "Dockerfile"));
 	}
 }
 
 static const char *plan_source(const json_t *node)
 {
-	static const char *const keys[] = { "boat", "from", "image", "document_root" };
+	static const char *const keys[] = {"boat", "from", "image", "document_root"};
 	for (size_t i = 0; i < VK_COUNT(keys); i++) {
 		const char *text = vk_json_str(node, keys[i], "");
 		if (text[0] != '\0')
@@ -193,21 +211,25 @@ static void plan_nodes(struct sched *s, const struct stack *sk, const json_t *do
 	const char *name;
 	json_t *node, *entry;
 	plan_line(lines, "-----> Would run");
-	json_object_foreach(json_object_get(doc, "nodes"), name, node) {
+	json_object_foreach(json_object_get(doc, "nodes"), name, node)
+	{
 		entry = json_object_get(old != NULL ? old->nodes : NULL, name);
 		long long scale = vk_json_int(node, "scale", 1);
 		if (sk != NULL)
 			scale = stack_scale(sk, name, node);
 		if (strcmp(vk_json_str(node, "type", "app"), "website") == 0)
-			plan_line(lines, "       %s: website %s%s", name, plan_source(node), entry != NULL ? "" : " (new)");
+			plan_line(lines, "       %s: website %s%s", name, plan_source(node),
+				entry != NULL ? "" : " (new)");
 		else
-			plan_line(lines, "       %s: %lld of %s on %s%s%s", name, scale, plan_source(node), s->cfg->host_name,
-				entry != NULL ? "" : " (new)", vk_json_bool(node, "service", false) && entry != NULL
-				? " (service: keeps running)" : "");
+			plan_line(lines, "       %s: %lld of %s on %s%s%s", name, scale,
+				plan_source(node), s->cfg->host_name, entry != NULL ? "" : " (new)",
+				vk_json_bool(node, "service", false) && entry != NULL
+					? " (service: keeps running)"
+					: "");
 	}
-	json_object_foreach(old != NULL ? old->nodes : NULL, name, entry)
-		if (json_object_get(json_object_get(doc, "nodes"), name) == NULL)
-			plan_line(lines, "       %s: removed", name);
+	json_object_foreach(old != NULL ? old->nodes : NULL, name,
+		entry) if (json_object_get(json_object_get(doc, "nodes"), name) == NULL)
+		plan_line(lines, "       %s: removed", name);
 }
 
 static void plan_config(const struct stack *sk, json_t *lines)
@@ -216,27 +238,25 @@ static void plan_config(const struct stack *sk, json_t *lines)
 	const struct config_row *row;
 	if (sk == NULL || sk->config.n == 0)
 		return;
-	table_each(&sk->config, i, row)
-		(void)vk_buf_addf(&b, " %s", row->name);
+	table_each(&sk->config, i, row)(void) vk_buf_addf(&b, " %s", row->name);
 	plan_line(lines, "-----> Config names:%s", vk_buf_str(&b));
 }
 
-static void plan_domains(struct sched *s, const struct stack *sk, const char *stack, const json_t *doc, json_t *lines)
+static void plan_domains(struct sched *s, const struct stack *sk, const char *stack,
+	const json_t *doc, json_t *lines)
 {
 	vk_autojson *claims = push_claims(doc);
 	const json_t *list = json_object_get(claims, "domains");
 	size_t i;
 	json_t *value;
 	plan_line(lines, "-----> Would serve");
-	json_array_foreach(list, i, value)
-		plan_line(lines, "       %s", json_string_value(value));
+	json_array_foreach(list, i, value) plan_line(lines, "       %s", json_string_value(value));
 	vk_autofree char *dflt = domains_default(stack, s->cfg->base_domain);
 	if (json_array_size(list) == 0 && resolve_web_node(doc) != NULL)
 		plan_line(lines, "       %s", dflt);
 	struct domain_row *row;
-	table_each(&s->st.domains, k, row)
-		if (sk != NULL && strcmp(row->stack, stack) == 0)
-			plan_line(lines, "       %s", row->name);
+	table_each(&s->st.domains, k, row) if (sk != NULL && strcmp(row->stack, stack) == 0)
+		plan_line(lines, "       %s", row->name);
 }
 
 void push_plan(struct sched *s, const char *stack, const json_t *doc, json_t *lines)

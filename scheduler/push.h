@@ -10,7 +10,8 @@ json_t *push_claims(const json_t *doc);
 /* Are they free for this stack? CONFLICT names who has it. Also names of containers (names_check). */
 int push_claims_check(struct sched *s, const char *stack, const json_t *doc, struct vk_err *err);
 /* Everything, with the caller's rights on other stacks' boats. */
-int push_check(struct sched *s, const struct caller *c, const char *stack, const json_t *doc, struct vk_err *err);
+int push_check(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
+	struct vk_err *err);
 /* Lines of a dry run: processes, configuration names, placement, what would change. */
 void push_plan(struct sched *s, const char *stack, const json_t *doc, json_t *lines);
 

@@ -11,12 +11,12 @@ static const struct {
 	const char *name;
 	size_t offset;
 } flags[] = {
-	{ "dry-run", offsetof(struct pushopt, dry_run) },
-	{ "no-cache", offsetof(struct pushopt, no_cache) },
-	{ "wait", offsetof(struct pushopt, wait) },
-	{ "supersede", offsetof(struct pushopt, supersede) },
+	{"dry-run", offsetof(struct pushopt, dry_run)},
+	{"no-cache", offsetof(struct pushopt, no_cache)},
+	{"wait", offsetof(struct pushopt, wait)},
+	{"supersede", offsetof(struct pushopt, supersede)},
 };
-static const char *const known[] = { "dry-run", "no-cache", "wait", "supersede", "note=", NULL };
+static const char *const known[] = {"dry-run", "no-cache", "wait", "supersede", "note=", NULL};
 
 static int parse_one(const char *text, struct pushopt *o, struct vk_err *err)
 {
@@ -44,7 +44,8 @@ int pushopt_parse(const json_t *list, struct pushopt *ret, struct vk_err *err)
 	struct pushopt o = {0};
 	size_t i;
 	json_t *text;
-	json_array_foreach(list, i, text) {
+	json_array_foreach(list, i, text)
+	{
 		if (!json_is_string(text))
 			return vk_err_set(err, VK_INVALID, "push options are texts");
 		int rc = parse_one(json_string_value(text), &o, err);
@@ -52,7 +53,8 @@ int pushopt_parse(const json_t *list, struct pushopt *ret, struct vk_err *err)
 			return rc;
 	}
 	if (o.wait && o.supersede)
-		return vk_err_set(err, VK_INVALID, "push options wait and supersede exclude each other");
+		return vk_err_set(
+			err, VK_INVALID, "push options wait and supersede exclude each other");
 	*ret = o;
 	return 0;
 }

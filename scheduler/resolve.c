@@ -19,9 +19,8 @@ static int first_tcp(const json_t *expose)
 {
 	size_t i;
 	json_t *port;
-	json_array_foreach(expose, i, port)
-		if (strcmp(vk_json_str(port, "proto", "tcp"), "tcp") == 0)
-			return (int)vk_json_int(port, "port", 0);
+	json_array_foreach(expose, i, port) if (strcmp(vk_json_str(port, "proto", "tcp"), "tcp") ==
+		0) return (int)vk_json_int(port, "port", 0);
 	return 0;
 }
 
@@ -32,7 +31,8 @@ const char *resolve_web_node(const json_t *doc)
 		return "web";
 	const char *found = NULL, *name;
 	json_t *node;
-	json_object_foreach((json_t *)(uintptr_t)nodes, name, node) {
+	json_object_foreach((json_t *)(uintptr_t)nodes, name, node)
+	{
 		if (!is_website(node) && first_tcp(json_object_get(node, "expose")) == 0)
 			continue;
 		if (found != NULL)
@@ -68,7 +68,9 @@ static int resolve_image(const struct resolve_in *in, const char *name, const js
 		ref = boat_ref(in, from);
 	if (ref == NULL || ref[0] == '\0')
 		return vk_err_set(err, VK_NOTFOUND, "node %s: there is no image of %s", name,
-			boat[0] != '\0' ? boat : from[0] != '\0' ? from : "it");
+			boat[0] != '\0'           ? boat
+				: from[0] != '\0' ? from
+						  : "it");
 	*ret = ref;
 	return 0;
 }
@@ -76,14 +78,17 @@ static int resolve_image(const struct resolve_in *in, const char *name, const js
 /* The image's only EXPOSE as a port, 0 = none or several. */
 static int image_port(const struct resolve_in *in, const json_t *node)
 {
-	const json_t *list = json_object_get(json_object_get(in->boats, vk_json_str(node, "boat", "")), "expose");
-	const char *text = json_array_size(list) == 1 ? json_string_value(json_array_get(list, 0)) : NULL;
+	const json_t *list = json_object_get(
+		json_object_get(in->boats, vk_json_str(node, "boat", "")), "expose");
+	const char *text =
+		json_array_size(list) == 1 ? json_string_value(json_array_get(list, 0)) : NULL;
 	if (text == NULL)
 		return 0;
 	const char *slash = strchrnul(text, '/');
 	uint64_t port;
 	vk_autofree char *digits = vk_strndup(text, (size_t)(slash - text));
-	if (vk_parse_u64(digits, 1, 65535, &port) != 0 || (*slash != '\0' && strcmp(slash, "/tcp") != 0))
+	if (vk_parse_u64(digits, 1, 65535, &port) != 0 ||
+		(*slash != '\0' && strcmp(slash, "/tcp") != 0))
 		return 0;
 	return (int)port;
 }
@@ -95,7 +100,8 @@ static void env_merge(json_t *env, const json_t *more)
 }
 
 /* Which ports the node has: its own list; a routed node without one takes the image's, else PORT=8080. */
-static json_t *resolve_expose(const struct resolve_in *in, const json_t *node, bool routed, json_t *env)
+static json_t *resolve_expose(
+	const struct resolve_in *in, const json_t *node, bool routed, json_t *env)
 {
 	json_t *own = json_object_get(node, "expose");
 	if (json_array_size(own) > 0 || !routed)
@@ -113,16 +119,20 @@ static json_t *resolve_mounts(const struct resolve_in *in, const char *name, con
 	json_t *mounts = json_array();
 	size_t i;
 	json_t *volume;
-	json_array_foreach(json_object_get(node, "volumes"), i, volume) {
-		const char *host = vk_json_str(volume, "host", ""), *path = vk_json_str(volume, "path", "");
+	json_array_foreach(json_object_get(node, "volumes"), i, volume)
+	{
+		const char *host = vk_json_str(volume, "host", ""),
+			   *path = vk_json_str(volume, "path", "");
 		if (host[0] != '\0') {
-			json_array_append_new(mounts, json_pack("{s:s,s:s}", "host", host, "path", path));
+			json_array_append_new(
+				mounts, json_pack("{s:s,s:s}", "host", host, "path", path));
 			continue;
 		}
 		vk_autofree char *key = vk_asprintf("%s:%s", name, path);
 		vk_autofree char *rule = resolve_volume_name(in->stack, name, volume);
 		const char *volume_name = vk_json_str(in->volumes, key, rule);
-		json_array_append_new(mounts, json_pack("{s:s,s:s}", "volume", volume_name, "path", path));
+		json_array_append_new(
+			mounts, json_pack("{s:s,s:s}", "volume", volume_name, "path", path));
 	}
 	return mounts;
 }
@@ -143,8 +153,9 @@ static json_t *resolve_health(const json_t *node, bool routed, int port)
 
 static json_t *resolve_website(const struct resolve_in *in, const json_t *node)
 {
-	return json_pack("{s:s,s:s,s:s}", "type", "website", "commit", vk_json_str(in->doc, "commit", ""),
-		"document_root", vk_json_str(node, "document_root", "."));
+	return json_pack("{s:s,s:s,s:s}", "type", "website", "commit",
+		vk_json_str(in->doc, "commit", ""), "document_root",
+		vk_json_str(node, "document_root", "."));
 }
 
 static json_t *copy_or_null(const json_t *node, const char *key)
@@ -156,19 +167,23 @@ static json_t *copy_or_null(const json_t *node, const char *key)
 static void resolve_limits(const struct resolve_in *in, const json_t *node, json_t *def)
 {
 	int64_t memory = vk_json_int(node, "memory", 0);
-	json_object_set_new(def, "memory", json_integer(memory > 0 ? memory : (int64_t)in->default_memory));
+	json_object_set_new(
+		def, "memory", json_integer(memory > 0 ? memory : (int64_t)in->default_memory));
 	json_object_set_new(def, "pids", json_integer((int64_t)in->default_pids));
 	json_object_set_new(def, "cpus_milli", json_integer(vk_json_int(node, "cpus_milli", 0)));
 	json_object_set_new(def, "stop_ms", json_integer(vk_json_int(node, "stop_ms", 10000)));
 	json_object_set_new(def, "restart", json_string(vk_json_str(node, "restart", "always")));
-	json_object_set_new(def, "restart_count", json_integer(vk_json_int(node, "restart_count", -1)));
-	json_object_set_new(def, "privileged", json_boolean(vk_json_bool(node, "privileged", false)));
-	json_object_set_new(def, "network_mode", json_string(vk_json_str(node, "network_mode", "default")));
+	json_object_set_new(
+		def, "restart_count", json_integer(vk_json_int(node, "restart_count", -1)));
+	json_object_set_new(
+		def, "privileged", json_boolean(vk_json_bool(node, "privileged", false)));
+	json_object_set_new(
+		def, "network_mode", json_string(vk_json_str(node, "network_mode", "default")));
 	json_object_set_new(def, "pid_mode", json_string(vk_json_str(node, "pid_mode", "")));
 }
 
-static json_t *resolve_app(const struct resolve_in *in, const char *name, const json_t *node,
-	const char *image)
+static json_t *resolve_app(
+	const struct resolve_in *in, const char *name, const json_t *node, const char *image)
 {
 	const char *web = resolve_web_node(in->doc);
 	bool routed = json_array_size(json_object_get(node, "domains")) > 0 ||
@@ -181,17 +196,20 @@ static json_t *resolve_app(const struct resolve_in *in, const char *name, const 
 	env_merge(env, in->config);
 	char alias[VK_NAME_MAX + 1];
 	vk_dns_alias(name, alias);
-	json_t *def = json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:[s],s:o,s:i,s:o}", "type", "app", "image", image,
-		"cmd", copy_or_null(node, "run"), "cwd", vk_json_str(node, "cwd", ""), "env", env, "expose", expose,
-		"publish", copy_or_null(node, "publish"), "mounts", resolve_mounts(in, name, node), "aliases", alias,
-		"health", resolve_health(node, routed, port), "port", port, "release", copy_or_null(node, "release"));
+	json_t *def = json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:[s],s:o,s:i,s:o}", "type",
+		"app", "image", image, "cmd", copy_or_null(node, "run"), "cwd",
+		vk_json_str(node, "cwd", ""), "env", env, "expose", expose, "publish",
+		copy_or_null(node, "publish"), "mounts", resolve_mounts(in, name, node), "aliases",
+		alias, "health", resolve_health(node, routed, port), "port", port, "release",
+		copy_or_null(node, "release"));
 	if (json_is_null(json_object_get(def, "publish")))
 		json_object_set_new(def, "publish", json_array());
 	resolve_limits(in, node, def);
 	return def;
 }
 
-int resolve_node(const struct resolve_in *in, const char *name, json_t **ret_def, struct vk_err *err)
+int resolve_node(
+	const struct resolve_in *in, const char *name, json_t **ret_def, struct vk_err *err)
 {
 	const json_t *node = json_object_get(json_object_get(in->doc, "nodes"), name);
 	if (node == NULL)

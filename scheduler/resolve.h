@@ -22,9 +22,10 @@
 struct resolve_in {
 	const char *stack;
 	const json_t *doc;
-	const json_t *boats;    /* {"src": {"ref", "expose": ["80/tcp"]}, "other/x": {"ref"}} */
-	const json_t *config;   /* {"K": "plain"} or NULL */
-	const json_t *volumes;  /* {"node:path": "volume name"}: names that differ from the rule; or NULL */
+	const json_t *boats;  /* {"src": {"ref", "expose": ["80/tcp"]}, "other/x": {"ref"}} */
+	const json_t *config; /* {"K": "plain"} or NULL */
+	const json_t *
+		volumes; /* {"node:path": "volume name"}: names that differ from the rule; or NULL */
 	uint64_t default_memory, default_pids;
 };
 
@@ -32,6 +33,7 @@ struct resolve_in {
 const char *resolve_web_node(const json_t *doc);
 /* "viking-<stack>-<node>-<8 hex of path>", or with a name "viking-<stack>-vol-<name>". Caller frees. */
 char *resolve_volume_name(const char *stack, const char *node, const json_t *volume);
-int resolve_node(const struct resolve_in *in, const char *node, json_t **ret_def, struct vk_err *err);
+int resolve_node(
+	const struct resolve_in *in, const char *node, json_t **ret_def, struct vk_err *err);
 
 #endif

@@ -9,24 +9,28 @@ static const struct {
 	const char *name;
 	bool deploy; /* a deploy key has it on its stacks */
 } verbs[VERB_COUNT] = {
-	[VERB_NONE] = { "none", true },
-	[VERB_PUSH] = { "push", true },
-	[VERB_FETCH] = { "fetch", true },
-	[VERB_READ] = { "read", true },
-	[VERB_CONFIG] = { "config", true },
-	[VERB_PS] = { "ps", true },
-	[VERB_RUN] = { "run", true },
-	[VERB_LOGS] = { "logs", true },
-	[VERB_RELEASE] = { "release", true },
-	[VERB_ADMIN] = { "admin", false },
+	[VERB_NONE] = {"none", true},
+	[VERB_PUSH] = {"push", true},
+	[VERB_FETCH] = {"fetch", true},
+	[VERB_READ] = {"read", true},
+	[VERB_CONFIG] = {"config", true},
+	[VERB_PS] = {"ps", true},
+	[VERB_RUN] = {"run", true},
+	[VERB_LOGS] = {"logs", true},
+	[VERB_RELEASE] = {"release", true},
+	[VERB_ADMIN] = {"admin", false},
 };
 
 static const struct {
 	const char *name;
 	unsigned bit;
 } roles[] = {
-	{ "agent", ROLE_AGENT }, { "builder", ROLE_BUILDER }, { "router", ROLE_ROUTER },
-	{ "web", ROLE_WEB }, { "receiver", ROLE_RECEIVER }, { "hook", ROLE_HOOK },
+	{"agent", ROLE_AGENT},
+	{"builder", ROLE_BUILDER},
+	{"router", ROLE_ROUTER},
+	{"web", ROLE_WEB},
+	{"receiver", ROLE_RECEIVER},
+	{"hook", ROLE_HOOK},
 };
 
 const char *verb_name(enum verb v)
@@ -46,9 +50,8 @@ static bool globs_match(const json_t *globs, const char *stack)
 {
 	size_t i;
 	json_t *glob;
-	json_array_foreach(globs, i, glob)
-		if (json_is_string(glob) && vk_glob(json_string_value(glob), stack))
-			return true;
+	json_array_foreach(globs, i, glob) if (json_is_string(glob) &&
+		vk_glob(json_string_value(glob), stack)) return true;
 	return false;
 }
 
@@ -70,12 +73,14 @@ int rights_check(const struct caller *c, enum verb v, const char *stack, struct 
 	if (vk_streq(c->key_role, "admin"))
 		return 0;
 	if (!verbs[v].deploy) {
-		vk_err_set(err, VK_DENIED, "this needs an admin key; %s has the role deploy", c->name);
+		vk_err_set(
+			err, VK_DENIED, "this needs an admin key; %s has the role deploy", c->name);
 		return vk_err_hint(err, "ask an administrator, or on the host: sudo viking ...");
 	}
 	if (stack != NULL && !globs_match(c->stacks, stack)) {
 		vk_err_set(err, VK_DENIED, "%s may not %s %s", c->name, verb_name(v), stack);
-		return vk_err_hint(err, "an administrator can allow it: viking keys:add NAME --stacks %s", stack);
+		return vk_err_hint(err,
+			"an administrator can allow it: viking keys:add NAME --stacks %s", stack);
 	}
 	return 0;
 }

@@ -10,7 +10,7 @@
 #include <viking/err.h>
 
 enum verb {
-	VERB_NONE,    /* anybody who may talk to us at all */
+	VERB_NONE, /* anybody who may talk to us at all */
 	VERB_PUSH,
 	VERB_FETCH,
 	VERB_READ,
@@ -19,20 +19,25 @@ enum verb {
 	VERB_RUN,
 	VERB_LOGS,
 	VERB_RELEASE,
-	VERB_ADMIN,   /* keys, destroy, rename, state, backup ... */
+	VERB_ADMIN, /* keys, destroy, rename, state, backup ... */
 	VERB_COUNT,
 };
 
 enum role { /* bits: a route names all roles that may call it */
-	ROLE_AGENT = 1, ROLE_BUILDER = 2, ROLE_ROUTER = 4, ROLE_WEB = 8, ROLE_RECEIVER = 16, ROLE_HOOK = 32,
+	ROLE_AGENT = 1,
+	ROLE_BUILDER = 2,
+	ROLE_ROUTER = 4,
+	ROLE_WEB = 8,
+	ROLE_RECEIVER = 16,
+	ROLE_HOOK = 32,
 };
 
 enum caller_kind { CALLER_LOCAL_ADMIN, CALLER_KEY, CALLER_ROLE };
 
 struct caller {
 	enum caller_kind kind;
-	unsigned role;        /* CALLER_ROLE, or a key's call from one of our processes: bits */
-	char name[80];        /* "local:root", "key:NAME" or "role:NAME": the who of rows, events, audit */
+	unsigned role; /* CALLER_ROLE, or a key's call from one of our processes: bits */
+	char name[80]; /* "local:root", "key:NAME" or "role:NAME": the who of rows, events, audit */
 	const char *key_role; /* CALLER_KEY: "admin" or "deploy"; borrowed */
 	const json_t *stacks; /* CALLER_KEY: globs; borrowed */
 	const char *token;    /* CALLER_KEY; borrowed */

@@ -53,7 +53,8 @@ static void waiters_look(struct router *t)
 	for (struct waiter *w = t->waiters, *next; w != NULL; w = next) {
 		next = w->next;
 		if (router_reached(t->s, &w->mark, feed_live(t->sites) > 0) != ROUTE_WAITS)
-			vk_timer_set(w->timer, 0); /* its end comes from the loop: fn may do anything */
+			vk_timer_set(
+				w->timer, 0); /* its end comes from the loop: fn may do anything */
 	}
 }
 
@@ -61,7 +62,8 @@ void router_wait(struct sched *s, int64_t ms, router_wait_fn *fn, void *arg)
 {
 	struct router *t = s->router;
 	struct waiter *w = vk_alloc(sizeof(*w));
-	*w = (struct waiter){ .t = t, .mark = router_mark(s), .fn = fn, .arg = arg, .next = t->waiters };
+	*w = (struct waiter){
+		.t = t, .mark = router_mark(s), .fn = fn, .arg = arg, .next = t->waiters};
 	w->timer = vk_timer_new(s->loop, waiter_due, w);
 	vk_timer_set(w->timer, ms);
 	t->waiters = w;
@@ -71,7 +73,8 @@ void router_wait(struct sched *s, int64_t ms, router_wait_fn *fn, void *arg)
 static void watch_changed(void *arg)
 {
 	struct router *t = arg;
-	vk_log(VK_INFO, "route-watch", "router=%zu web=%zu", feed_live(t->routes), feed_live(t->sites));
+	vk_log(VK_INFO, "route-watch", "router=%zu web=%zu", feed_live(t->routes),
+		feed_live(t->sites));
 	hub_touch(t->s);
 }
 
@@ -105,7 +108,10 @@ void router_refresh(struct sched *s)
 	if (!hosts_synced(s))
 		return;
 	struct routes_in in = {
-		.st = &s->st, .base_domain = s->cfg->base_domain, .address = hosts_address, .arg = s,
+		.st = &s->st,
+		.base_domain = s->cfg->base_domain,
+		.address = hosts_address,
+		.arg = s,
 	};
 	feed_set(s->router->routes, routes_build(&in));
 	feed_set(s->router->sites, sites_build(&in));
@@ -149,7 +155,8 @@ int web_ack(struct sched *s, const json_t *body, struct vk_err *err)
 
 struct route_mark router_mark(const struct sched *s)
 {
-	return (struct route_mark){ .routes = feed_rev(s->router->routes), .sites = feed_rev(s->router->sites) };
+	return (struct route_mark){
+		.routes = feed_rev(s->router->routes), .sites = feed_rev(s->router->sites)};
 }
 
 enum route_wait router_reached(const struct sched *s, const struct route_mark *m, bool sites)
@@ -159,16 +166,17 @@ enum route_wait router_reached(const struct sched *s, const struct route_mark *m
 		return ROUTE_NO_ROUTER;
 	if (sites && feed_live(t->sites) == 0)
 		return ROUTE_NO_WEB;
-	return t->acked_routes >= m->routes && (!sites || t->acked_sites >= m->sites) ? ROUTE_DONE : ROUTE_WAITS;
+	return t->acked_routes >= m->routes && (!sites || t->acked_sites >= m->sites) ? ROUTE_DONE
+										      : ROUTE_WAITS;
 }
 
 const char *router_complaint(const struct sched *s, const char *stack)
 {
 	size_t i;
 	json_t *e;
-	json_array_foreach(s->router->errors, i, e)
-		if (strcmp(vk_json_str(e, "stack", ""), stack) == 0)
-			return vk_json_str(e, "message", "refused");
+	json_array_foreach(s->router->errors, i,
+		e) if (strcmp(vk_json_str(e, "stack", ""), stack) == 0) return vk_json_str(e,
+		"message", "refused");
 	return NULL;
 }
 
@@ -192,11 +200,12 @@ bool router_serves(const struct sched *s, const char *stack, const char *instanc
 	const json_t *sk = json_object_get(json_object_get(router_table(s), "stacks"), stack);
 	const char *name;
 	json_t *backend, *server;
-	json_object_foreach(json_object_get(sk, "backends"), name, backend) {
+	json_object_foreach(json_object_get(sk, "backends"), name, backend)
+	{
 		size_t i;
-		json_array_foreach(json_object_get(backend, "servers"), i, server)
-			if (strcmp(vk_json_str(server, "id", ""), instance) == 0)
-				return true;
+		json_array_foreach(json_object_get(backend, "servers"), i,
+			server) if (strcmp(vk_json_str(server, "id", ""), instance) ==
+			0) return true;
 	}
 	return false;
 }

@@ -4,8 +4,14 @@
 #include "api.h"
 
 #define PUBLIC(method_, path_, verb_, change_, fn_) \
-	{ .method = method_, .path = path_, .verb = VERB_##verb_, .change = change_, .fn = fn_ }
-#define INTERNAL(method_, path_, roles_, fn_) { .method = method_, .path = path_, .roles = roles_, .fn = fn_ }
+	{ \
+		.method = method_, .path = path_, .verb = VERB_##verb_, .change = change_, \
+		.fn = fn_ \
+	}
+#define INTERNAL(method_, path_, roles_, fn_) \
+	{ \
+		.method = method_, .path = path_, .roles = roles_, .fn = fn_ \
+	}
 #define STACK "/v1/stacks/{stack}"
 
 const struct route routes[] = {

@@ -20,10 +20,10 @@
 #include "sessions.h"
 
 #define EVENTS_KEPT 4096
-#define BODY_MAX ((size_t)2 << 20) /* a push document and what is around it */
-#define BACKLOG 256
-#define FILES_MAX 4096
-#define SETTLE_MS 5000 /* for commits under way at the end */
+#define BODY_MAX    ((size_t)2 << 20) /* a push document and what is around it */
+#define BACKLOG     256
+#define FILES_MAX   4096
+#define SETTLE_MS   5000 /* for commits under way at the end */
 
 struct program {
 	struct sched s;
@@ -45,8 +45,10 @@ static int make_dirs(const struct vk_config *cfg, struct vk_err *err)
 static int open_files(struct program *p, struct vk_err *err)
 {
 	const struct vk_config *cfg = p->s.cfg;
-	vk_autofree char *lock = vk_state_path(cfg, "sched/lock"), *key = vk_state_path(cfg, "sched/secret.key");
-	vk_autofree char *audit = vk_state_path(cfg, "sched/audit.jsonl"), *db = vk_state_path(cfg, "sched/viking.db");
+	vk_autofree char *lock = vk_state_path(cfg, "sched/lock"),
+			 *key = vk_state_path(cfg, "sched/secret.key");
+	vk_autofree char *audit = vk_state_path(cfg, "sched/audit.jsonl"),
+			 *db = vk_state_path(cfg, "sched/viking.db");
 	int rc = make_dirs(cfg, err);
 	if (rc == 0)
 		rc = vk_fs_lock(lock, &p->lock, err);
@@ -63,11 +65,18 @@ static int open_files(struct program *p, struct vk_err *err)
 static int confine(const struct vk_config *cfg, struct vk_sandbox_report *ret, struct vk_err *err)
 {
 	vk_autofree char *state = vk_state_path(cfg, "sched");
-	const char *const reads[] = { "/etc", "/usr/share/zoneinfo", "/proc/self", "/sys/fs/cgroup", cfg->etc_dir, cfg->state_dir, NULL };
-	const char *const writes[] = { state, cfg->run_dir, "/dev/null", NULL };
-	const char *const execs[] = { "/usr/lib", "/lib", "/lib64", NULL }; /* modules of the name service */
-	struct vk_sandbox box = { .read_paths = reads, .write_paths = writes, .exec_paths = execs, .use_landlock = true,
-		.seccomp = VK_SECCOMP_DAEMON, .limit_nofile = FILES_MAX, .mode = cfg->sandbox };
+	const char *const reads[] = {"/etc", "/usr/share/zoneinfo", "/proc/self", "/sys/fs/cgroup",
+		cfg->etc_dir, cfg->state_dir, NULL};
+	const char *const writes[] = {state, cfg->run_dir, "/dev/null", NULL};
+	const char *const execs[] = {
+		"/usr/lib", "/lib", "/lib64", NULL}; /* modules of the name service */
+	struct vk_sandbox box = {.read_paths = reads,
+		.write_paths = writes,
+		.exec_paths = execs,
+		.use_landlock = true,
+		.seccomp = VK_SECCOMP_DAEMON,
+		.limit_nofile = FILES_MAX,
+		.mode = cfg->sandbox};
 	return vk_sandbox_enter(&box, ret, err);
 }
 
@@ -76,7 +85,7 @@ static int listen_api(struct sched *s, struct vk_err *err)
 	vk_autofree char *path = vk_run_path(s->cfg, "api.sock");
 	int fd;
 	int rc = vk_listen_unix(path, 0666, NULL, BACKLOG, &fd, err);
-	struct vk_httpd_opts o = { .body_max = BODY_MAX };
+	struct vk_httpd_opts o = {.body_max = BODY_MAX};
 	return rc == 0 ? vk_httpd_new(s->loop, fd, &o, api_request, s, &s->httpd, err) : rc;
 }
 
@@ -100,7 +109,8 @@ static int go(struct program *p, struct vk_err *err)
 	if (rc != 0)
 		return rc;
 	vk_sandbox_describe(&report, text);
-	vk_log(VK_INFO, "serving", "epoch=%llu sandbox=\"%s\"", (unsigned long long)s->st.epoch, text);
+	vk_log(VK_INFO, "serving", "epoch=%llu sandbox=\"%s\"", (unsigned long long)s->st.epoch,
+		text);
 	vk_ready(p->ready, &report);
 	return 0;
 }
@@ -158,7 +168,8 @@ static void program_close(struct program *p)
 
 int sched_serve(const struct vk_config *cfg, struct vk_err *err)
 {
-	struct program p = { .s.cfg = cfg, .s.started_ms = vk_now_ms(), .lock = -1, .ready = vk_ready_fd() };
+	struct program p = {
+		.s.cfg = cfg, .s.started_ms = vk_now_ms(), .lock = -1, .ready = vk_ready_fd()};
 	int rc = vk_loop_new(&p.s.loop, err);
 	if (rc != 0)
 		return rc;

@@ -10,8 +10,8 @@
 
 #include "txn.h"
 
-#define QUEUE_MAX (64 << 10)
-#define TOKEN_BYTES 32
+#define QUEUE_MAX    (64 << 10)
+#define TOKEN_BYTES  32
 #define LAST_USED_MS (10 * 60 * 1000) /* a key's last use is written at most so often */
 
 struct sessions {
@@ -59,9 +59,8 @@ static void expiry_due(void *arg)
 	struct sessions *t = arg;
 	struct key_row *k;
 	int64_t now = vk_now_ms();
-	table_each(&t->s->st.keys, i, k)
-		if (k->expires_ms > 0 && k->expires_ms <= now)
-			sessions_revoke(t->s, k->name, "key expired");
+	table_each(&t->s->st.keys, i, k) if (k->expires_ms > 0 && k->expires_ms <= now)
+		sessions_revoke(t->s, k->name, "key expired");
 	expiry_arm(t);
 }
 
@@ -97,7 +96,8 @@ int sessions_key(struct sched *s, const char *line, struct key_row **ret, struct
 	if (rc != 0)
 		return rc;
 	struct key_row *k;
-	table_each(&s->st.keys, i, k) {
+	table_each(&s->st.keys, i, k)
+	{
 		if (strcmp(k->line, normal) != 0)
 			continue;
 		if (k->expires_ms > 0 && k->expires_ms <= vk_now_ms())
@@ -136,8 +136,9 @@ void sessions_open(struct sched *s, const struct key_row *key, struct vk_req *r)
 	se->next = s->sessions->first;
 	s->sessions->first = se;
 	vk_req_stream(r, 200, NULL, QUEUE_MAX, session_closed, se);
-	vk_req_line(r, json_pack("{s:s,s:s,s:s,s:s}", "name", key->name, "fingerprint", key->fingerprint, "role",
-		key->role, "token", se->token));
+	vk_req_line(r,
+		json_pack("{s:s,s:s,s:s,s:s}", "name", key->name, "fingerprint", key->fingerprint,
+			"role", key->role, "token", se->token));
 	note_use(s, key);
 	expiry_arm(s->sessions);
 }

@@ -15,9 +15,7 @@ static bool subnet_used(void *arg, uint64_t index)
 {
 	const struct sched *s = arg;
 	struct stack *sk;
-	table_each(&s->st.stacks, i, sk)
-		if (sk->exists && sk->row.subnet == index)
-			return true;
+	table_each(&s->st.stacks, i, sk) if (sk->exists && sk->row.subnet == index) return true;
 	return false;
 }
 
@@ -27,11 +25,13 @@ static json_t *foreign_routes(const struct sched *s)
 	json_t *list = json_array();
 	size_t i;
 	json_t *route;
-	json_array_foreach(json_object_get(hosts_facts(s), "routes"), i, route) {
+	json_array_foreach(json_object_get(hosts_facts(s), "routes"), i, route)
+	{
 		const char *text = json_string_value(route);
 		bool ours = false;
 		struct stack *sk;
-		table_each(&s->st.stacks, k, sk) {
+		table_each(&s->st.stacks, k, sk)
+		{
 			char subnet[32];
 			subnet_text(&s->range, sk->row.subnet, subnet);
 			ours = ours || (sk->exists && vk_streq(subnet, text));
@@ -48,7 +48,8 @@ int stacks_subnet(struct sched *s, uint64_t *ret, struct vk_err *err)
 	return subnet_pick(&s->range, subnet_used, s, routes, ret, err);
 }
 
-int stacks_create(struct sched *s, struct txn *t, const char *name, const char *who, struct vk_err *err)
+int stacks_create(
+	struct sched *s, struct txn *t, const char *name, const char *who, struct vk_err *err)
 {
 	int rc = vk_stack_name(name, err);
 	if (rc != 0)
@@ -61,8 +62,10 @@ int stacks_create(struct sched *s, struct txn *t, const char *name, const char *
 		return rc;
 	char id[ID_BYTES * 2 + 1];
 	vk_random_hex(ID_BYTES, id);
-	txn_put(t, json_pack("{s:i,s:s,s:s,s:I,s:I}", "v", MODEL_VERSION, "id", id, "who", who, "subnet",
-		(json_int_t)subnet, "created_ms", (json_int_t)vk_now_ms()), "/stack/%s", name);
+	txn_put(t,
+		json_pack("{s:i,s:s,s:s,s:I,s:I}", "v", MODEL_VERSION, "id", id, "who", who,
+			"subnet", (json_int_t)subnet, "created_ms", (json_int_t)vk_now_ms()),
+		"/stack/%s", name);
 	txn_del(t, "/gone/network/viking-%s", name);
 	txn_del(t, "/gone/logs/%s", name);
 	return 0;

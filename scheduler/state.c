@@ -116,7 +116,7 @@ struct node_row *stack_node(struct stack *sk, const char *node)
 
 static int put_node(struct state *st, char **part, const json_t *value, struct vk_err *err)
 {
-	struct node_row row = { .scale = -1 };
+	struct node_row row = {.scale = -1};
 	int rc = model_decode(node_fields, value, &row, err);
 	if (rc != 0)
 		return rc;
@@ -166,7 +166,8 @@ static void release_note_versions(struct stack *sk, const struct release *r)
 {
 	const char *node;
 	json_t *entry;
-	json_object_foreach(r->nodes, node, entry) {
+	json_object_foreach(r->nodes, node, entry)
+	{
 		unsigned v = (unsigned)vk_json_int(entry, "version", 0);
 		struct node_row *n = stack_node(sk, node);
 		if (n->top < v)
@@ -186,16 +187,19 @@ static void release_insert(struct stack *sk, struct release *r)
 {
 	size_t i = release_place(sk, r->n);
 	if (i < sk->n_releases && sk->release[i]->n == r->n) {
-		r->defs = VK_TAKE(sk->release[i]->defs); /* the document of a release never changes */
+		r->defs =
+			VK_TAKE(sk->release[i]->defs); /* the document of a release never changes */
 		release_free(sk->release[i]);
 		sk->release[i] = r;
 		return;
 	}
 	if (sk->n_releases == sk->cap_releases) {
 		sk->cap_releases = sk->cap_releases > 0 ? sk->cap_releases * 2 : 8;
-		sk->release = vk_reallocarray(sk->release, sk->cap_releases, sizeof(struct release *));
+		sk->release =
+			vk_reallocarray(sk->release, sk->cap_releases, sizeof(struct release *));
 	}
-	memmove(sk->release + i + 1, sk->release + i, (sk->n_releases - i) * sizeof(struct release *));
+	memmove(sk->release + i + 1, sk->release + i,
+		(sk->n_releases - i) * sizeof(struct release *));
 	sk->release[i] = r;
 	sk->n_releases++;
 }
@@ -242,7 +246,8 @@ static void del_release(struct state *st, char **part)
 	if (i == sk->n_releases || sk->release[i]->n != n)
 		return;
 	release_free(sk->release[i]);
-	memmove(sk->release + i, sk->release + i + 1, (sk->n_releases - i - 1) * sizeof(struct release *));
+	memmove(sk->release + i, sk->release + i + 1,
+		(sk->n_releases - i - 1) * sizeof(struct release *));
 	sk->n_releases--;
 }
 
@@ -252,7 +257,8 @@ static int put_current(struct state *st, char **part, const json_t *value, struc
 	struct stack *sk = stack_ensure(st, part[0]);
 	struct release *old = stack_current(sk);
 	sk->current = (unsigned)vk_json_int(value, "n", 0);
-	if (old != NULL && old->n != sk->current) { /* definitions hold secrets: only the serving ones stay */
+	if (old != NULL &&
+		old->n != sk->current) { /* definitions hold secrets: only the serving ones stay */
 		json_decref(old->defs);
 		old->defs = NULL;
 	}
@@ -275,7 +281,8 @@ static void slot_set(json_t **slot, const json_t *value)
 }
 
 #define SLOT_KIND(name) \
-	static int put_##name(struct state *st, char **part, const json_t *value, struct vk_err *err) \
+	static int put_##name( \
+		struct state *st, char **part, const json_t *value, struct vk_err *err) \
 	{ \
 		(void)err; \
 		slot_set(&stack_ensure(st, part[0])->name, value); \
@@ -311,7 +318,8 @@ static void del_drain(struct state *st, char **part)
 /* ---- rows of one table each ---- */
 
 #define TABLE_KIND(kind, table, free_row) \
-	static int put_##kind(struct state *st, char **part, const json_t *value, struct vk_err *err) \
+	static int put_##kind( \
+		struct state *st, char **part, const json_t *value, struct vk_err *err) \
 	{ \
 		struct kind##_row *row = vk_alloc(sizeof(*row)); \
 		row->name = vk_strdup(part[0]); \
@@ -334,10 +342,12 @@ TABLE_KIND(build, builds, build_row_free)
 TABLE_KIND(volume, volumes, volume_row_free)
 TABLE_KIND(image, images, image_row_free)
 
-static int put_numbered_build(struct state *st, char **part, const json_t *value, struct vk_err *err)
+static int put_numbered_build(
+	struct state *st, char **part, const json_t *value, struct vk_err *err)
 {
 	uint64_t n;
-	if (part[0][0] == 'b' && vk_parse_u64(part[0] + 1, 0, UINT64_MAX / 2, &n) == 0 && n > st->build_top)
+	if (part[0][0] == 'b' && vk_parse_u64(part[0] + 1, 0, UINT64_MAX / 2, &n) == 0 &&
+		n > st->build_top)
 		st->build_top = n;
 	return put_build(st, part, value, err);
 }
@@ -382,22 +392,22 @@ static void del_leader(struct state *st, char **part)
 
 /* The last part takes the rest of the key, slashes included. */
 static const struct kind kinds[] = {
-	{ "leader", 0, put_leader, del_leader },
-	{ "key", 1, put_key, del_key },
-	{ "stack", 1, put_stack, del_stack },
-	{ "lock", 1, put_lock, del_lock },
-	{ "node", 2, put_node, del_node },
-	{ "config", 2, put_config, del_config },
-	{ "domain", 1, put_domain, del_domain },
-	{ "release", 2, put_release, del_release },
-	{ "current", 1, put_current, del_current },
-	{ "pending", 1, put_pending, del_pending },
-	{ "drain", 1, put_drain, del_drain },
-	{ "intent", 1, put_intent, del_intent },
-	{ "build", 1, put_numbered_build, del_build },
-	{ "images", 1, put_image, del_image },
-	{ "volume", 1, put_volume, del_volume },
-	{ "gone", 1, put_gone, del_gone },
+	{"leader", 0, put_leader, del_leader},
+	{"key", 1, put_key, del_key},
+	{"stack", 1, put_stack, del_stack},
+	{"lock", 1, put_lock, del_lock},
+	{"node", 2, put_node, del_node},
+	{"config", 2, put_config, del_config},
+	{"domain", 1, put_domain, del_domain},
+	{"release", 2, put_release, del_release},
+	{"current", 1, put_current, del_current},
+	{"pending", 1, put_pending, del_pending},
+	{"drain", 1, put_drain, del_drain},
+	{"intent", 1, put_intent, del_intent},
+	{"build", 1, put_numbered_build, del_build},
+	{"images", 1, put_image, del_image},
+	{"volume", 1, put_volume, del_volume},
+	{"gone", 1, put_gone, del_gone},
 };
 
 static const struct kind *kind_of(const char *name)

@@ -12,19 +12,19 @@ struct op;
 
 struct stack {
 	char *name;
-	bool exists;              /* its /stack row is there */
+	bool exists; /* its /stack row is there */
 	struct stack_row row;
 	struct lock_row *lock;    /* NULL when unlocked */
 	struct table nodes;       /* struct node_row, also for nodes no command spoke of */
 	struct table config;      /* struct config_row */
 	struct release **release; /* by number, ascending */
 	size_t n_releases, cap_releases;
-	unsigned current;         /* number of the serving release, 0 = none */
-	unsigned next;            /* number of the next release */
+	unsigned current;                 /* number of the serving release, 0 = none */
+	unsigned next;                    /* number of the next release */
 	json_t *pending, *drain, *intent; /* NULL when absent */
-	struct op *busy;          /* runs now */
-	struct op *waiting;       /* list, first comes next */
-	bool drain_ending;        /* the end of the drain row is being written */
+	struct op *busy;                  /* runs now */
+	struct op *waiting;               /* list, first comes next */
+	bool drain_ending;                /* the end of the drain row is being written */
 	int64_t updated_ms;
 };
 

@@ -42,8 +42,9 @@ int subnet_range_parse(const char *text, struct subnet_range *ret, struct vk_err
 	uint32_t base;
 	unsigned len;
 	if (!cidr_parse(text, &base, &len) || len < 8 || len > 24)
-		return vk_err_set(err, VK_INVALID, "networks.range %s is no IPv4 range of /8 to /24", text);
-	*ret = (struct subnet_range){ .base = base, .count = UINT64_C(1) << (24 - len) };
+		return vk_err_set(
+			err, VK_INVALID, "networks.range %s is no IPv4 range of /8 to /24", text);
+	*ret = (struct subnet_range){.base = base, .count = UINT64_C(1) << (24 - len)};
 	return 0;
 }
 
@@ -58,7 +59,8 @@ static bool routed_elsewhere(const char *subnet, const json_t *routes)
 {
 	size_t i;
 	json_t *route;
-	json_array_foreach(routes, i, route) {
+	json_array_foreach(routes, i, route)
+	{
 		const char *text = json_string_value(route);
 		if (text != NULL && !vk_ends(text, "/0") && subnet_overlap(subnet, text))
 			return true;
@@ -77,6 +79,7 @@ int subnet_pick(const struct subnet_range *r, bool (*used)(void *arg, uint64_t i
 		*ret = i;
 		return 0;
 	}
-	vk_err_set(err, VK_LIMIT, "no subnet is free in networks.range (%llu in all)", (unsigned long long)r->count);
+	vk_err_set(err, VK_LIMIT, "no subnet is free in networks.range (%llu in all)",
+		(unsigned long long)r->count);
 	return vk_err_hint(err, "set a larger networks.range, or destroy a stack");
 }

@@ -12,7 +12,7 @@
 static const json_t *entry_of(const struct stack *sk, const struct inst *i)
 {
 	const struct overlay *o = stack_overlay(sk);
-	const struct release *at[] = { stack_release(sk, i->born), o != NULL ? o->release : NULL };
+	const struct release *at[] = {stack_release(sk, i->born), o != NULL ? o->release : NULL};
 	for (size_t k = 0; k < VK_COUNT(at); k++) {
 		const json_t *entry = at[k] != NULL ? json_object_get(at[k]->nodes, i->node) : NULL;
 		if (entry != NULL)
@@ -30,26 +30,35 @@ static const char *shown_state(const struct inst *i, const struct inst_status *s
 		return "draining";
 	if (nothing)
 		return "starting";
-	return st->state == INST_HEALTHY || st->state == INST_UNHEALTHY ? "running" : inst_state_name(st->state);
+	return st->state == INST_HEALTHY || st->state == INST_UNHEALTHY
+		? "running"
+		: inst_state_name(st->state);
 }
 
 static const char *shown_health(const struct inst_status *st)
 {
 	if (st == NULL)
 		return "unknown";
-	return st->state == INST_HEALTHY ? "healthy" : st->state == INST_UNHEALTHY ? "unhealthy"
-		: st->state == INST_STARTING || st->state == INST_RUNNING ? "starting" : "none";
+	return st->state == INST_HEALTHY                                  ? "healthy"
+		: st->state == INST_UNHEALTHY                             ? "unhealthy"
+		: st->state == INST_STARTING || st->state == INST_RUNNING ? "starting"
+									  : "none";
 }
 
 json_t *summary_instance(struct sched *s, const struct stack *sk, const struct inst *i)
 {
 	const struct inst_status *st = hosts_find(s, i->name);
-	const char *reason = st == NULL ? NULL : st->reason != NULL ? st->reason : st->state != INST_HEALTHY ? st->probe : NULL;
-	return json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:I,s:I,s:s?,s:s?}", "name", i->name, "node", i->node, "n",
-		(int)i->n, "version", (int)i->version, "release", (int)i->born, "host",
-		vk_json_str(entry_of(sk, i), "host", s->cfg->host_name), "state", shown_state(i, st), "health", shown_health(st),
-		"started_ms", (json_int_t)(st != NULL ? st->started_ms : 0), "restarts",
-		(json_int_t)(st != NULL ? st->restarts : 0), "ip", st != NULL ? st->ip : NULL, "reason", reason);
+	const char *reason = st == NULL     ? NULL
+		: st->reason != NULL        ? st->reason
+		: st->state != INST_HEALTHY ? st->probe
+					    : NULL;
+	return json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:I,s:I,s:s?,s:s?}", "name", i->name,
+		"node", i->node, "n", (int)i->n, "version", (int)i->version, "release",
+		(int)i->born, "host", vk_json_str(entry_of(sk, i), "host", s->cfg->host_name),
+		"state", shown_state(i, st), "health", shown_health(st), "started_ms",
+		(json_int_t)(st != NULL ? st->started_ms : 0), "restarts",
+		(json_int_t)(st != NULL ? st->restarts : 0), "ip", st != NULL ? st->ip : NULL,
+		"reason", reason);
 }
 
 json_t *summary_instances(struct sched *s, const struct stack *sk, bool draining)
@@ -82,7 +91,9 @@ static struct count count_instances(struct sched *s, const struct stack *sk)
 		if (l.v[i].stop)
 			continue;
 		n.wanted++;
-		n.healthy += st != NULL && (st->state == INST_HEALTHY || (st->state == INST_EXITED && st->exited && st->exit == 0));
+		n.healthy += st != NULL &&
+			(st->state == INST_HEALTHY ||
+				(st->state == INST_EXITED && st->exited && st->exit == 0));
 	}
 	inst_list_release(&l);
 	return n;
@@ -91,7 +102,8 @@ static struct count count_instances(struct sched *s, const struct stack *sk)
 static const char *stack_state(const struct stack *sk, const struct count *n)
 {
 	if (sk->busy != NULL)
-		return strcmp(sk->busy->type->kind, "push") == 0 ? "deploying" : sk->busy->type->kind;
+		return strcmp(sk->busy->type->kind, "push") == 0 ? "deploying"
+								 : sk->busy->type->kind;
 	if (stack_current(sk) == NULL)
 		return "empty";
 	if (n->wanted == 0 && n->known > 0)
@@ -103,11 +115,13 @@ json_t *summary_stack(struct sched *s, const struct stack *sk)
 {
 	struct count n = count_instances(s, sk);
 	json_t *names = json_array(), *value;
-	vk_autojson *domains = stack_current(sk) != NULL ? domains_of(&s->st, sk, NULL, s->cfg->base_domain) : NULL;
+	vk_autojson *domains = stack_current(sk) != NULL
+		? domains_of(&s->st, sk, NULL, s->cfg->base_domain)
+		: NULL;
 	const char *name;
-	json_object_foreach(domains, name, value)
-		json_array_append_new(names, json_string(name));
-	return json_pack("{s:s,s:s,s:i,s:o,s:i,s:i,s:b,s:I}", "name", sk->name, "state", stack_state(sk, &n), "release",
-		(int)sk->current, "domains", names, "instances", (int)n.wanted, "healthy", (int)n.healthy, "locked",
-		sk->lock != NULL, "updated_ms", (json_int_t)sk->updated_ms);
+	json_object_foreach(domains, name, value) json_array_append_new(names, json_string(name));
+	return json_pack("{s:s,s:s,s:i,s:o,s:i,s:i,s:b,s:I}", "name", sk->name, "state",
+		stack_state(sk, &n), "release", (int)sk->current, "domains", names, "instances",
+		(int)n.wanted, "healthy", (int)n.healthy, "locked", sk->lock != NULL, "updated_ms",
+		(json_int_t)sk->updated_ms);
 }

@@ -17,7 +17,6 @@ void table_add(struct table *t, void *row);               /* the name must be ne
 void *table_take(struct table *t, const char *name);      /* removes and returns, or NULL */
 void table_release(struct table *t, void (*free_row)(void *row));
 
-#define table_each(t, i, var) \
-	for (size_t i = 0; i < (t)->n && ((var) = (t)->row[i]) != NULL; i++)
+#define table_each(t, i, var) for (size_t i = 0; i < (t)->n && ((var) = (t)->row[i]) != NULL; i++)
 
 #endif

@@ -54,7 +54,7 @@ static void txn_set(struct txn *t, char *key, json_t *value)
 		t->cap = t->cap > 0 ? t->cap * 2 : 8;
 		t->item = vk_reallocarray(t->item, t->cap, sizeof(*t->item));
 	}
-	t->item[t->n++] = (struct txn_item){ .key = key, .value = value };
+	t->item[t->n++] = (struct txn_item){.key = key, .value = value};
 }
 
 void txn_put(struct txn *t, json_t *value, const char *fmt, ...)
@@ -65,7 +65,8 @@ void txn_put(struct txn *t, json_t *value, const char *fmt, ...)
 	va_end(ap);
 }
 
-void txn_put_row(struct txn *t, const struct vk_field *fields, const void *row, const char *fmt, ...)
+void txn_put_row(
+	struct txn *t, const struct vk_field *fields, const void *row, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
@@ -129,7 +130,7 @@ void txn_commit(struct txn *t, txn_fn *fn, void *arg)
 		ops[i].len = strlen(text);
 		vk_strv_take(&texts, text);
 	}
-	struct vk_cmp lead = { .key = "/leader", .target = VK_CMP_MOD_REV, .rev = t->s->leader_rev };
+	struct vk_cmp lead = {.key = "/leader", .target = VK_CMP_MOD_REV, .rev = t->s->leader_rev};
 	t->s->store->ops->txn(t->s->store, &lead, 1, ops, t->n, txn_done, t);
 	vk_strv_release(&texts);
 	free(ops);

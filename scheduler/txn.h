@@ -10,9 +10,10 @@
 
 struct txn;
 struct txn *txn_new(struct sched *s);
-void txn_put(struct txn *t, json_t *value, const char *key, ...) __attribute__((format(printf, 3, 4))); /* steals */
-void txn_put_row(struct txn *t, const struct vk_field *fields, const void *row, const char *key, ...)
-	__attribute__((format(printf, 4, 5)));
+void txn_put(struct txn *t, json_t *value, const char *key, ...)
+	__attribute__((format(printf, 3, 4))); /* steals */
+void txn_put_row(struct txn *t, const struct vk_field *fields, const void *row, const char *key,
+	...) __attribute__((format(printf, 4, 5)));
 void txn_del(struct txn *t, const char *key, ...) __attribute__((format(printf, 2, 3)));
 /* err NULL = committed and applied. Never called from inside txn_commit. */
 typedef void txn_fn(void *arg, const struct vk_err *err);
