@@ -856,7 +856,7 @@ class Kill(Case):
             if event["type"] == "stage" and event["what"] == stage and not hit.is_set():
                 w.process.kill()
                 hit.set()
-        seq = max([e["seq"] for e in w.call("GET", "/v1/events")], default=0)
+        seq = max([e.get("seq", 0) for e in w.call("GET", "/v1/events")], default=0)
         path = f"/v1/events?follow=1&since={seq}" + ("" if stage == "s13" else "&stack=ragnar")
         Stream(w, "GET", path, on_line=watch)
         doc = document(w.commit())
@@ -944,8 +944,9 @@ class Standing(Case):
         self.push(nodes={"web": node(domains=["a.test"]), "db": node(boat="", image="redis:7", service=True)})
         self.assertTrue(self.w.call("GET", "/v1/ping")["pong"])
         ps = self.w.call("GET", "/v1/stacks/ragnar/ps")["instances"]
-        self.assertEqual({("ragnar-web-1-1", "healthy", "uno"), ("ragnar-db-1-1", "healthy", "uno")},
-                         {(p["name"], p["state"], p["host"]) for p in ps})
+        self.assertEqual({("ragnar-web-1-1", "running", "healthy"), ("ragnar-db-1-1", "running", "healthy")},
+                         {(p["name"], p["state"], p["health"]) for p in ps})
+        self.assertEqual({"uno"}, {p["host"] for p in ps})
         keys = {k["key"] for k in self.w.call("GET", "/v1/state")["keys"]}
         for prefix in ("/proc/ragnar/web", "/run/ragnar/web", "/deploy/uno/ragnar/web", "/ports/ragnar/web", "/images/ragnar/src",
                        "/stack/ragnar", "/release/ragnar/1"):
