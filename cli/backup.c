@@ -14,7 +14,7 @@
 
 #include "output.h"
 
-#define TAR "/bin/tar"
+#define TAR    "/bin/tar"
 #define TAR_MS (6LL * 3600 * 1000)
 
 /* Below STATE; what is missing is left out. */
@@ -31,7 +31,8 @@ static const struct {
 
 static int run_tar(const struct vk_strv *argv, struct vk_err *err)
 {
-	struct vk_proc_opts o = {.path = TAR, .argv = (const char *const *)argv->v, .in = VK_FD_NULL};
+	struct vk_proc_opts o = {
+		.path = TAR, .argv = (const char *const *)argv->v, .in = VK_FD_NULL};
 	vk_autobuf errors = VK_BUF_INIT(65536);
 	return vk_proc_run(&o, NULL, 0, NULL, &errors, TAR_MS, err);
 }
@@ -74,8 +75,8 @@ static int dump_state(struct call *c, const char *dir, size_t *ret_keys, struct 
 static int write_meta(const char *dir, size_t keys, struct vk_err *err)
 {
 	vk_autofree char *path = vk_asprintf("%s/meta.json", dir);
-	vk_autojson *meta = json_pack("{s:i s:s s:I s:I}", "v", 1, "viking", VIKING_VERSION, "time_ms",
-		(json_int_t)vk_now_ms(), "keys", (json_int_t)keys);
+	vk_autojson *meta = json_pack("{s:i s:s s:I s:I}", "v", 1, "viking", VIKING_VERSION,
+		"time_ms", (json_int_t)vk_now_ms(), "keys", (json_int_t)keys);
 	vk_autofree char *text = vk_json_text(meta);
 	return vk_fs_write_atomic(path, text, strlen(text), 0600, err);
 }
@@ -102,7 +103,8 @@ static int add_volumes(struct call *c, const char *engine, const char *file, str
 	int r = api_get(c, &answer, err, "/v1/volumes");
 	size_t i;
 	json_t *v;
-	json_array_foreach(json_object_get(answer, "volumes"), i, v) {
+	json_array_foreach(json_object_get(answer, "volumes"), i, v)
+	{
 		const char *name = vk_json_str(v, "name", "");
 		vk_autofree char *path = vk_asprintf("/volumes/%s", name);
 		vk_autojson *info = NULL;
@@ -149,8 +151,8 @@ static char *absolute_path(const char *file)
 	return vk_asprintf("%s/%s", cwd, file);
 }
 
-static int write_in(struct call *c, const struct vk_config *config, const char *dir, const char *file,
-	bool volumes, struct vk_err *err)
+static int write_in(struct call *c, const struct vk_config *config, const char *dir,
+	const char *file, bool volumes, struct vk_err *err)
 {
 	size_t keys = 0;
 	int r = dump_state(c, dir, &keys, err);
@@ -167,7 +169,8 @@ static int write_in(struct call *c, const struct vk_config *config, const char *
 	if (r < 0)
 		unlink(part);
 	else
-		printf("%s: %zu keys, repositories, images%s\n", file, keys, volumes ? ", volumes" : "");
+		printf("%s: %zu keys, repositories, images%s\n", file, keys,
+			volumes ? ", volumes" : "");
 	return r;
 }
 
@@ -192,7 +195,8 @@ static int give(const char *path, const char *user, const char *group, struct vk
 	const struct passwd *pw = getpwnam(user);
 	const struct group *gr = getgrnam(group);
 	if (pw == NULL || gr == NULL)
-		return vk_err_set(err, VK_NOTFOUND, "the user %s or the group %s does not exist", user, group);
+		return vk_err_set(err, VK_NOTFOUND, "the user %s or the group %s does not exist",
+			user, group);
 	char *roots[] = {vk_strdup(path), NULL};
 	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	int r = tree ? 0 : vk_err_errno(err, errno, "%s", path);
@@ -210,7 +214,8 @@ static int must_be_empty(const struct vk_config *config, struct vk_err *err)
 	vk_autofree char *db = vk_state_path(config, "sched/viking.db");
 	if (!vk_fs_exists(db))
 		return 0;
-	vk_err_set(err, VK_CONFLICT, "%s is not empty: restore never overwrites", config->state_dir);
+	vk_err_set(
+		err, VK_CONFLICT, "%s is not empty: restore never overwrites", config->state_dir);
 	return vk_err_hint(err, "stop vikingd, move %s away, try again", config->state_dir);
 }
 
@@ -222,16 +227,19 @@ static int must_be_stopped(const struct vk_config *config, int *ret_lock, struct
 		r = vk_fs_lock(path, ret_lock, err);
 	if (r == VK_CONFLICT) {
 		vk_err_set(err, VK_CONFLICT, "vikingd runs on %s", config->state_dir);
-		vk_err_hint(err, "sudo systemctl stop viking; viking restore FILE; sudo systemctl start viking");
+		vk_err_hint(err,
+			"sudo systemctl stop viking; viking restore FILE; sudo systemctl start "
+			"viking");
 	}
 	return r;
 }
 
 /* Volumes go back through the engine: it makes the volume, we fill its directory. */
-static int restore_volume(const struct vk_config *config, const char *dir, const char *name,
-	struct vk_err *err)
+static int restore_volume(
+	const struct vk_config *config, const char *dir, const char *name, struct vk_err *err)
 {
-	vk_autojson *body = json_pack("{s:s s:{s:s}}", "Name", name, "Labels", "viking.restored", "1");
+	vk_autojson *body =
+		json_pack("{s:s s:{s:s}}", "Name", name, "Labels", "viking.restored", "1");
 	vk_autojson *info = NULL;
 	struct vk_api_opts o = {.socket = config->engine_socket, .token = ""};
 	int r = vk_api_call(&o, "POST", "/volumes/create", body, &info, err);
@@ -282,7 +290,8 @@ static int put(const struct vk_config *config, const char *dir, const char *from
 	return r;
 }
 
-static int unpack(const struct vk_config *config, const char *dir, const char *file, struct vk_err *err)
+static int unpack(
+	const struct vk_config *config, const char *dir, const char *file, struct vk_err *err)
 {
 	vk_autostrv argv = {0};
 	vk_strv_add(&argv, TAR);
@@ -294,13 +303,16 @@ static int unpack(const struct vk_config *config, const char *dir, const char *f
 	int r = run_tar(&argv, err);
 	vk_autofree char *state = vk_asprintf("%s/state.jsonl", dir);
 	if (r == 0 && !vk_fs_exists(state))
-		r = vk_err_set(err, VK_INVALID, "%s is not a viking backup: it has no state.jsonl", file);
+		r = vk_err_set(
+			err, VK_INVALID, "%s is not a viking backup: it has no state.jsonl", file);
 	for (size_t i = 0; r == 0 && i < VK_COUNT(parts); i++)
-		r = put(config, dir, parts[i].path, parts[i].path, parts[i].user, parts[i].group, err);
+		r = put(config, dir, parts[i].path, parts[i].path, parts[i].user, parts[i].group,
+			err);
 	if (r == 0)
 		r = restore_volumes(config, dir, err);
 	if (r == 0) /* last: with it the scheduler begins */
-		r = put(config, dir, "state.jsonl", "sched/restore.jsonl", "viking-sched", "viking-sched", err);
+		r = put(config, dir, "state.jsonl", "sched/restore.jsonl", "viking-sched",
+			"viking-sched", err);
 	return r;
 }
 
@@ -322,7 +334,8 @@ int backup_read(struct call *c, const char *file, struct vk_err *err)
 	if (dir != NULL)
 		vk_fs_remove_tree(dir, NULL);
 	if (r == 0)
-		printf("%s restored into %s; start vikingd to serve it again\n", file, config->state_dir);
+		printf("%s restored into %s; start vikingd to serve it again\n", file,
+			config->state_dir);
 	vk_config_free(config);
 	return r;
 }

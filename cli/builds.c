@@ -20,7 +20,8 @@ static int builds_list(struct call *c, struct vk_err *err)
 	table_init(&t, "BUILD|STACK|BOAT|COMMIT|STATE|WHO|STARTED|TOOK");
 	size_t i;
 	json_t *b;
-	json_array_foreach(json_object_get(answer, "builds"), i, b) {
+	json_array_foreach(json_object_get(answer, "builds"), i, b)
+	{
 		char age[32], took[24];
 		format_age(vk_json_int(b, "started_ms", 0), age);
 		vk_format_duration_ms(vk_json_int(b, "ms", 0), took);
@@ -92,7 +93,8 @@ static const struct option output_options[] = {
 };
 
 const struct command builds_commands[] = {
-	{"builds:list", "[STACK]", 0, 1, false, true, builds_list, NULL, "builds, running and past"},
+	{"builds:list", "[STACK]", 0, 1, false, true, builds_list, NULL,
+		"builds, running and past"},
 	{"builds:output", "BUILD [-f]", 1, 1, false, false, builds_output, output_options,
 		"what a build printed; `current` is the running one"},
 	{"builds:cancel", "BUILD", 1, 1, false, false, builds_cancel, NULL, "end a build"},

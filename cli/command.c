@@ -2,21 +2,45 @@
 
 #include <viking/str.h>
 
-static const struct { const char *alias, *noun; } nouns[] = {
-	{"apps", "stacks"}, {"ssh-keys", "keys"}, {"env", "config"},
+static const struct {
+	const char *alias, *noun;
+} nouns[] = {
+	{"apps", "stacks"},
+	{"ssh-keys", "keys"},
+	{"env", "config"},
 };
 
 /* Words of other platforms, and a bare noun that lists. */
-static const struct { const char *alias, *name; } names[] = {
-	{"keys", "keys:list"},       {"stacks", "stacks:list"},   
-	{"domains", "domains:list"}, {"releases", "releases:list"}, {"builds", "builds:list"},
-	{"volumes", "volumes:list"}, {"keys:rm", "keys:remove"},  {"ps:report", "ps"},
-	{"config:report", "config:show"}, {"stacks:report", "stacks:info"}, {"status", "stacks:list"},
-	{"list", "stacks:list"},     {"ls", "stacks:list"},       {"destroy", "stacks:destroy"},
-	{"lock", "stacks:lock"},     {"unlock", "stacks:unlock"}, {"scale", "ps:scale"},
-	{"restart", "ps:restart"},   {"exec", "enter"},           {"ssh", "enter"},
-	{"domains:report", "domains:list"}, {"create", "stacks:create"}, {"--version", "version"},
-	{"--help", "help"}, {"-h", "help"}, {"config:keys", "config:show"}, {"env:ls", "config:show"},
+static const struct {
+	const char *alias, *name;
+} names[] = {
+	{"keys", "keys:list"},
+	{"stacks", "stacks:list"},
+	{"domains", "domains:list"},
+	{"releases", "releases:list"},
+	{"builds", "builds:list"},
+	{"volumes", "volumes:list"},
+	{"keys:rm", "keys:remove"},
+	{"ps:report", "ps"},
+	{"config:report", "config:show"},
+	{"stacks:report", "stacks:info"},
+	{"status", "stacks:list"},
+	{"list", "stacks:list"},
+	{"ls", "stacks:list"},
+	{"destroy", "stacks:destroy"},
+	{"lock", "stacks:lock"},
+	{"unlock", "stacks:unlock"},
+	{"scale", "ps:scale"},
+	{"restart", "ps:restart"},
+	{"exec", "enter"},
+	{"ssh", "enter"},
+	{"domains:report", "domains:list"},
+	{"create", "stacks:create"},
+	{"--version", "version"},
+	{"--help", "help"},
+	{"-h", "help"},
+	{"config:keys", "config:show"},
+	{"env:ls", "config:show"},
 };
 
 static const struct command *exact(const char *name)
@@ -141,7 +165,8 @@ int call_parse(struct call *c, int argc, char **argv, struct vk_err *err)
 		} else {
 			vk_strv_add(&c->words, w);
 			options = options && !(c->command->rest && c->words.n == 1);
-			if (c->command->rest && c->words.n == 1 && i + 1 < argc && vk_streq(argv[i + 1], "--"))
+			if (c->command->rest && c->words.n == 1 && i + 1 < argc &&
+				vk_streq(argv[i + 1], "--"))
 				i++;
 		}
 	}
@@ -173,8 +198,8 @@ void command_help(const struct command *c, FILE *out)
 	fprintf(out, "usage: viking %s %s\n%s\n", c->name, c->arguments, c->help);
 	for (const struct option *o = c->options; o != NULL && o->name != NULL; o++) {
 		char left[64];
-		snprintf(left, sizeof(left), "%s%s%s %s", o->brief ? o->brief : "", o->brief ? ", " : "",
-			o->name, o->value ? o->value : "");
+		snprintf(left, sizeof(left), "%s%s%s %s", o->brief ? o->brief : "",
+			o->brief ? ", " : "", o->name, o->value ? o->value : "");
 		fprintf(out, "  %-26s %s\n", left, o->help);
 	}
 	if (c->reads)
@@ -183,7 +208,8 @@ void command_help(const struct command *c, FILE *out)
 
 void command_help_all(FILE *out)
 {
-	fputs("viking: git-push PaaS. The same words work here and as `ssh viking@HOST WORDS`.\n\n", out);
+	fputs("viking: git-push PaaS. The same words work here and as `ssh viking@HOST WORDS`.\n\n",
+		out);
 	for (size_t g = 0; command_groups[g] != NULL; g++) {
 		for (const struct command *c = command_groups[g]; c->name != NULL; c++) {
 			char left[80];
@@ -192,5 +218,7 @@ void command_help_all(FILE *out)
 		}
 		fputc('\n', out);
 	}
-	fputs("`viking COMMAND --help` tells more. Deploy: git push ssh://viking@HOST:2222/STACK master\n", out);
+	fputs("`viking COMMAND --help` tells more. Deploy: git push ssh://viking@HOST:2222/STACK "
+	      "master\n",
+		out);
 }

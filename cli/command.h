@@ -19,7 +19,8 @@ struct option {
 };
 
 struct call; /* one parsed command line */
-typedef int command_fn(struct call *c, struct vk_err *err); /* 0, or a code; or a status by call_exit */
+typedef int command_fn(
+	struct call *c, struct vk_err *err); /* 0, or a code; or a status by call_exit */
 
 struct command {
 	const char *name;      /* "keys:add" */
@@ -29,24 +30,27 @@ struct command {
 	bool reads;            /* --json is offered */
 	command_fn *fn;
 	const struct option *options; /* ends with name NULL; may be NULL */
-	const char *help;      /* one line */
+	const char *help;             /* one line */
 };
 
 struct call {
 	const struct command *command;
-	struct vk_strv words;  /* positional */
-	struct { const struct option *o; const char *value; } given[32];
+	struct vk_strv words; /* positional */
+	struct {
+		const struct option *o;
+		const char *value;
+	} given[32];
 	size_t n_given;
 	bool json;
-	int exit_status;       /* set by a command that relays another program's status */
+	int exit_status;                /* set by a command that relays another program's status */
 	const char *config_file, *root; /* as given; for commands that start our other programs */
-	char *socket;          /* of the API */
+	char *socket;                   /* of the API */
 };
 
 extern const struct command *const command_groups[]; /* NULL-terminated; each ends with name NULL */
 
 const struct command *command_find(const char *name); /* also by alias: apps:list, ssh-keys:add */
-const char *command_suggest(const char *name);        /* the nearest name or NULL; caller frees nothing */
+const char *command_suggest(const char *name); /* the nearest name or NULL; caller frees nothing */
 /* argv: the words after the command's name. VK_USAGE with what to type. */
 int call_parse(struct call *c, int argc, char **argv, struct vk_err *err);
 void call_release(struct call *c);

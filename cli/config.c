@@ -63,7 +63,8 @@ static int config_get(struct call *c, struct vk_err *err)
 		return r;
 	const char *v = vk_json_str(json_object_get(answer, "config"), c->words.v[1], NULL);
 	if (v == NULL)
-		return vk_err_set(err, VK_NOTFOUND, "%s has no %.128s", c->words.v[0], c->words.v[1]);
+		return vk_err_set(
+			err, VK_NOTFOUND, "%s has no %.128s", c->words.v[0], c->words.v[1]);
 	puts(v);
 	return 0;
 }
@@ -80,7 +81,8 @@ static int config_show(struct call *c, struct vk_err *err)
 	bool export = vk_streq(c->command->name, "config:export");
 	const char *name;
 	json_t *v;
-	json_object_foreach(json_object_get(answer, "config"), name, v) {
+	json_object_foreach(json_object_get(answer, "config"), name, v)
+	{
 		vk_autofree char *quoted = vk_shell_quote(json_string_value(v));
 		if (export)
 			printf("export %s=%s\n", name, quoted);
@@ -96,7 +98,8 @@ static int config_any(struct call *c, struct vk_err *err)
 	if (c->words.n == 1)
 		return config_show(c, err);
 	if (getenv("VIKING_SSH") != NULL)
-		return vk_err_set(err, VK_USAGE, "which stack? the host's configuration is shown on the host only");
+		return vk_err_set(err, VK_USAGE,
+			"which stack? the host's configuration is shown on the host only");
 	struct vk_config *config = NULL;
 	int r = vk_config_load(c->config_file, c->root, &config, err);
 	if (r == 0)
@@ -123,6 +126,7 @@ const struct command config_commands[] = {
 		"remove variables: a new release"},
 	{"config:get", "STACK NAME", 2, 2, false, false, config_get, NULL, "one value"},
 	{"config:show", "STACK", 1, 1, false, true, config_show, NULL, "all variables"},
-	{"config:export", "STACK", 1, 1, false, true, config_show, NULL, "all variables, for a shell"},
+	{"config:export", "STACK", 1, 1, false, true, config_show, NULL,
+		"all variables, for a shell"},
 	{0},
 };

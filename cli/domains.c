@@ -20,7 +20,8 @@ static int domains_list(struct call *c, struct vk_err *err)
 	table_init(&t, "DOMAIN|NODE|FROM");
 	size_t i;
 	json_t *d;
-	json_array_foreach(json_object_get(answer, "domains"), i, d) {
+	json_array_foreach(json_object_get(answer, "domains"), i, d)
+	{
 		table_add(&t, vk_json_str(d, "domain", NULL));
 		table_add(&t, vk_json_str(d, "node", NULL));
 		table_add(&t, vk_json_str(d, "from", NULL));
@@ -73,6 +74,7 @@ const struct command domains_commands[] = {
 	{"domains:list", "STACK", 1, 1, false, true, domains_list, NULL, "domains of a stack"},
 	{"domains:add", "STACK DOMAIN [--node NODE]", 2, 2, false, false, domains_add, add_options,
 		"lead a domain (or *.suffix) to a stack"},
-	{"domains:remove", "STACK DOMAIN", 2, 2, false, false, domains_remove, NULL, "take a domain away"},
+	{"domains:remove", "STACK DOMAIN", 2, 2, false, false, domains_remove, NULL,
+		"take a domain away"},
 	{0},
 };

@@ -71,7 +71,8 @@ static int on_frame(void *arg, int type, const void *p, size_t n)
 {
 	struct relay *r = arg;
 	if (type == FRAME_STDOUT || type == FRAME_STDERR)
-		return vk_write_all(type == FRAME_STDOUT ? STDOUT_FILENO : STDERR_FILENO, p, n, r->err);
+		return vk_write_all(
+			type == FRAME_STDOUT ? STDOUT_FILENO : STDERR_FILENO, p, n, r->err);
 	return type == FRAME_END ? on_end(r, p, n) : 0;
 }
 
@@ -117,8 +118,8 @@ static int from_signals(struct relay *r)
 		struct winsize w;
 		if (ioctl(STDIN_FILENO, TIOCGWINSZ, &w) < 0)
 			return 0;
-		uint8_t size[4] = {(uint8_t)(w.ws_row >> 8), (uint8_t)w.ws_row, (uint8_t)(w.ws_col >> 8),
-			(uint8_t)w.ws_col};
+		uint8_t size[4] = {(uint8_t)(w.ws_row >> 8), (uint8_t)w.ws_row,
+			(uint8_t)(w.ws_col >> 8), (uint8_t)w.ws_col};
 		return send_frame(r, FRAME_RESIZE, size, sizeof(size));
 	}
 	const char *name = sigabbrev_np((int)si.ssi_signo);
@@ -158,14 +159,15 @@ static int catch_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static json_t *request(const struct call *c, const struct terminal *t, bool tty, const char *node,
-	uint64_t n)
+static json_t *request(
+	const struct call *c, const struct terminal *t, bool tty, const char *node, uint64_t n)
 {
 	json_t *cmd = json_array();
 	for (size_t i = 1; i < c->words.n; i++)
-		json_array_append_new(cmd, vk_json_safe_string(c->words.v[i], strlen(c->words.v[i])));
-	json_t *body = json_pack("{s:o s:b s:i s:i}", "cmd", cmd, "tty", tty, "rows", (int)t->size.ws_row,
-		"cols", (int)t->size.ws_col);
+		json_array_append_new(
+			cmd, vk_json_safe_string(c->words.v[i], strlen(c->words.v[i])));
+	json_t *body = json_pack("{s:o s:b s:i s:i}", "cmd", cmd, "tty", tty, "rows",
+		(int)t->size.ws_row, "cols", (int)t->size.ws_col);
 	if (node != NULL)
 		json_object_set_new(body, "node", vk_json_safe_string(node, strlen(node)));
 	if (n > 0)
@@ -178,7 +180,7 @@ static int interact(struct call *c, const char *s, const char *verb, const char 
 {
 	struct terminal t = {0};
 	bool tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !call_flag(c, "--no-tty") &&
-		   ioctl(STDIN_FILENO, TIOCGWINSZ, &t.size) == 0;
+		ioctl(STDIN_FILENO, TIOCGWINSZ, &t.size) == 0;
 	vk_autojson *body = request(c, &t, tty, node, n);
 	vk_autofree char *path = vk_asprintf("/v1/stacks/%s/%s", s, verb);
 	struct vk_api_opts o = api_opts(c);
@@ -209,8 +211,7 @@ static int run(struct call *c, struct vk_err *err)
 }
 
 /* "web.2": the second instance of web. */
-static int instance_word(const struct call *c, char **ret_node, uint64_t *ret_n,
-	struct vk_err *err)
+static int instance_word(const struct call *c, char **ret_node, uint64_t *ret_n, struct vk_err *err)
 {
 	const char *w = call_value(c, "--node");
 	if (w == NULL)

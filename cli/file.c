@@ -17,14 +17,17 @@ static int local_only(const struct call *c, struct vk_err *err)
 {
 	if (getenv("VIKING_SSH") == NULL)
 		return 0;
-	vk_err_set(err, VK_DENIED, "%s reads files of the machine it runs on, so it does not work over SSH",
+	vk_err_set(err, VK_DENIED,
+		"%s reads files of the machine it runs on, so it does not work over SSH",
 		c->command->name);
-	return vk_err_hint(err, "viking %s on your own machine, or git push -o dry-run", c->command->name);
+	return vk_err_hint(
+		err, "viking %s on your own machine, or git push -o dry-run", c->command->name);
 }
 
 static const char *default_file(void)
 {
-	static const char *const names[] = {"vikingfile", "vikingfile.yml", "viking.yml", "viking.yaml"};
+	static const char *const names[] = {
+		"vikingfile", "vikingfile.yml", "viking.yml", "viking.yaml"};
 	for (size_t i = 0; i < VK_COUNT(names); i++)
 		if (access(names[i], R_OK) == 0)
 			return names[i];
@@ -58,7 +61,8 @@ static int check_words(const struct call *c, struct vk_strv *argv, struct vk_err
 		if (file == NULL)
 			file = default_file();
 		if (file == NULL) {
-			vk_err_set(err, VK_NOTFOUND, "no vikingfile, vikingfile.yml, viking.yml or viking.yaml here");
+			vk_err_set(err, VK_NOTFOUND,
+				"no vikingfile, vikingfile.yml, viking.yml or viking.yaml here");
 			return vk_err_hint(err, "viking check FILE");
 		}
 		vk_strv_add(argv, "file");
@@ -88,8 +92,12 @@ static int check(struct call *c, struct vk_err *err)
 	char cwd[4096];
 	if (getcwd(cwd, sizeof(cwd)) == NULL)
 		return vk_err_errno(err, errno, "current directory");
-	struct vk_proc_opts o = {.path = path, .argv = (const char *const *)argv.v, .cwd = cwd,
-		.in = VK_FD_NULL, .out = VK_FD_INHERIT, .err = VK_FD_INHERIT};
+	struct vk_proc_opts o = {.path = path,
+		.argv = (const char *const *)argv.v,
+		.cwd = cwd,
+		.in = VK_FD_NULL,
+		.out = VK_FD_INHERIT,
+		.err = VK_FD_INHERIT};
 	struct vk_proc p;
 	int status = 0;
 	r = vk_proc_start(&o, &p, err);
@@ -113,7 +121,8 @@ static int restore(struct call *c, struct vk_err *err)
 }
 
 static const struct option check_options[] = {
-	{"--print", NULL, NULL, "the resolved manifest, all defaults filled in; parses to the same thing"},
+	{"--print", NULL, NULL,
+		"the resolved manifest, all defaults filled in; parses to the same thing"},
 	{"--context", NULL, NULL, "the paths that a build would get (FILE is a directory)"},
 	{"--dockerfile", NULL, "FILE", "a Dockerfile"},
 	{"--rewrite", NULL, NULL, "with --dockerfile: as it would be built"},
@@ -129,6 +138,7 @@ const struct command file_commands[] = {
 		check_options, "explain a manifest, a build context or a Dockerfile"},
 	{"backup", "FILE [--volumes]", 1, 1, false, false, backup, backup_options,
 		"state, keys, repositories and images into one file"},
-	{"restore", "FILE", 1, 1, false, false, restore, NULL, "a backup onto an empty installation"},
+	{"restore", "FILE", 1, 1, false, false, restore, NULL,
+		"a backup onto an empty installation"},
 	{0},
 };

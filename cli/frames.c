@@ -17,7 +17,8 @@ void frames_head(uint8_t head[static 5], int type, uint32_t n)
 		head[1 + i] = (uint8_t)(n >> (24 - 8 * i));
 }
 
-int frames_feed(struct frames *f, const void *p, size_t n, frames_fn *fn, void *arg, struct vk_err *err)
+int frames_feed(
+	struct frames *f, const void *p, size_t n, frames_fn *fn, void *arg, struct vk_err *err)
 {
 	const uint8_t *at = p;
 	while (n > 0) {
@@ -28,9 +29,11 @@ int frames_feed(struct frames *f, const void *p, size_t n, frames_fn *fn, void *
 		n -= part;
 		while (f->have.len >= 5) {
 			const uint8_t *h = (const uint8_t *)f->have.data;
-			uint32_t len = (uint32_t)h[1] << 24 | (uint32_t)h[2] << 16 | (uint32_t)h[3] << 8 | h[4];
+			uint32_t len = (uint32_t)h[1] << 24 | (uint32_t)h[2] << 16 |
+				(uint32_t)h[3] << 8 | h[4];
 			if (len > FRAME_MAX)
-				return vk_err_set(err, VK_LIMIT, "a frame of %u bytes is over %u", len, FRAME_MAX);
+				return vk_err_set(err, VK_LIMIT, "a frame of %u bytes is over %u",
+					len, FRAME_MAX);
 			if (f->have.len < 5 + (size_t)len)
 				break;
 			int r = fn(arg, h[0], h + 5, len);

@@ -18,9 +18,11 @@ static int state(struct call *c, struct vk_err *err)
 		return print_json(answer);
 	size_t i;
 	json_t *k;
-	json_array_foreach(json_object_get(answer, "keys"), i, k) {
+	json_array_foreach(json_object_get(answer, "keys"), i, k)
+	{
 		const json_t *v = json_object_get(k, "value");
-		vk_autofree char *text = json_is_string(v) ? vk_strdup(json_string_value(v)) : vk_json_text(v);
+		vk_autofree char *text =
+			json_is_string(v) ? vk_strdup(json_string_value(v)) : vk_json_text(v);
 		char clean[8192];
 		vk_str_printable(text, strlen(text), clean, sizeof(clean));
 		printf("%s = %s\n", vk_json_str(k, "key", "?"), clean);
@@ -50,8 +52,7 @@ static int explain(struct call *c, struct vk_err *err)
 		return print_json(answer);
 	size_t i;
 	json_t *l;
-	json_array_foreach(lines, i, l)
-		puts(json_string_value(l));
+	json_array_foreach(lines, i, l) puts(json_string_value(l));
 	return 0;
 }
 
@@ -63,12 +64,16 @@ static int doctor(struct call *c, struct vk_err *err)
 		return r;
 	size_t i, bad = 0;
 	json_t *k;
-	json_array_foreach(json_object_get(answer, "checks"), i, k) {
+	json_array_foreach(json_object_get(answer, "checks"), i, k)
+	{
 		const json_t *ok = json_object_get(k, "ok");
 		bad += json_is_false(ok);
 		if (c->json)
 			continue;
-		printf("%-5s %-14s %s\n", json_is_true(ok) ? "ok" : json_is_false(ok) ? "FAIL" : "warn",
+		printf("%-5s %-14s %s\n",
+			json_is_true(ok)            ? "ok"
+				: json_is_false(ok) ? "FAIL"
+						    : "warn",
 			vk_json_str(k, "name", "?"), vk_json_str(k, "what", ""));
 		const char *hint = vk_json_str(k, "hint", "");
 		if (hint[0] != '\0' && !json_is_true(ok))
@@ -93,7 +98,8 @@ static int volumes_list(struct call *c, struct vk_err *err)
 	table_init(&t, "VOLUME|STACK|NODE|PATH");
 	size_t i;
 	json_t *v;
-	json_array_foreach(json_object_get(answer, "volumes"), i, v) {
+	json_array_foreach(json_object_get(answer, "volumes"), i, v)
+	{
 		table_add(&t, vk_json_str(v, "name", NULL));
 		table_add(&t, vk_json_str(v, "stack", NULL));
 		table_add(&t, vk_json_str(v, "node", NULL));
@@ -156,9 +162,11 @@ static const struct option force_options[] = {
 const struct command host_commands[] = {
 	{"state", "[--keys] [PREFIX]", 0, 1, false, true, state, state_options,
 		"the keys of the state: /proc, /run, /deploy, /ports ..."},
-	{"explain", "STACK/NODE", 1, 1, false, true, explain, NULL, "why a node is where and as it is"},
+	{"explain", "STACK/NODE", 1, 1, false, true, explain, NULL,
+		"why a node is where and as it is"},
 	{"doctor", "", 0, 0, false, true, doctor, NULL, "what works, what does not, what to type"},
-	{"volumes:list", "[STACK]", 0, 1, false, true, volumes_list, NULL, "volumes and whose they are"},
+	{"volumes:list", "[STACK]", 0, 1, false, true, volumes_list, NULL,
+		"volumes and whose they are"},
 	{"volumes:remove", "VOLUME --force", 1, 1, false, false, volumes_remove, force_options,
 		"destroy a volume that no node uses"},
 	{"gc", "", 0, 0, false, false, gc, NULL, "collect images that no kept release needs"},

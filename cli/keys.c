@@ -68,7 +68,8 @@ static int keys_list(struct call *c, struct vk_err *err)
 	table_init(&t, "NAME|FINGERPRINT|ROLE|STACKS|EXPIRES|LAST USED");
 	size_t i;
 	json_t *k;
-	json_array_foreach(json_object_get(answer, "keys"), i, k) {
+	json_array_foreach(json_object_get(answer, "keys"), i, k)
+	{
 		vk_autobuf stacks = VK_BUF_INIT(4096);
 		size_t n;
 		json_t *s;

@@ -18,7 +18,8 @@ static int find_socket(struct call *c, int *argc, char **argv, struct vk_err *er
 {
 	const char *given = getenv("VIKING_API");
 	if (given != NULL && given[0] == '/') {
-		c->socket = vk_strdup(given); /* and the words may be a stranger's: no --config, no --root */
+		c->socket = vk_strdup(
+			given); /* and the words may be a stranger's: no --config, no --root */
 		return 0;
 	}
 	for (int i = 1; i + 1 < *argc; i++) {

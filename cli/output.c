@@ -94,8 +94,8 @@ int api_get(struct call *c, json_t **ret, struct vk_err *err, const char *fmt, .
 	return vk_api_call(&o, "GET", path, NULL, ret, err);
 }
 
-int api_send(struct call *c, const char *method, const json_t *body, json_t **ret, struct vk_err *err,
-	const char *fmt, ...)
+int api_send(struct call *c, const char *method, const json_t *body, json_t **ret,
+	struct vk_err *err, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
@@ -105,7 +105,8 @@ int api_send(struct call *c, const char *method, const json_t *body, json_t **re
 	return vk_api_call(&o, method, path, body, ret, err);
 }
 
-int api_lines(struct call *c, vk_api_line_fn *fn, void *arg, struct vk_err *err, const char *fmt, ...)
+int api_lines(
+	struct call *c, vk_api_line_fn *fn, void *arg, struct vk_err *err, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);

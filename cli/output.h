@@ -17,7 +17,7 @@ struct table {
 void table_init(struct table *t, const char *columns);
 void table_add(struct table *t, const char *cell); /* NULL = "-"; copied, made printable */
 void table_addf(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void table_print(struct table *t, FILE *out);      /* and releases */
+void table_print(struct table *t, FILE *out); /* and releases */
 
 void format_age(int64_t unix_ms, char buf[static 32]); /* "5 min ago", "never" for 0 */
 int print_json(const json_t *j);
@@ -25,14 +25,14 @@ int print_json(const json_t *j);
 /* API calls of this command line. path is formatted; its parts must already be valid names or escaped. */
 int api_get(struct call *c, json_t **ret, struct vk_err *err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-int api_send(struct call *c, const char *method, const json_t *body, json_t **ret, struct vk_err *err,
-	const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+int api_send(struct call *c, const char *method, const json_t *body, json_t **ret,
+	struct vk_err *err, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* A stream of `out` lines, printed as they come; the end's error becomes err. */
 int api_follow(struct call *c, const char *method, const json_t *body, struct vk_err *err,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* Any stream of JSON lines. */
-int api_lines(struct call *c, vk_api_line_fn *fn, void *arg, struct vk_err *err, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+int api_lines(struct call *c, vk_api_line_fn *fn, void *arg, struct vk_err *err, const char *fmt,
+	...) __attribute__((format(printf, 5, 6)));
 struct vk_api_opts api_opts(const struct call *c);
 char *url_escape(const char *s); /* for one path component or query value; caller frees */
 

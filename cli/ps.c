@@ -21,7 +21,8 @@ static int ps(struct call *c, struct vk_err *err)
 	table_init(&t, "INSTANCE|NODE|RELEASE|HOST|STATE|STARTED|RESTARTS|REASON");
 	size_t i;
 	json_t *p;
-	json_array_foreach(json_object_get(answer, "instances"), i, p) {
+	json_array_foreach(json_object_get(answer, "instances"), i, p)
+	{
 		char age[32];
 		format_age(vk_json_int(p, "started_ms", 0), age);
 		table_add(&t, vk_json_str(p, "name", NULL));
@@ -90,7 +91,8 @@ const struct command ps_commands[] = {
 	{"ps:restart", "STACK [NODE]", 1, 2, false, false, ps_verb, NULL, "restart instances"},
 	{"ps:stop", "STACK [NODE]", 1, 2, false, false, ps_verb, NULL, "stop instances"},
 	{"ps:start", "STACK [NODE]", 1, 2, false, false, ps_verb, NULL, "start stopped instances"},
-	{"ps:rebuild", "STACK", 1, 1, false, false, ps_verb, NULL, "build the current commit again, release it"},
+	{"ps:rebuild", "STACK", 1, 1, false, false, ps_verb, NULL,
+		"build the current commit again, release it"},
 	{"redeploy", "STACK[/NODE]", 1, 2, false, false, ps_verb, NULL,
 		"release again; applies a changed service: true definition"},
 	{0},

@@ -37,8 +37,7 @@ static int releases_list(struct call *c, struct vk_err *err)
 	table_init(&t, "RELEASE|KIND|COMMIT|WHO|WHEN|TOOK|OUTCOME|WHY");
 	size_t i;
 	json_t *row;
-	json_array_foreach(json_object_get(answer, "releases"), i, row)
-		release_row(&t, row);
+	json_array_foreach(json_object_get(answer, "releases"), i, row) release_row(&t, row);
 	table_print(&t, stdout);
 	return 0;
 }
@@ -61,7 +60,8 @@ static int releases_info(struct call *c, struct vk_err *err)
 	if (r == 0)
 		r = release_word(c, 1, &n, err);
 	if (r == 0)
-		r = api_get(c, &answer, err, "/v1/stacks/%s/releases/%llu", s, (unsigned long long)n);
+		r = api_get(
+			c, &answer, err, "/v1/stacks/%s/releases/%llu", s, (unsigned long long)n);
 	return r < 0 ? r : print_json(answer);
 }
 
@@ -81,8 +81,10 @@ static int rollback(struct call *c, struct vk_err *err)
 }
 
 const struct command releases_commands[] = {
-	{"releases:list", "STACK", 1, 1, false, true, releases_list, NULL, "what was released, by whom, why"},
-	{"releases:info", "STACK vN", 2, 2, false, true, releases_info, NULL, "one release in full"},
+	{"releases:list", "STACK", 1, 1, false, true, releases_list, NULL,
+		"what was released, by whom, why"},
+	{"releases:info", "STACK vN", 2, 2, false, true, releases_info, NULL,
+		"one release in full"},
 	{"rollback", "STACK [vN]", 1, 2, false, false, rollback, NULL,
 		"release an older one again: code and config, no build"},
 	{0},

@@ -31,7 +31,8 @@ static int stacks_list(struct call *c, struct vk_err *err)
 	table_init(&t, "STACK|STATE|RELEASE|INSTANCES|DOMAINS|CHANGED");
 	size_t i;
 	json_t *s;
-	json_array_foreach(json_object_get(answer, "stacks"), i, s) {
+	json_array_foreach(json_object_get(answer, "stacks"), i, s)
+	{
 		char age[32];
 		format_age(vk_json_int(s, "updated_ms", 0), age);
 		vk_autobuf domains = VK_BUF_INIT(4096);
@@ -60,7 +61,8 @@ static void print_pairs(const json_t *object)
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)(uintptr_t)object, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)object, key, v)
+	{
 		vk_autofree char *text =
 			json_is_string(v) ? vk_strdup(json_string_value(v)) : vk_json_text(v);
 		char clean[2048];
@@ -89,16 +91,21 @@ static int confirmed(const struct call *c, const char *s, struct vk_err *err)
 	if (call_flag(c, "--force"))
 		return 0;
 	if (!isatty(STDIN_FILENO)) {
-		vk_err_set(err, VK_USAGE, "destroying %s removes its containers, volumes and repository", s);
+		vk_err_set(err, VK_USAGE,
+			"destroying %s removes its containers, volumes and repository", s);
 		return vk_err_hint(err, "viking stacks:destroy %s --force", s);
 	}
-	fprintf(stderr, " !     This destroys %s: its containers, volumes, releases and repository.\n"
-			" !     To go on, type the stack's name: ", s);
+	fprintf(stderr,
+		" !     This destroys %s: its containers, volumes, releases and repository.\n"
+		" !     To go on, type the stack's name: ",
+		s);
 	char line[128];
 	if (fgets(line, sizeof(line), stdin) == NULL)
 		line[0] = '\0';
 	line[strcspn(line, "\r\n")] = '\0';
-	return vk_streq(line, s) ? 0 : vk_err_set(err, VK_CANCELLED, "not confirmed: nothing was destroyed");
+	return vk_streq(line, s)
+		? 0
+		: vk_err_set(err, VK_CANCELLED, "not confirmed: nothing was destroyed");
 }
 
 static int stacks_destroy(struct call *c, struct vk_err *err)
@@ -133,7 +140,8 @@ static int stacks_lock(struct call *c, struct vk_err *err)
 	bool lock = vk_streq(c->command->name, "stacks:lock");
 	vk_autojson *body = json_object();
 	if (lock && c->words.n > 1)
-		json_object_set_new(body, "reason", vk_json_safe_string(c->words.v[1], strlen(c->words.v[1])));
+		json_object_set_new(
+			body, "reason", vk_json_safe_string(c->words.v[1], strlen(c->words.v[1])));
 	r = api_send(c, "POST", body, NULL, err, "/v1/stacks/%s/%s", s, lock ? "lock" : "unlock");
 	if (r == 0)
 		printf("%s %s\n", s, lock ? "locked: pushes are refused" : "unlocked");
@@ -148,8 +156,10 @@ static const struct option destroy_options[] = {
 const struct command stacks_commands[] = {
 	{"stacks:list", "", 0, 0, false, true, stacks_list, NULL, "all stacks you may see"},
 	{"stacks:create", "STACK", 1, 1, false, false, stacks_create, NULL, "make an empty stack"},
-	{"stacks:info", "STACK", 1, 1, false, true, stacks_info, NULL, "everything about one stack"},
-	{"stacks:rename", "STACK NEW", 2, 2, false, false, stacks_rename, NULL, "give a stack another name"},
+	{"stacks:info", "STACK", 1, 1, false, true, stacks_info, NULL,
+		"everything about one stack"},
+	{"stacks:rename", "STACK NEW", 2, 2, false, false, stacks_rename, NULL,
+		"give a stack another name"},
 	{"stacks:lock", "STACK [REASON]", 1, 2, false, false, stacks_lock, NULL, "refuse pushes"},
 	{"stacks:unlock", "STACK", 1, 1, false, false, stacks_lock, NULL, "accept pushes again"},
 	{"stacks:destroy", "STACK [--force]", 1, 1, false, false, stacks_destroy, destroy_options,

@@ -38,8 +38,10 @@ static int logs(struct call *c, struct vk_err *err)
 		return r;
 	if (lines != NULL && vk_parse_u64(lines, 0, 100000, &n) < 0)
 		return vk_err_set(err, VK_USAGE, "-n takes a number up to 100000");
-	return api_lines(c, log_line, c, err, "/v1/stacks/%s/logs?n=%llu%s%s%s", s, (unsigned long long)n,
-		call_flag(c, "--follow") || call_flag(c, "--tail") ? "&follow=1" : "", node ? "&node=" : "", node ? node : "");
+	return api_lines(c, log_line, c, err, "/v1/stacks/%s/logs?n=%llu%s%s%s", s,
+		(unsigned long long)n,
+		call_flag(c, "--follow") || call_flag(c, "--tail") ? "&follow=1" : "",
+		node ? "&node=" : "", node ? node : "");
 }
 
 static int event_line(void *arg, json_t *e, struct vk_err *err)
@@ -53,11 +55,13 @@ static int event_line(void *arg, json_t *e, struct vk_err *err)
 		puts(raw);
 	} else {
 		char when[32], what[1024];
-		const char *w = vk_json_str(e, "what", ""), *instance = vk_json_str(e, "instance", "");
+		const char *w = vk_json_str(e, "what", ""),
+			   *instance = vk_json_str(e, "instance", "");
 		vk_format_time(vk_json_int(e, "t", 0), when);
 		vk_str_printable(w, strlen(w), what, sizeof(what));
 		const char *stack = vk_json_str(e, "stack", "");
-		printf("%s %-12s %s %s\n", when, vk_json_str(e, "type", ""), instance[0] ? instance : stack, what);
+		printf("%s %-12s %s %s\n", when, vk_json_str(e, "type", ""),
+			instance[0] ? instance : stack, what);
 	}
 	fflush(stdout);
 	return 0;
@@ -72,8 +76,9 @@ static int events(struct call *c, struct vk_err *err)
 		return r;
 	if (since != NULL && vk_parse_u64(since, 0, UINT64_MAX, &seq) < 0)
 		return vk_err_set(err, VK_USAGE, "--since takes an event's number");
-	return api_lines(c, event_line, c, err, "/v1/events?since=%llu%s%s%s", (unsigned long long)seq,
-		call_flag(c, "--follow") ? "&follow=1" : "", s ? "&stack=" : "", s ? s : "");
+	return api_lines(c, event_line, c, err, "/v1/events?since=%llu%s%s%s",
+		(unsigned long long)seq, call_flag(c, "--follow") ? "&follow=1" : "",
+		s ? "&stack=" : "", s ? s : "");
 }
 
 static const struct option log_options[] = {

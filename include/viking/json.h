@@ -52,11 +52,15 @@ json_t *vk_json_safe_string(const char *s, size_t n);
 
 /* Lines of JSON in a byte stream split at random. feed calls fn for each complete line's value. A line
  * over max bytes or not JSON: VK_LIMIT / VK_INVALID. fn's non-zero return stops and is returned. */
-struct vk_jsonl { struct vk_buf buf; };
+struct vk_jsonl {
+	struct vk_buf buf;
+};
 typedef int vk_jsonl_fn(void *arg, json_t *value, struct vk_err *err);
 void vk_jsonl_init(struct vk_jsonl *l, size_t max_line);
-int vk_jsonl_feed(struct vk_jsonl *l, const void *p, size_t n, vk_jsonl_fn *fn, void *arg, struct vk_err *err);
-int vk_jsonl_end(struct vk_jsonl *l, vk_jsonl_fn *fn, void *arg, struct vk_err *err); /* tail without \n */
+int vk_jsonl_feed(struct vk_jsonl *l, const void *p, size_t n, vk_jsonl_fn *fn, void *arg,
+	struct vk_err *err);
+int vk_jsonl_end(
+	struct vk_jsonl *l, vk_jsonl_fn *fn, void *arg, struct vk_err *err); /* tail without \n */
 void vk_jsonl_release(struct vk_jsonl *l);
 
 #endif

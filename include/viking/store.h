@@ -26,48 +26,71 @@ struct vk_kv {
 };
 
 enum vk_cmp_target { VK_CMP_MOD_REV, VK_CMP_CREATE_REV }; /* rev 0 = the key does not exist */
-struct vk_cmp { const char *key; enum vk_cmp_target target; uint64_t rev; }; /* equality */
-struct vk_op { const char *key; const void *value; size_t len; bool del; bool prefix; uint64_t lease; };
+struct vk_cmp {
+	const char *key;
+	enum vk_cmp_target target;
+	uint64_t rev;
+}; /* equality */
+struct vk_op {
+	const char *key;
+	const void *value;
+	size_t len;
+	bool del;
+	bool prefix;
+	uint64_t lease;
+};
 /* del with prefix deletes every key that starts with key. A key named twice in one transaction: VK_INVALID.
  * A put without a lease takes the key out of the lease it had. */
 
 /* Strings and bytes given to submit are copied. err->code 0 = success. kv arrays are borrowed for the call. */
-typedef void vk_store_range_fn(void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev);
+typedef void vk_store_range_fn(
+	void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev);
 /* committed false with err->code 0: a compare did not hold. err->code VK_TIMEOUT or VK_UNAVAILABLE: the
  * outcome is not known. */
 typedef void vk_store_txn_fn(void *arg, const struct vk_err *err, bool committed, uint64_t rev);
 typedef void vk_store_lease_fn(void *arg, const struct vk_err *err, uint64_t lease);
-struct vk_event { bool del; struct vk_kv kv; };
+struct vk_event {
+	bool del;
+	struct vk_kv kv;
+};
 /* Events of one transaction together, in revision order. compacted: events were lost and this watch is
  * over: list again and watch from the list's rev + 1. */
-typedef void vk_store_watch_fn(void *arg, const struct vk_event *ev, size_t n, uint64_t rev, bool compacted);
+typedef void vk_store_watch_fn(
+	void *arg, const struct vk_event *ev, size_t n, uint64_t rev, bool compacted);
 
 struct vk_store_ops {
 	void (*range)(struct vk_store *s, const char *prefix, vk_store_range_fn *fn, void *arg);
-	void (*get)(struct vk_store *s, const char *key, vk_store_range_fn *fn, void *arg); /* n is 0 or 1 */
-	void (*txn)(struct vk_store *s, const struct vk_cmp *cmps, size_t nc, const struct vk_op *ops, size_t no,
-	            vk_store_txn_fn *fn, void *arg);
+	void (*get)(struct vk_store *s, const char *key, vk_store_range_fn *fn,
+		void *arg); /* n is 0 or 1 */
+	void (*txn)(struct vk_store *s, const struct vk_cmp *cmps, size_t nc,
+		const struct vk_op *ops, size_t no, vk_store_txn_fn *fn, void *arg);
 	/* from_rev: the first revision wanted; 0 = what is committed from now on. */
-	uint64_t (*watch)(struct vk_store *s, const char *prefix, uint64_t from_rev, vk_store_watch_fn *fn, void *arg);
+	uint64_t (*watch)(struct vk_store *s, const char *prefix, uint64_t from_rev,
+		vk_store_watch_fn *fn, void *arg);
 	void (*unwatch)(struct vk_store *s, uint64_t id);
 	void (*lease_grant)(struct vk_store *s, int64_t ttl_ms, vk_store_lease_fn *fn, void *arg);
-	void (*lease_keep)(struct vk_store *s, uint64_t lease, vk_store_lease_fn *fn, void *arg); /* gone: VK_NOTFOUND */
+	void (*lease_keep)(struct vk_store *s, uint64_t lease, vk_store_lease_fn *fn,
+		void *arg); /* gone: VK_NOTFOUND */
 	void (*lease_revoke)(struct vk_store *s, uint64_t lease, vk_store_lease_fn *fn, void *arg);
 	void (*close)(struct vk_store *s); /* finishes what was submitted, then frees */
 };
-struct vk_store { const struct vk_store_ops *ops; };
+struct vk_store {
+	const struct vk_store_ops *ops;
+};
 
 /* SQLite file: WAL, synchronous=FULL, one writer; integrity check at open, refusal of a newer schema. Commits that are
  * submitted in one pass of the loop share one fsync (group commit). */
-int vk_store_sqlite_open(struct vk_loop *l, const char *path, struct vk_store **ret, struct vk_err *err);
+int vk_store_sqlite_open(
+	struct vk_loop *l, const char *path, struct vk_store **ret, struct vk_err *err);
 /* Memory, with faults for tests. */
 struct vk_store_faults {
 	unsigned seed;
-	unsigned delay_passes_max;  /* completions wait 0..n passes of the loop */
-	bool reorder;               /* completions of independent operations in random order */
-	unsigned fail_nth;          /* the n-th operation fails with VK_UNAVAILABLE; 0 = none */
-	bool fail_after_commit;     /* the failing one has in fact been applied */
+	unsigned delay_passes_max; /* completions wait 0..n passes of the loop */
+	bool reorder;              /* completions of independent operations in random order */
+	unsigned fail_nth;         /* the n-th operation fails with VK_UNAVAILABLE; 0 = none */
+	bool fail_after_commit;    /* the failing one has in fact been applied */
 };
-int vk_store_memory_open(struct vk_loop *l, const struct vk_store_faults *f, struct vk_store **ret, struct vk_err *err);
+int vk_store_memory_open(struct vk_loop *l, const struct vk_store_faults *f, struct vk_store **ret,
+	struct vk_err *err);
 
 #endif

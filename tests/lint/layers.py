@@ -9,7 +9,7 @@ LEVEL0 = {"err", "mem", "str", "log", "fs", "id", "banned"}
 # third-party headers and who may include them (besides tests)
 LIBRARIES = {
     "curl/": {"base"}, "jansson.h": None, "yaml.h": {"base"}, "sqlite3.h": {"base"}, "event2/": {"base"},
-    "microhttpd.h": {"base"}, "sodium.h": {"base"}, "seccomp.h": {"base"}, "git2": {"builder", "hooks"},
+    "microhttpd.h": {"base"}, "sodium.h": {"base"}, "seccomp.h": {"base", "builder"}, "git2": {"builder", "hooks"},
     "libssh/": {"receiver"},
 }
 bad = []

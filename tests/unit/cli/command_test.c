@@ -78,7 +78,8 @@ Test(command, every_command_is_described_once)
 	for (size_t g = 0; command_groups[g] != NULL; g++)
 		for (const struct command *c = command_groups[g]; c->name != NULL; c++) {
 			cr_assert_eq(command_find(c->name), c, "%s is hidden", c->name);
-			cr_assert(c->help[0] != '\0' && c->min <= c->max && c->fn != NULL, "%s", c->name);
+			cr_assert(c->help[0] != '\0' && c->min <= c->max && c->fn != NULL, "%s",
+				c->name);
 		}
 }
 

@@ -26,7 +26,8 @@ Test(program, helper_record)
 	cr_assert(program_record_parse("4711 123456789\n", &pid, &start));
 	cr_assert_eq(pid, 4711);
 	cr_assert_eq(start, 123456789);
-	const char *const wrong[] = {"", "1 5\n", "4711\n", "4711 x\n", "4711 1 2\n", "-4 1\n", "'4711"};
+	const char *const wrong[] = {
+		"", "1 5\n", "4711\n", "4711 x\n", "4711 1 2\n", "-4 1\n", "'4711"};
 	for (size_t i = 0; i < VK_COUNT(wrong); i++)
 		cr_assert_not(program_record_parse(wrong[i], &pid, &start), "%s", wrong[i]);
 }
