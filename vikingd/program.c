@@ -14,7 +14,7 @@ const struct program_row program_rows[] = {
 };
 const size_t program_rows_n = VK_COUNT(program_rows);
 
-#define LIFE_FORGIVES_MS 30000
+#define LIFE_FORGIVES_MS 3000 /* haproxy must be back within a second, however often it is killed */
 
 int64_t program_backoff_ms(unsigned failures)
 {

@@ -21,9 +21,9 @@ extern const struct program_row program_rows[];
 extern const size_t program_rows_n;
 
 /* Milliseconds to wait before start number `failures` + 1: 0 after the first failure of a process that
- * lived for 30 s, else 100, 200, 400 ... 2000. */
+ * lived for 3 s, else 100, 200, 400 ... 2000. */
 int64_t program_backoff_ms(unsigned failures);
-/* Failures after an exit: a life of 30 s forgives all earlier ones. */
+/* Failures after an exit: a life of 3 s forgives all earlier ones. */
 unsigned program_failures(unsigned failures, int64_t lived_ms);
 
 /* The argument vector of a row (owned by ret). config_file may be NULL. */

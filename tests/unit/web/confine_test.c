@@ -68,8 +68,7 @@ Test(confine, files_and_programs)
 	char root[] = "/tmp/vk-web-XXXXXX";
 	struct vk_sandbox_report can;
 	vk_sandbox_probe(&can);
-	if (!can.landlock || !can.seccomp)
-		cr_fatal("this kernel has no landlock or no seccomp");
+	cr_assert(can.landlock && can.seccomp, "this kernel has no landlock or no seccomp");
 	cr_assert_not_null(mkdtemp(root));
 	struct vk_config *c = config_in(root);
 	in_child(c, root);
