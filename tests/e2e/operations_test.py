@@ -58,8 +58,7 @@ class Operations(unittest.TestCase):
         web = [i for i in h.json("ps", stack)["instances"] if i["node"] == "web"]
         keys = self.names(f"/ports/{stack}/web/")
         self.assertEqual({f"/ports/{stack}/web/8080/tcp/{i['ip']}/8080/{i['name']}": f"{i['ip']}:8080" for i in web}, keys)
-        c = [c for c in containers(f"viking.stack={stack}") if c["Labels"]["viking.node"] == "web"][0]
-        self.assertEqual(204, engine("POST", f"/containers/{c['Id']}/kill")[0])
+        self.assertEqual(204, engine("POST", f"/containers/{web[0]['name']}/kill")[0])
         wait_for("the port to go", lambda: not self.names(f"/ports/{stack}/web/"), 5)
         wait_for("it to come back", lambda: self.names(f"/ports/{stack}/web/"))
 
