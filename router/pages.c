@@ -17,7 +17,6 @@ const struct page pages[] = {
 	{"502", 502, "Bad Gateway", "Bad answer", "The application closed the connection or gave no valid answer."},
 	{"503", 503, "Service Unavailable", "Not available just now",
 	        "No instance of this application is ready. Try again in a moment."},
-	{"503-text", 503, "Service Unavailable", NULL, "503: no instance of this application is ready"},
 	{"504", 504, "Gateway Timeout", "No answer in time", "The application did not answer in time."},
 	{NULL, 0, NULL, NULL, NULL},
 };
@@ -28,15 +27,16 @@ static void page_body(const struct page *p, struct vk_buf *out)
 		vk_buf_addf(out, "%s\n", p->text);
 		return;
 	}
+	/* the first line is for who reads the source: curl */
 	vk_buf_addf(out,
-		"<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+		"<!-- %d: %s -->\n<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 		"<meta name=\"viewport\" content=\"width=device-width\">\n<title>%d %s</title>\n<style>\n"
 		"body { margin: 20vh auto 0; max-width: 30em; padding: 0 1.5em; color: #333;\n"
 		"  font: 1em/1.5 system-ui, sans-serif; }\n"
 		"p.s { color: #888; font-size: 0.9em; }\n"
 		"@media (prefers-color-scheme: dark) { body { background: #161616; color: #ddd; } }\n"
 		"</style>\n</head>\n<body>\n<h1>%s</h1>\n<p>%s</p>\n<p class=\"s\">%d</p>\n</body>\n</html>\n",
-		p->status, p->title, p->title, p->text, p->status);
+		p->status, p->text, p->status, p->title, p->title, p->text, p->status);
 }
 
 void page_render(const struct page *p, struct vk_buf *out)

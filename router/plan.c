@@ -87,14 +87,11 @@ static void open_slot(struct writer *w, const char *name, unsigned slot, const s
 		bool v6 = strchr(want->addr, ':') != NULL;
 		command(w, "add server %s/s%u %s%s%s:%u" ADDED_SERVER, name, slot, v6 ? "[" : "", want->addr,
 			v6 ? "]" : "", want->port);
-	} else if (moved) {
-		if (live->state != SLOT_FREE)
-			command(w, "set server %s/s%u state maint", name, slot);
+	} else if (moved) { /* also of a ready one: haproxy changes it at once, closing it would be a gap */
 		command(w, "set server %s/s%u addr %s port %u", name, slot, want->addr, want->port);
 	}
-	if (live->state == SLOT_READY && !moved)
-		return;
-	command(w, "set server %s/s%u state ready", name, slot);
+	if (live->state != SLOT_READY)
+		command(w, "set server %s/s%u state ready", name, slot);
 }
 
 static void end_slot(struct writer *w, const char *name, unsigned slot, const struct slot *want,

@@ -58,7 +58,8 @@ static void render_global(const struct render_settings *s, struct vk_buf *out)
 		s->maxconn, s->run_dir);
 }
 
-/* In a worker that ends behind a reload nbsrv is 0 for every backend, though requests are still served.
+/* No rule may ask nbsrv: it is 0 for a moment while another thread counts the servers anew, and in a worker
+ * that ends behind a reload. Who has no server gets errorfile 503.
  * Requests that may be sent twice are tried again on another server, also when the first one closed
  * without a word; for all other methods only a connection that never came about is tried again. */
 static void render_defaults(const struct render_settings *s, struct vk_buf *out)
@@ -82,13 +83,9 @@ static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 		"\ttimeout tunnel 1h\n");
 	for (size_t i = 0; i < VK_COUNT(statuses); i++)
 		vk_buf_addf(out, "\terrorfile %d %s/%d.http\n", statuses[i], s->route_dir, statuses[i]);
-	vk_buf_addf(out,
+	vk_buf_adds(out,
 		"\ndefaults apps from base\n"
-		"\thttp-request disable-l7-retry unless METH_GET or METH_OPTIONS\n"
-		"\thttp-request return status 503 errorfile %s/503.http if { nbsrv eq 0 } !{ stopping } "
-		"{ req.hdr(accept) -m sub text/html }\n"
-		"\thttp-request return status 503 errorfile %s/503-text.http if { nbsrv eq 0 } !{ stopping }\n\n",
-		s->route_dir, s->route_dir);
+		"\thttp-request disable-l7-retry unless METH_GET or METH_OPTIONS\n\n");
 }
 
 /* What a client says about forwarding is not believed: we are the edge. A bind with ssl added to this
