@@ -71,7 +71,7 @@ static void receive_limits(struct program *p, const struct vk_config *c)
 {
 	p->limit_as = c->pack_max + 4 * c->object_max + 1024 * MIB;
 	p->limit_fsize = 2 * c->pack_max + 64 * MIB;
-	p->limit_cpu_s = 120 + c->pack_max / MIB;
+	p->limit_cpu_s = 60 + c->pack_max / MIB / 2;
 	p->limit_nofile = 1024;
 }
 
