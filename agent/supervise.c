@@ -14,7 +14,9 @@ int64_t supervise_backoff_ms(unsigned failures)
 
 static unsigned limit_of(const struct supervise_rule *rule)
 {
-	return rule->restart_count < 0 ? DEFAULT_LIMIT : (unsigned)rule->restart_count + 1;
+	if (rule->restart_count < 0)
+		return DEFAULT_LIMIT;
+	return rule->restart_count >= UINT32_MAX ? UINT32_MAX : (unsigned)rule->restart_count + 1;
 }
 
 enum supervise_next supervise_ended(struct supervise *s, const struct supervise_rule *rule, int code,
