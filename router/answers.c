@@ -54,7 +54,8 @@ static bool field_is(const struct fields *f, size_t i, const char *word)
 	return i < f->n && f->len[i] == strlen(word) && memcmp(f->v[i], word, f->len[i]) == 0;
 }
 
-/* Bits of srv_admin_state, HAProxy's management guide: forced, inherited, by resolution, by host name. */
+/* Bits of srv_admin_state, HAProxy's management guide: forced, inherited, by resolution, by host
+ * name. */
 #define ADMIN_MAINT (0x01 | 0x02 | 0x20 | 0x40)
 #define ADMIN_DRAIN (0x08 | 0x10)
 
@@ -63,8 +64,9 @@ static void read_server(const struct fields *f, struct model *live)
 	unsigned backend, slot;
 	uint64_t op, admin, port;
 	if (f->n < 19 || !backend_number(f->v[1], f->len[1], &backend) || backend == 0 ||
-	        !slot_number(f->v[3], f->len[3], &slot) || f->len[4] >= INET6_ADDRSTRLEN ||
-	        !number(f, 5, 3, &op) || !number(f, 6, 0xff, &admin) || !number(f, 18, 65535, &port))
+		!slot_number(f->v[3], f->len[3], &slot) || f->len[4] >= INET6_ADDRSTRLEN ||
+		!number(f, 5, 3, &op) || !number(f, 6, 0xff, &admin) ||
+		!number(f, 18, 65535, &port))
 		return;
 	struct slot *s = model_slot(live, backend, slot);
 	memset(s->addr, 0, sizeof(s->addr));
@@ -94,7 +96,7 @@ void answer_map(const char *text, bool with_pointer, struct routes *ret)
 		unsigned backend;
 		split(line, n, &f);
 		if (f.n != first + 2 || f.len[first] > 255 ||
-		        !backend_number(f.v[first + 1], f.len[first + 1], &backend))
+			!backend_number(f.v[first + 1], f.len[first + 1], &backend))
 			continue;
 		char key[256];
 		memcpy(key, f.v[first], f.len[first]);
@@ -132,7 +134,11 @@ unsigned answer_version(const char *text)
 const char *answer_trouble(const char *text, size_t *ret_n)
 {
 	static const char *const fine[] = {
-		"no need to change", "port changed from", "IP changed from", "New server registered", "New version created",
+		"no need to change",
+		"port changed from",
+		"IP changed from",
+		"New server registered",
+		"New version created",
 	};
 	size_t n;
 	for (const char *line; (line = next_line(&text, &n)) != NULL;) {
@@ -195,7 +201,8 @@ unsigned long answer_connections(const char *text, const char *addr, unsigned po
 		split(line, n, &f);
 		const char *slash = f.n >= 7 ? memchr(f.v[0], '/', f.len[0]) : NULL;
 		if (slash == NULL || !backend_number(f.v[0], (size_t)(slash - f.v[0]), &backend) ||
-		        !field_is(&f, 2, addr) || !number(&f, 3, 65535, &at_port) || at_port != port)
+			!field_is(&f, 2, addr) || !number(&f, 3, 65535, &at_port) ||
+			at_port != port)
 			continue;
 		if (number(&f, 6, UINT32_MAX, &used))
 			sum += (unsigned long)used;

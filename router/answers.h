@@ -1,6 +1,6 @@
 /*
- * Reads the answers of HAProxy's runtime and master sockets (2.6). Unknown lines are skipped: what cannot
- * be read is missing in the result, and what is missing is repaired. Pure.
+ * Reads the answers of HAProxy's runtime and master sockets (2.6). Unknown lines are skipped: what
+ * cannot be read is missing in the result, and what is missing is repaired. Pure.
  */
 #ifndef ROUTER_ANSWERS_H
 #define ROUTER_ANSWERS_H
@@ -14,7 +14,8 @@
 
 /* `show servers state [B]`: sets the slots named in it. */
 void answer_servers(const char *text, struct model *live);
-/* `show map F`, or a map file: keys and values in order. with_pointer: each line has the entry's address first. */
+/* `show map F`, or a map file: keys and values in order. with_pointer: each line has the entry's
+ * address first. */
 void answer_map(const char *text, bool with_pointer, struct routes *ret);
 pid_t answer_pid(const char *text); /* `show info`; 0 if it is not there */
 /* `prepare map F` -> the number of the new version, 0 if refused. */

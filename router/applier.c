@@ -13,14 +13,21 @@
 #include "plan.h"
 #include "reload.h"
 
-#define EXCHANGE_MS     5000
-#define ROUNDS_MAX      4    /* of telling and reading before a difference is called a fault */
-#define TOUCHED_MAX     64   /* more than that: all servers are read in one go */
-#define AGAIN_MS        500  /* after haproxy did not answer */
-#define FAULT_AGAIN_MS  5000 /* after haproxy did not take a command */
+#define EXCHANGE_MS    5000
+#define ROUNDS_MAX     4    /* of telling and reading before a difference is called a fault */
+#define TOUCHED_MAX    64   /* more than that: all servers are read in one go */
+#define AGAIN_MS       500  /* after haproxy did not answer */
+#define FAULT_AGAIN_MS 5000 /* after haproxy did not take a command */
 
 enum phase { IDLE, CHECKING, WAITING, RELOADING, READING, TELLING };
-enum { READ_PID = 1, READ_SERVERS = 2, READ_TOUCHED = 4, READ_HOSTS = 8, READ_SUFFIXES = 16, READ_ALL = 27 };
+enum {
+	READ_PID = 1,
+	READ_SERVERS = 2,
+	READ_TOUCHED = 4,
+	READ_HOSTS = 8,
+	READ_SUFFIXES = 16,
+	READ_ALL = 27
+};
 
 struct applier {
 	struct vk_loop *l;
@@ -34,10 +41,10 @@ struct applier {
 	bool have_want, again; /* again: `next` waits for the end of this run */
 	struct model want, next, live;
 	bool live_known;
-	unsigned checked;      /* backends of the last file that haproxy -c found valid */
-	pid_t worker;          /* that `live` was read from */
-	pid_t expect;          /* worker that a reload brought; 0 = any */
-	int64_t expect_until;  /* vk_mono_ms */
+	unsigned checked;     /* backends of the last file that haproxy -c found valid */
+	pid_t worker;         /* that `live` was read from */
+	pid_t expect;         /* worker that a reload brought; 0 = any */
+	int64_t expect_until; /* vk_mono_ms */
 	unsigned rounds, reloads;
 
 	struct exchange *x;
@@ -48,10 +55,10 @@ struct applier {
 	struct vk_buf fallback; /* the file before the one that is being reloaded */
 	struct plan plan;
 	size_t step;
-	unsigned reads;         /* READ_* still to do */
-	unsigned version;       /* of the map that is being swapped */
+	unsigned reads;   /* READ_* still to do */
+	unsigned version; /* of the map that is being swapped */
 	size_t swapped;
-	char trouble[200];      /* the first thing haproxy said against a command of this run */
+	char trouble[200]; /* the first thing haproxy said against a command of this run */
 };
 
 static void proceed(struct applier *a);
@@ -68,10 +75,11 @@ static void stop_work(struct applier *a)
 	plan_release(&a->plan);
 }
 
-static void finish(struct applier *a, bool equal, const struct faults *faults, const struct vk_err *err)
+static void finish(
+	struct applier *a, bool equal, const struct faults *faults, const struct vk_err *err)
 {
 	struct faults none = {0};
-	struct applier_result r = { .equal = equal, .faults = faults != NULL ? faults : &none };
+	struct applier_result r = {.equal = equal, .faults = faults != NULL ? faults : &none};
 	if (err != NULL)
 		r.err = *err;
 	stop_work(a);
@@ -89,7 +97,8 @@ static void finish(struct applier *a, bool equal, const struct faults *faults, c
 	a->fn(a->arg, &r);
 }
 
-/* haproxy did not answer: the link tells if it is gone; if it is not, the state is read anew soon. */
+/* haproxy did not answer: the link tells if it is gone; if it is not, the state is read anew soon.
+ * */
 static void stall(struct applier *a, const struct vk_err *err)
 {
 	vk_log(VK_WARN, "haproxy-silent", "error=\"%s\"", err->msg);
@@ -113,7 +122,8 @@ static void on_timer(void *arg)
 
 static void talk(struct applier *a, const char *request, exchange_done_fn *done)
 {
-	struct exchange_opts o = { .socket = a->o.admin, .request = request, .timeout_ms = EXCHANGE_MS };
+	struct exchange_opts o = {
+		.socket = a->o.admin, .request = request, .timeout_ms = EXCHANGE_MS};
 	a->x = exchange_start(a->l, &o, done, a);
 }
 
@@ -164,8 +174,8 @@ static unsigned lowest(unsigned bits)
 	return bits & -bits;
 }
 
-/* Is the answer that of the worker meant? Behind a reload the old worker may still take a connection: it
- * is asked again. A worker that changed without our doing is read as a whole. */
+/* Is the answer that of the worker meant? Behind a reload the old worker may still take a
+ * connection: it is asked again. A worker that changed without our doing is read as a whole. */
 static bool right_worker(struct applier *a, pid_t pid)
 {
 	if (a->expect != 0 && pid != a->expect && vk_mono_ms() < a->expect_until) {
@@ -275,7 +285,8 @@ static void on_told(void *arg, const struct vk_err *err, const char *text)
 
 static const char *swap_path(const struct applier *a)
 {
-	return a->plan.steps[a->step].kind == STEP_SWAP_HOSTS ? a->o.files->hosts : a->o.files->suffixes;
+	return a->plan.steps[a->step].kind == STEP_SWAP_HOSTS ? a->o.files->hosts
+							      : a->o.files->suffixes;
 }
 
 static const struct routes *swap_routes(const struct applier *a)
@@ -294,7 +305,8 @@ static void on_swapped(void *arg, const struct vk_err *err, const char *text)
 	note_trouble(a, text);
 	if (a->swapped < swap_routes(a)->n) {
 		vk_autobuf b = VK_BUF_INIT(PLAN_LINE_MAX + 4096);
-		a->swapped = plan_swap_chunk(swap_routes(a), a->swapped, swap_path(a), a->version, &b);
+		a->swapped =
+			plan_swap_chunk(swap_routes(a), a->swapped, swap_path(a), a->version, &b);
 		talk(a, vk_buf_str(&b), on_swapped);
 		return;
 	}
@@ -340,8 +352,10 @@ static void blame_backend(void *arg, unsigned backend)
 {
 	struct blame *b = arg;
 	const struct model *want = &b->a->want;
-	const char *label = backend >= 1 && backend <= want->n ? want->backends[backend - 1].label : NULL;
-	vk_autofree char *stack = label != NULL ? vk_strndup(label, strcspn(label, "/")) : vk_strdup("");
+	const char *label =
+		backend >= 1 && backend <= want->n ? want->backends[backend - 1].label : NULL;
+	vk_autofree char *stack =
+		label != NULL ? vk_strndup(label, strcspn(label, "/")) : vk_strdup("");
 	vk_autofree char *why = vk_asprintf("haproxy did not take it: %s",
 		b->a->trouble[0] != '\0' ? b->a->trouble : "its state stays another one");
 	faults_add(b->faults, stack, why);
@@ -350,7 +364,7 @@ static void blame_backend(void *arg, unsigned backend)
 static void give_up(struct applier *a)
 {
 	struct faults faults = {0};
-	struct blame b = { a, &faults };
+	struct blame b = {a, &faults};
 	plan_differences(&a->want, &a->live, blame_backend, &b);
 	finish(a, true, &faults, NULL);
 	faults_release(&faults);
@@ -388,8 +402,8 @@ static void begin_reload(struct applier *a)
 {
 	struct vk_err err = {0};
 	if (a->rounds++ >= ROUNDS_MAX) {
-		vk_err_set(&err, VK_FAILED, "haproxy has not the backends of %s, reloaded as it was",
-			a->o.files->cfg);
+		vk_err_set(&err, VK_FAILED,
+			"haproxy has not the backends of %s, reloaded as it was", a->o.files->cfg);
 		finish(a, false, NULL, &err);
 		return;
 	}
@@ -410,7 +424,7 @@ static void proceed(struct applier *a)
 		return;
 	}
 	plan_release(&a->plan);
-	struct plan_paths paths = { a->o.files->hosts, a->o.files->suffixes };
+	struct plan_paths paths = {a->o.files->hosts, a->o.files->suffixes};
 	plan_make(&a->want, &a->live, &paths, &a->plan);
 	if (a->plan.reload || a->o.assign->reload) {
 		begin_reload(a);
@@ -450,7 +464,8 @@ static void refuse(struct applier *a, const struct vk_err *err, const char *mess
 	struct vk_err why = *err;
 	unsigned line = render_fault_line(messages, a->o.files->candidate);
 	const char *label = line > 0 ? render_owner(&a->want, vk_buf_str(&a->text), line) : NULL;
-	vk_log(VK_ERROR, "haproxy-refuses", "line=%u owner=\"%s\"", line, label != NULL ? label : "");
+	vk_log(VK_ERROR, "haproxy-refuses", "line=%u owner=\"%s\"", line,
+		label != NULL ? label : "");
 	if (label != NULL) {
 		vk_autofree char *stack = vk_strndup(label, strcspn(label, "/"));
 		faults_add(&faults, stack, "haproxy refuses its part of the configuration");
@@ -490,7 +505,8 @@ static void begin(struct applier *a)
 	a->phase = CHECKING;
 	int rc = files_put(a->o.files->candidate, &a->text, NULL, &err);
 	if (rc == 0)
-		rc = check_start(a->l, a->o.haproxy, a->o.files->candidate, on_checked, a, &a->check, &err);
+		rc = check_start(
+			a->l, a->o.haproxy, a->o.files->candidate, on_checked, a, &a->check, &err);
 	if (rc != 0)
 		finish(a, false, NULL, &err);
 }
@@ -543,7 +559,8 @@ unsigned applier_reloads(const struct applier *a)
 	return a->reloads;
 }
 
-struct applier *applier_new(struct vk_loop *l, const struct applier_opts *o, applier_fn *fn, void *arg)
+struct applier *applier_new(
+	struct vk_loop *l, const struct applier_opts *o, applier_fn *fn, void *arg)
 {
 	struct applier *a = vk_alloc(sizeof(*a));
 	a->l = l;

@@ -1,9 +1,9 @@
 /*
- * Makes HAProxy's runtime state equal to the wanted one: writes the files, tells the runtime socket the
- * difference, reads back what was touched, and repeats until there is no difference. A reload only when
- * haproxy has too few backends or another head of its file.
+ * Makes HAProxy's runtime state equal to the wanted one: writes the files, tells the runtime
+ * socket the difference, reads back what was touched, and repeats until there is no difference. A
+ * reload only when haproxy has too few backends or another head of its file.
  *
- *   idle -> [check the file] -> files written -> wait for haproxy -> [reload] -> read -> tell -> read .. -> idle
+ *   idle -> [check] -> files -> wait for haproxy -> [reload] -> read -> tell -> read -> idle
  *
  * It is level-triggered: a new wanted state in the middle of a run starts a new run behind it.
  */
@@ -18,9 +18,10 @@
 
 struct applier;
 
-/* The end of a run. equal: haproxy's state is the wanted one but for the backends named in `faults`.
- * Not equal and faults->n > 0: the file was refused and nothing changed; the caller may give a wanted
- * state without the stacks named (backend numbers in `faults` are stacks' names already). */
+/* The end of a run. equal: haproxy's state is the wanted one but for the backends named in
+ * `faults`. Not equal and faults->n > 0: the file was refused and nothing changed; the caller may
+ * give a wanted state without the stacks named (backend numbers in `faults` are stacks' names
+ * already). */
 struct applier_result {
 	bool equal;
 	const struct faults *faults; /* borrowed for the call */
@@ -29,13 +30,14 @@ struct applier_result {
 typedef void applier_fn(void *arg, const struct applier_result *r);
 
 struct applier_opts {
-	const struct files *files;   /* borrowed, as all below */
-	const char *haproxy;         /* path of the program, for -c */
-	const char *admin, *master;  /* sockets */
-	unsigned checked;            /* backends of the present file, if haproxy -c found it valid; 0 = not */
-	struct assign *assign;       /* saved with each run; `reload` is cleared when it is done */
+	const struct files *files;  /* borrowed, as all below */
+	const char *haproxy;        /* path of the program, for -c */
+	const char *admin, *master; /* sockets */
+	unsigned checked; /* backends of the present file, if haproxy -c found it valid; 0 = not */
+	struct assign *assign; /* saved with each run; `reload` is cleared when it is done */
 };
-struct applier *applier_new(struct vk_loop *l, const struct applier_opts *o, applier_fn *fn, void *arg);
+struct applier *applier_new(
+	struct vk_loop *l, const struct applier_opts *o, applier_fn *fn, void *arg);
 void applier_free(struct applier *a);
 /* The wanted state; taken over (*want is emptied). */
 void applier_set(struct applier *a, struct model *want);

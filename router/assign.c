@@ -13,7 +13,8 @@ static void grow(struct assign *a, unsigned n)
 		return;
 	a->rows = vk_reallocarray(a->rows, n, sizeof(*a->rows));
 	for (unsigned i = a->n; i < n; i++)
-		a->rows[i] = (struct assign_row){ .ids = vk_calloc(ASSIGN_SLOTS, sizeof(char *)), .n = ASSIGN_SLOTS };
+		a->rows[i] = (struct assign_row){
+			.ids = vk_calloc(ASSIGN_SLOTS, sizeof(char *)), .n = ASSIGN_SLOTS};
 	a->n = n;
 }
 
@@ -70,7 +71,7 @@ int assign_parse(const json_t *doc, struct assign *ret, struct vk_err *err)
 	size_t n = json_array_size(rows);
 	if (vk_json_int(doc, "v", 0) != 1 || n < 1 || n > MODEL_BACKENDS_MAX)
 		return vk_err_set(err, VK_INVALID, "not an assignment of backends");
-	struct assign a = { .rows = vk_calloc(n, sizeof(*a.rows)) };
+	struct assign a = {.rows = vk_calloc(n, sizeof(*a.rows))};
 	for (size_t i = 0; i < n; i++) {
 		a.n++;
 		int rc = parse_row(json_array_get(rows, i), &a.rows[i], err);
@@ -90,7 +91,8 @@ static json_t *row_json(const struct assign_row *r)
 {
 	json_t *j = json_object(), *ids = json_array();
 	for (unsigned i = 0; i < r->n; i++)
-		json_array_append_new(ids, r->ids[i] != NULL ? json_string(r->ids[i]) : json_null());
+		json_array_append_new(
+			ids, r->ids[i] != NULL ? json_string(r->ids[i]) : json_null());
 	json_object_set_new(j, "slots", ids);
 	if (r->freed > 0)
 		json_object_set_new(j, "freed", json_integer((json_int_t)r->freed));
@@ -106,8 +108,8 @@ json_t *assign_json(const struct assign *a)
 	json_t *rows = json_array();
 	for (unsigned i = 0; i < a->n; i++)
 		json_array_append_new(rows, row_json(&a->rows[i]));
-	return json_pack("{s:i, s:s, s:I, s:b, s:o}", "v", 1, "boot", a->boot, "seq", (json_int_t)a->seq,
-		"reload", (int)a->reload, "backends", rows);
+	return json_pack("{s:i, s:s, s:I, s:b, s:o}", "v", 1, "boot", a->boot, "seq",
+		(json_int_t)a->seq, "reload", (int)a->reload, "backends", rows);
 }
 
 /* Rows by owner, for looking up; spare rows by how long they have waited. */
@@ -118,7 +120,8 @@ struct index {
 
 static int by_owner(const void *a, const void *b)
 {
-	const struct assign_row *x = ((const struct index *)a)->row, *y = ((const struct index *)b)->row;
+	const struct assign_row *x = ((const struct index *)a)->row,
+				*y = ((const struct index *)b)->row;
 	int c = strcmp(x->stack, y->stack);
 	return c != 0 ? c : strcmp(x->node, y->node);
 }
@@ -137,7 +140,7 @@ static struct index *index_rows(const struct assign *a, bool spare, size_t *ret_
 	size_t n = 0;
 	for (unsigned i = 0; i < a->n; i++)
 		if ((a->rows[i].stack == NULL) == spare)
-			v[n++] = (struct index){ &a->rows[i], i + 1 };
+			v[n++] = (struct index){&a->rows[i], i + 1};
 	if (n > 1)
 		qsort(v, n, sizeof(*v), spare ? by_wait : by_owner);
 	*ret_n = n;
@@ -146,8 +149,9 @@ static struct index *index_rows(const struct assign *a, bool spare, size_t *ret_
 
 static unsigned lookup(const struct index *v, size_t n, const char *stack, const char *node)
 {
-	struct assign_row row = { .stack = (char *)(uintptr_t)stack, .node = (char *)(uintptr_t)node };
-	struct index key = { &row, 0 };
+	struct assign_row row = {
+		.stack = (char *)(uintptr_t)stack, .node = (char *)(uintptr_t)node};
+	struct index key = {&row, 0};
 	const struct index *hit = n > 0 ? bsearch(&key, v, n, sizeof(*v), by_owner) : NULL;
 	return hit != NULL ? hit->number : 0;
 }
@@ -218,7 +222,8 @@ static size_t count_new(const struct index *owned, size_t n, const struct table 
 	for (size_t s = 0; s < t->n; s++)
 		for (size_t k = 0; k < t->stacks[s].n_nodes; k++)
 			if (table_node_needs_backend(&t->stacks[s].nodes[k]) &&
-			        lookup(owned, n, t->stacks[s].name, t->stacks[s].nodes[k].name) == 0)
+				lookup(owned, n, t->stacks[s].name, t->stacks[s].nodes[k].name) ==
+					0)
 				count++;
 	return count;
 }
@@ -292,7 +297,7 @@ static void model_node(const struct assign_row *r, const struct table_node *node
 }
 
 static void model_stack(const struct assign *a, const struct index *owned, size_t n,
-                        const struct table_stack *s, struct model *m)
+	const struct table_stack *s, struct model *m)
 {
 	vk_autofree unsigned *numbers = vk_calloc(s->n_nodes + 1, sizeof(*numbers));
 	for (size_t k = 0; k < s->n_nodes; k++) {
@@ -303,7 +308,8 @@ static void model_stack(const struct assign *a, const struct index *owned, size_
 	}
 	for (size_t d = 0; d < s->n_domains; d++) {
 		const struct table_domain *domain = &s->domains[d];
-		routes_add(domain->key[0] == '.' ? &m->suffixes : &m->hosts, domain->key, numbers[domain->node]);
+		routes_add(domain->key[0] == '.' ? &m->suffixes : &m->hosts, domain->key,
+			numbers[domain->node]);
 	}
 }
 

@@ -1,8 +1,8 @@
 /*
- * Which backend number a stack's node has, and which slot a server has: kept in STATE/route/assign.json
- * so that names stay the same over deploys, restarts and reloads. Spare backends wait in the pool, which
- * doubles when it is empty (the one thing that needs a reload). Pure but for nothing: structures and
- * JSON in and out; reading and writing the file is the caller's.
+ * Which backend number a stack's node has, and which slot a server has: kept in
+ * STATE/route/assign.json so that names stay the same over deploys, restarts and reloads. Spare
+ * backends wait in the pool, which doubles when it is empty (the one thing that needs a reload).
+ * Pure: structures and JSON in and out; the file is the caller's.
  */
 #ifndef ROUTER_ASSIGN_H
 #define ROUTER_ASSIGN_H
@@ -15,14 +15,14 @@
 #include "table.h"
 
 #define ASSIGN_POOL  16 /* backends of a new installation */
-#define ASSIGN_SLOTS 2  /* of a spare backend: one to serve, one for the next version; more come at run time */
+#define ASSIGN_SLOTS 2  /* of a spare backend, for two versions; more come at run time */
 #define BOOT_ID_SIZE 40
 
 struct assign_row {
 	char *stack, *node; /* NULL: spare */
-	uint64_t freed;     /* order of release: who waited longest is taken first, so that a name that was
-	                     * just given back does not get another's requests */
-	char **ids;         /* server id per slot, NULL = free */
+	uint64_t freed; /* order of release: who waited longest is taken first, so that a name just
+	                 * given back does not get another's requests */
+	char **ids;     /* server id per slot, NULL = free */
 	unsigned n;
 };
 
@@ -39,8 +39,8 @@ void assign_release(struct assign *a);
 int assign_parse(const json_t *doc, struct assign *ret, struct vk_err *err);
 json_t *assign_json(const struct assign *a); /* new reference */
 
-/* Gives every node of the table a backend and every server a slot; frees the rest. A server never gets
- * a slot that another had before this call if a slot was free before it. */
+/* Gives every node of the table a backend and every server a slot; frees the rest. A server never
+ * gets a slot that another had before this call if a slot was free before it. */
 void assign_update(struct assign *a, const struct table *t);
 /* The wanted state. All slots are closed and no routes set when t is NULL. */
 void assign_model(const struct assign *a, const struct table *t, struct model *ret);

@@ -84,12 +84,16 @@ static void on_deadline(void *arg)
 	vk_proc_kill(c->proc.pid, SIGKILL);
 }
 
-int check_start(struct vk_loop *l, const char *haproxy, const char *file, check_done_fn *done, void *arg,
-                struct check **ret, struct vk_err *err)
+int check_start(struct vk_loop *l, const char *haproxy, const char *file, check_done_fn *done,
+	void *arg, struct check **ret, struct vk_err *err)
 {
-	const char *const argv[] = { haproxy, "-c", "-f", file, NULL };
+	const char *const argv[] = {haproxy, "-c", "-f", file, NULL};
 	struct vk_proc_opts o = {
-		.path = haproxy, .argv = argv, .in = VK_FD_NULL, .out = VK_FD_NULL, .err = VK_FD_PIPE,
+		.path = haproxy,
+		.argv = argv,
+		.in = VK_FD_NULL,
+		.out = VK_FD_NULL,
+		.err = VK_FD_PIPE,
 		.die_with_parent = true,
 	};
 	struct check *c = vk_alloc(sizeof(*c));
@@ -113,7 +117,7 @@ int check_start(struct vk_loop *l, const char *haproxy, const char *file, check_
 
 int check_now(const char *haproxy, const char *file, struct vk_buf *messages, struct vk_err *err)
 {
-	const char *const argv[] = { haproxy, "-c", "-f", file, NULL };
-	struct vk_proc_opts o = { .path = haproxy, .argv = argv };
+	const char *const argv[] = {haproxy, "-c", "-f", file, NULL};
+	struct vk_proc_opts o = {.path = haproxy, .argv = argv};
 	return vk_proc_run(&o, NULL, 0, NULL, messages, CHECK_MS, err);
 }

@@ -7,16 +7,16 @@
 #include "answers.h"
 #include "exchange.h"
 
-#define POLL_MS   250
-#define AGAIN_MS  20 /* between the two looks that must both find nothing */
-#define ASK_MS    2000
+#define POLL_MS  250
+#define AGAIN_MS 20 /* between the two looks that must both find nothing */
+#define ASK_MS   2000
 
 struct draining {
 	char *id;
 	char addr[INET6_ADDRSTRLEN];
 	uint16_t port;
-	unsigned long now;   /* connections of the look that is going on */
-	unsigned quiet;      /* looks in a row that found none */
+	unsigned long now; /* connections of the look that is going on */
+	unsigned quiet;    /* looks in a row that found none */
 	bool reported, seen;
 };
 
@@ -53,7 +53,7 @@ static void note(struct drain *d, const struct table_server *s)
 	if (e == NULL) {
 		d->v = vk_reallocarray(d->v, d->n + 1, sizeof(*d->v));
 		e = &d->v[d->n++];
-		*e = (struct draining){ .id = vk_strdup(s->id) };
+		*e = (struct draining){.id = vk_strdup(s->id)};
 	}
 	memcpy(e->addr, s->addr, sizeof(e->addr));
 	e->port = s->port;
@@ -131,8 +131,10 @@ static void ask_old(struct drain *d)
 		end_of_look(d);
 		return;
 	}
-	vk_autofree char *ask = vk_asprintf("@!%d show servers conn\n", (int)d->workers.old[d->asked++]);
-	struct exchange_opts o = { .socket = d->master, .request = ask, .shut = true, .timeout_ms = ASK_MS };
+	vk_autofree char *ask =
+		vk_asprintf("@!%d show servers conn\n", (int)d->workers.old[d->asked++]);
+	struct exchange_opts o = {
+		.socket = d->master, .request = ask, .shut = true, .timeout_ms = ASK_MS};
 	d->x = exchange_start(d->l, &o, on_old, d);
 }
 
@@ -158,7 +160,8 @@ static void on_current(void *arg, const struct vk_err *err, const char *text)
 		return;
 	}
 	count(d, text);
-	struct exchange_opts o = { .socket = d->master, .request = "show proc\n", .shut = true, .timeout_ms = ASK_MS };
+	struct exchange_opts o = {
+		.socket = d->master, .request = "show proc\n", .shut = true, .timeout_ms = ASK_MS};
 	d->x = exchange_start(d->l, &o, on_workers, d);
 }
 
@@ -169,11 +172,13 @@ static void look(void *arg)
 		return;
 	for (size_t i = 0; i < d->n; i++)
 		d->v[i].now = 0;
-	struct exchange_opts o = { .socket = d->admin, .request = "show servers conn\n", .timeout_ms = ASK_MS };
+	struct exchange_opts o = {
+		.socket = d->admin, .request = "show servers conn\n", .timeout_ms = ASK_MS};
 	d->x = exchange_start(d->l, &o, on_current, d);
 }
 
-struct drain *drain_new(struct vk_loop *l, const char *admin, const char *master, drain_fn *fn, void *arg)
+struct drain *drain_new(
+	struct vk_loop *l, const char *admin, const char *master, drain_fn *fn, void *arg)
 {
 	struct drain *d = vk_alloc(sizeof(*d));
 	d->l = l;

@@ -40,7 +40,7 @@ static void finish(struct exchange *x)
 	void *arg = x->arg;
 	struct vk_err err = x->err;
 	vk_autobuf answer = x->answer;
-	x->answer = (struct vk_buf){ .max = 1 };
+	x->answer = (struct vk_buf){.max = 1};
 	exchange_free(x);
 	done(arg, &err, vk_buf_str(&answer));
 }
@@ -106,7 +106,7 @@ static void on_io(void *arg, int fd, int what)
 
 static int connect_to(struct exchange *x, const char *path)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(a.sun_path))
 		return vk_err_set(&x->err, VK_LIMIT, "%s is too long for a socket", path);
 	memcpy(a.sun_path, path, strlen(path));
@@ -116,8 +116,8 @@ static int connect_to(struct exchange *x, const char *path)
 	return 0;
 }
 
-struct exchange *exchange_start(struct vk_loop *l, const struct exchange_opts *o, exchange_done_fn *done,
-                                void *arg)
+struct exchange *exchange_start(
+	struct vk_loop *l, const struct exchange_opts *o, exchange_done_fn *done, void *arg)
 {
 	struct exchange *x = vk_alloc(sizeof(*x));
 	x->fd = -1;

@@ -1,6 +1,7 @@
 /*
- * One command line to a socket of HAProxy and its whole answer, on the loop. HAProxy closes the connection
- * behind the answer; the master socket only when our side is shut down first, so that is always done.
+ * One command line to a socket of HAProxy and its whole answer, on the loop. HAProxy closes the
+ * connection behind the answer; the master socket only when our side is shut down first, so that
+ * is always done.
  */
 #ifndef ROUTER_EXCHANGE_H
 #define ROUTER_EXCHANGE_H
@@ -13,8 +14,8 @@
 
 struct exchange;
 
-/* err->code 0: text is the NUL-terminated answer, borrowed for the call. The exchange is over and freed
- * when done returns. Never called from inside exchange_start. */
+/* err->code 0: text is the NUL-terminated answer, borrowed for the call. The exchange is over and
+ * freed when done returns. Never called from inside exchange_start. */
 typedef void exchange_done_fn(void *arg, const struct vk_err *err, const char *text);
 
 struct exchange_opts {
@@ -23,8 +24,8 @@ struct exchange_opts {
 	bool shut;           /* shut our side down behind the request (master socket) */
 	int64_t timeout_ms;
 };
-struct exchange *exchange_start(struct vk_loop *l, const struct exchange_opts *o, exchange_done_fn *done,
-                                void *arg);
+struct exchange *exchange_start(
+	struct vk_loop *l, const struct exchange_opts *o, exchange_done_fn *done, void *arg);
 void exchange_free(struct exchange *x); /* cancels; done is not called */
 
 #endif

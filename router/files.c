@@ -36,7 +36,7 @@ int files_put(const char *path, const struct vk_buf *text, bool *ret_changed, st
 {
 	vk_autobuf was = VK_BUF_INIT(FILES_MAX);
 	bool same = vk_fs_read(path, &was, NULL) == 0 && was.len == text->len &&
-	            (was.len == 0 || memcmp(was.data, text->data, was.len) == 0);
+		(was.len == 0 || memcmp(was.data, text->data, was.len) == 0);
 	if (ret_changed != NULL)
 		*ret_changed = !same;
 	return same ? 0 : vk_fs_write_atomic(path, vk_buf_str(text), text->len, 0600, err);
@@ -65,8 +65,8 @@ void files_get_assign(const struct files *f, struct assign *ret, bool *ret_fresh
 	vk_autobuf b = VK_BUF_INIT(FILES_MAX);
 	vk_autojson *j = NULL;
 	*ret_fresh = vk_fs_read(f->assign, &b, NULL) != 0 ||
-	             vk_json_parse_max(vk_buf_str(&b), b.len, FILES_MAX, &j, NULL) != 0 ||
-	             assign_parse(j, ret, NULL) != 0;
+		vk_json_parse_max(vk_buf_str(&b), b.len, FILES_MAX, &j, NULL) != 0 ||
+		assign_parse(j, ret, NULL) != 0;
 	if (*ret_fresh)
 		assign_init(ret);
 }
@@ -97,5 +97,5 @@ bool files_same_head(const struct files *f)
 	vk_autobuf head = VK_BUF_INIT(65536), was = VK_BUF_INIT(FILES_MAX);
 	render_head(f->settings, &head);
 	return vk_fs_read(f->cfg, &was, NULL) == 0 && was.len >= head.len &&
-	       memcmp(was.data, head.data, head.len) == 0;
+		memcmp(was.data, head.data, head.len) == 0;
 }

@@ -1,7 +1,7 @@
 /*
- * The rendered files in STATE/route: haproxy.cfg, hosts.map, suffix.map, assign.json. Each is replaced
- * atomically and only when its text changes. haproxy.cfg is the state HAProxy comes back with after a
- * crash; it is written before the runtime socket is told the same.
+ * The rendered files in STATE/route: haproxy.cfg, hosts.map, suffix.map, assign.json. Each is
+ * replaced atomically and only when its text changes. haproxy.cfg is the state HAProxy comes back
+ * with after a crash; it is written before the runtime socket is told the same.
  */
 #ifndef ROUTER_FILES_H
 #define ROUTER_FILES_H
@@ -30,7 +30,8 @@ int files_put_maps(const struct files *f, const struct model *m, struct vk_err *
 int files_put_assign(const struct files *f, const struct assign *a, struct vk_err *err);
 /* Missing or unreadable: a new one, *ret_fresh true. */
 void files_get_assign(const struct files *f, struct assign *ret, bool *ret_fresh);
-void files_get_maps(const struct files *f, struct model *m); /* routes to backends that do not exist are dropped */
+void files_get_maps(const struct files *f,
+	struct model *m); /* routes to backends that do not exist are dropped */
 /* Does the file on disk begin with the head that would be written now? */
 bool files_same_head(const struct files *f);
 

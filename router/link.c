@@ -55,13 +55,13 @@ static void on_io(void *arg, int fd, int what)
 static bool open_connection(struct link *k)
 {
 	static const char hold[] = "prompt;set timeout cli 2000000\n"; /* seconds; 23 days */
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	if (strlen(k->path) >= sizeof(a.sun_path))
 		return false;
 	memcpy(a.sun_path, k->path, strlen(k->path));
 	k->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	return k->fd >= 0 && connect(k->fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
-	       send(k->fd, hold, strlen(hold), MSG_NOSIGNAL) == (ssize_t)strlen(hold);
+		send(k->fd, hold, strlen(hold), MSG_NOSIGNAL) == (ssize_t)strlen(hold);
 }
 
 static void on_retry(void *arg)
@@ -82,8 +82,12 @@ static void on_retry(void *arg)
 struct link *link_new(struct vk_loop *l, const char *path, link_fn *fn, void *arg)
 {
 	struct link *k = vk_alloc(sizeof(*k));
-	*k = (struct link){ .l = l, .path = vk_strdup(path), .fd = -1, .backoff_ms = BACKOFF_MIN_MS,
-		.fn = fn, .arg = arg };
+	*k = (struct link){.l = l,
+		.path = vk_strdup(path),
+		.fd = -1,
+		.backoff_ms = BACKOFF_MIN_MS,
+		.fn = fn,
+		.arg = arg};
 	k->retry = vk_timer_new(l, on_retry, k);
 	vk_timer_set(k->retry, 0);
 	return k;

@@ -69,7 +69,7 @@ void routes_add(struct routes *r, const char *key, unsigned backend)
 		r->cap = r->cap > 0 ? r->cap * 2 : 16;
 		r->v = vk_reallocarray(r->v, r->cap, sizeof(*r->v));
 	}
-	r->v[r->n++] = (struct route){ vk_strdup(key), backend };
+	r->v[r->n++] = (struct route){vk_strdup(key), backend};
 }
 
 static int by_key(const void *a, const void *b)

@@ -1,10 +1,11 @@
 /*
  * What HAProxy shall do, or does: backends with server slots, and the two maps from host names to
- * backends. The same structure holds the wanted state (made from the table), the rendered file and the
- * state read back from the runtime socket, so that "equal" means one thing. Pure: no I/O, no clock.
+ * backends. The same structure holds the wanted state (made from the table), the rendered file and
+ * the state read back from the runtime socket, so that "equal" means one thing. Pure: no I/O, no
+ * clock.
  *
- * Backends are numbered from 1 and named b0001, b0002 ...; slots are s1, s2 ...; nothing a tenant can
- * choose is in these names. Number 0 in a route is the backend `sites` (the web process).
+ * Backends are numbered from 1 and named b0001, b0002 ...; slots are s1, s2 ...; nothing a tenant
+ * can choose is in these names. Number 0 in a route is the backend `sites` (the web process).
  */
 #ifndef ROUTER_MODEL_H
 #define ROUTER_MODEL_H

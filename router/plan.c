@@ -6,7 +6,7 @@
 
 /* A server that is added at run time gets no default-server settings: pools of idle connections are
  * off unless asked for. */
-#define KEY_BYTES "abcdefghijklmnopqrstuvwxyz0123456789.-"
+#define KEY_BYTES    "abcdefghijklmnopqrstuvwxyz0123456789.-"
 #define ADDED_SERVER " pool-max-conn -1 pool-purge-delay 5s"
 
 struct writer {
@@ -21,7 +21,7 @@ static void add_step(struct plan *p, enum step_kind kind, char *line)
 		p->cap = p->cap > 0 ? p->cap * 2 : 8;
 		p->steps = vk_reallocarray(p->steps, p->cap, sizeof(*p->steps));
 	}
-	p->steps[p->n++] = (struct step){ kind, line };
+	p->steps[p->n++] = (struct step){kind, line};
 }
 
 static void flush(struct writer *w)
@@ -51,8 +51,8 @@ static void touch(struct plan *p, unsigned backend)
 	if (p->n_touched > 0 && p->touched[p->n_touched - 1] == backend)
 		return;
 	if ((p->n_touched & (p->n_touched - 1)) == 0)
-		p->touched = vk_reallocarray(p->touched, p->n_touched > 0 ? p->n_touched * 2 : 1,
-			sizeof(*p->touched));
+		p->touched = vk_reallocarray(
+			p->touched, p->n_touched > 0 ? p->n_touched * 2 : 1, sizeof(*p->touched));
 	p->touched[p->n_touched++] = backend;
 }
 
@@ -71,7 +71,8 @@ static unsigned slots_at(const struct model *m, unsigned backend)
 }
 
 /* What the wanted state says of a slot that haproxy has: one it does not name is to be closed. */
-static struct slot wanted(const struct model *want, unsigned backend, unsigned slot, const struct slot *live)
+static struct slot wanted(
+	const struct model *want, unsigned backend, unsigned slot, const struct slot *live)
 {
 	struct slot s = *slot_at(want, backend, slot);
 	if (s.state == SLOT_NONE && live->state != SLOT_NONE)
@@ -80,14 +81,14 @@ static struct slot wanted(const struct model *want, unsigned backend, unsigned s
 }
 
 static void open_slot(struct writer *w, const char *name, unsigned slot, const struct slot *want,
-                      const struct slot *live)
+	const struct slot *live)
 {
 	bool moved = strcmp(want->addr, live->addr) != 0 || want->port != live->port;
 	if (live->state == SLOT_NONE) {
 		bool v6 = strchr(want->addr, ':') != NULL;
-		command(w, "add server %s/s%u %s%s%s:%u" ADDED_SERVER, name, slot, v6 ? "[" : "", want->addr,
-			v6 ? "]" : "", want->port);
-	} else if (moved) { /* also of a ready one: haproxy changes it at once, closing it would be a gap */
+		command(w, "add server %s/s%u %s%s%s:%u" ADDED_SERVER, name, slot, v6 ? "[" : "",
+			want->addr, v6 ? "]" : "", want->port);
+	} else if (moved) { /* a ready one too: closing it first would be a gap */
 		command(w, "set server %s/s%u addr %s port %u", name, slot, want->addr, want->port);
 	}
 	if (live->state != SLOT_READY)
@@ -95,20 +96,23 @@ static void open_slot(struct writer *w, const char *name, unsigned slot, const s
 }
 
 static void end_slot(struct writer *w, const char *name, unsigned slot, const struct slot *want,
-                     const struct slot *live)
+	const struct slot *live)
 {
 	struct slot now = *live;
 	if (live->state == SLOT_NONE) {
-		command(w, "add server %s/s%u %s:%u" ADDED_SERVER, name, slot, MODEL_CLOSED_ADDR, MODEL_CLOSED_PORT);
+		command(w, "add server %s/s%u %s:%u" ADDED_SERVER, name, slot, MODEL_CLOSED_ADDR,
+			MODEL_CLOSED_PORT);
 		slot_close(&now);
 	}
 	if (now.state != want->state)
-		command(w, "set server %s/s%u state %s", name, slot, want->state == SLOT_DRAIN ? "drain" : "maint");
+		command(w, "set server %s/s%u state %s", name, slot,
+			want->state == SLOT_DRAIN ? "drain" : "maint");
 	if (strcmp(want->addr, now.addr) != 0 || want->port != now.port)
 		command(w, "set server %s/s%u addr %s port %u", name, slot, want->addr, want->port);
 }
 
-static void plan_servers(struct writer *w, const struct model *want, const struct model *live, bool begin)
+static void plan_servers(
+	struct writer *w, const struct model *want, const struct model *live, bool begin)
 {
 	unsigned n = want->n > live->n ? want->n : live->n;
 	for (unsigned b = 0; b < n; b++) {
@@ -134,7 +138,7 @@ struct host_changes {
 	const struct routes *want, *live;
 	const char *path;
 	size_t deletes;
-	bool odd; /* a key is there twice, or cannot stand in a command: only a swap makes that right */
+	bool odd; /* a key is there twice, or cannot stand in a command: only a swap helps */
 };
 
 static void delete_host(struct writer *w, const struct host_changes *c, const char *key)
@@ -185,10 +189,10 @@ static bool swap_is_cheaper(const struct host_changes *c)
 }
 
 void plan_make(const struct model *want, const struct model *live, const struct plan_paths *paths,
-               struct plan *ret)
+	struct plan *ret)
 {
-	struct writer w = { .plan = ret };
-	struct host_changes c = { .want = &want->hosts, .live = &live->hosts, .path = paths->hosts };
+	struct writer w = {.plan = ret};
+	struct host_changes c = {.want = &want->hosts, .live = &live->hosts, .path = paths->hosts};
 	*ret = (struct plan){0};
 	if (want->n > live->n) {
 		ret->reload = true;
@@ -228,11 +232,12 @@ void plan_release(struct plan *p)
 	*p = (struct plan){0};
 }
 
-size_t plan_swap_chunk(const struct routes *r, size_t from, const char *path, unsigned version,
-                       struct vk_buf *out)
+size_t plan_swap_chunk(
+	const struct routes *r, size_t from, const char *path, unsigned version, struct vk_buf *out)
 {
 	vk_buf_addf(out, "add map @%u %s <<\n", version, path);
-	while (from < r->n && out->len + strlen(r->v[from].key) + BACKEND_NAME_SIZE + 4 < PLAN_LINE_MAX) {
+	while (from < r->n &&
+		out->len + strlen(r->v[from].key) + BACKEND_NAME_SIZE + 4 < PLAN_LINE_MAX) {
 		char name[BACKEND_NAME_SIZE];
 		backend_name(r->v[from].backend, name);
 		vk_buf_addf(out, "%s %s\n", r->v[from].key, name);
@@ -254,8 +259,8 @@ static bool backend_differs(const struct model *want, const struct model *live, 
 	return false;
 }
 
-static void route_differences(const struct routes *want, const struct routes *live, plan_differs_fn *fn,
-                              void *arg)
+static void route_differences(
+	const struct routes *want, const struct routes *live, plan_differs_fn *fn, void *arg)
 {
 	for (size_t i = 0; i < want->n; i++) {
 		const struct route *is = routes_find(live, want->v[i].key);
@@ -266,7 +271,8 @@ static void route_differences(const struct routes *want, const struct routes *li
 		fn(arg, 0);
 }
 
-void plan_differences(const struct model *want, const struct model *live, plan_differs_fn *fn, void *arg)
+void plan_differences(
+	const struct model *want, const struct model *live, plan_differs_fn *fn, void *arg)
 {
 	unsigned n = want->n > live->n ? want->n : live->n;
 	for (unsigned b = 0; b < n; b++)

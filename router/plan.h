@@ -1,9 +1,9 @@
 /*
- * The commands that make HAProxy's runtime state the wanted one: a difference of two models. An empty
- * plan is the proof that they are equal. Pure.
+ * The commands that make HAProxy's runtime state the wanted one: a difference of two models. An
+ * empty plan is the proof that they are equal. Pure.
  *
- * Order: routes that go (so that no name leads to a backend that changes its owner), servers that begin,
- * routes that come or move, servers that end.
+ * Order: routes that go (so that no name leads to a backend that changes its owner), servers that
+ * begin, routes that come or move, servers that end.
  */
 #ifndef ROUTER_PLAN_H
 #define ROUTER_PLAN_H
@@ -33,8 +33,8 @@ struct plan {
 	bool reload;          /* haproxy has too few backends: nothing else is planned */
 };
 
-#define PLAN_LINE_MAX  12000  /* bytes; haproxy's command line buffer has 16 KiB */
-#define PLAN_DELETES_MAX 100  /* single deletes cost O(entries): more go by a swap of the map */
+#define PLAN_LINE_MAX      12000 /* bytes; haproxy's command line buffer has 16 KiB */
+#define PLAN_DELETES_MAX   100   /* single deletes cost O(entries): more go by a swap of the map */
 #define PLAN_STALL_ENTRIES 70000 /* entries looked at by the deletes of one line: about 2 ms */
 
 struct plan_paths {
@@ -42,16 +42,18 @@ struct plan_paths {
 };
 
 void plan_make(const struct model *want, const struct model *live, const struct plan_paths *paths,
-               struct plan *ret);
+	struct plan *ret);
 bool plan_empty(const struct plan *p);
 void plan_release(struct plan *p);
 
-/* One `add map @V F <<` command with entries from `from` on; returns the index after the last one. */
+/* One `add map @V F <<` command with entries from `from` on; returns the index after the last one.
+ * */
 size_t plan_swap_chunk(const struct routes *r, size_t from, const char *path, unsigned version,
-                       struct vk_buf *out);
+	struct vk_buf *out);
 
 /* Calls fn for each backend (number; 0 = the maps or no backend of ours) that differs. */
 typedef void plan_differs_fn(void *arg, unsigned backend);
-void plan_differences(const struct model *want, const struct model *live, plan_differs_fn *fn, void *arg);
+void plan_differences(
+	const struct model *want, const struct model *live, plan_differs_fn *fn, void *arg);
 
 #endif

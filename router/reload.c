@@ -43,7 +43,8 @@ static void finish(struct reload *r, const struct vk_err *err, pid_t worker)
 
 static void talk(struct reload *r, const char *request, exchange_done_fn *done)
 {
-	struct exchange_opts o = { .socket = r->master, .request = request, .shut = true, .timeout_ms = ASK_MS };
+	struct exchange_opts o = {
+		.socket = r->master, .request = request, .shut = true, .timeout_ms = ASK_MS};
 	r->x = exchange_start(r->l, &o, done, r);
 }
 

@@ -1,6 +1,6 @@
 /*
- * A seamless reload through HAProxy's master socket. `reload` is answered at once and empty (2.6), so
- * `show proc` is asked until a new worker is there or the master counts one more failed reload.
+ * A seamless reload through HAProxy's master socket. `reload` is answered at once and empty (2.6),
+ * so `show proc` is asked until a new worker is there or the master counts one more failed reload.
  */
 #ifndef ROUTER_RELOAD_H
 #define ROUTER_RELOAD_H

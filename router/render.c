@@ -4,16 +4,18 @@
 #include <string.h>
 #include <viking/str.h>
 
-#define SAFE_PATH "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@~"
+#define SAFE_PATH  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@~"
 #define SOCKET_MAX 90 /* bytes: sun_path has 108, haproxy adds ".PID.tmp" while it binds */
 
 static int check_path(const char *what, const char *path, size_t max, struct vk_err *err)
 {
 	if (path[0] != '/' || path[strspn(path, SAFE_PATH)] != '\0')
 		return vk_err_set(err, VK_INVALID,
-			"%s: %s has characters that cannot stand in haproxy's configuration", what, path);
+			"%s: %s has characters that cannot stand in haproxy's configuration", what,
+			path);
 	if (strlen(path) > max)
-		return vk_err_set(err, VK_LIMIT, "%s: %s is longer than %zu bytes", what, path, max);
+		return vk_err_set(
+			err, VK_LIMIT, "%s: %s is longer than %zu bytes", what, path, max);
 	return 0;
 }
 
@@ -58,13 +60,13 @@ static void render_global(const struct render_settings *s, struct vk_buf *out)
 		s->maxconn, s->run_dir);
 }
 
-/* No rule may ask nbsrv: it is 0 for a moment while another thread counts the servers anew, and in a worker
- * that ends behind a reload. Who has no server gets errorfile 503.
- * Requests that may be sent twice are tried again on another server, also when the first one closed
- * without a word; for all other methods only a connection that never came about is tried again. */
+/* No rule may ask nbsrv: it is 0 for a moment while another thread counts the servers anew, and in
+ * a worker that ends behind a reload. Who has no server gets errorfile 503. Requests that may be
+ * sent twice are tried again on another server, also when the first one closed without a word; for
+ * all other methods only a connection that never came about is tried again. */
 static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 {
-	static const int statuses[] = { 400, 408, 413, 500, 502, 503, 504 };
+	static const int statuses[] = {400, 408, 413, 500, 502, 503, 504};
 	vk_buf_adds(out,
 		"defaults base\n"
 		"\tmode http\n"
@@ -82,21 +84,22 @@ static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 		"\ttimeout http-keep-alive 30s\n"
 		"\ttimeout tunnel 1h\n");
 	for (size_t i = 0; i < VK_COUNT(statuses); i++)
-		vk_buf_addf(out, "\terrorfile %d %s/%d.http\n", statuses[i], s->route_dir, statuses[i]);
+		vk_buf_addf(
+			out, "\terrorfile %d %s/%d.http\n", statuses[i], s->route_dir, statuses[i]);
 	vk_buf_adds(out,
 		"\ndefaults apps from base\n"
 		"\thttp-request disable-l7-retry unless METH_GET or METH_OPTIONS\n\n");
 }
 
-/* What a client says about forwarding is not believed: we are the edge. A bind with ssl added to this
- * frontend needs no other rule. */
+/* What a client says about forwarding is not believed: we are the edge. A bind with ssl added to
+ * this frontend needs no other rule. */
 static void render_frontend(const struct render_settings *s, struct vk_buf *out)
 {
 	bool v6 = strchr(s->address, ':') != NULL;
 	vk_buf_addf(out,
 		"frontend http from base\n"
 		"\tbind %s%s%s:%u\n"
-		"\toption idle-close-on-response\n" /* or a reload cuts requests on kept connections */
+		"\toption idle-close-on-response\n" /* or a reload cuts requests */
 		"\thttp-request deny deny_status 400 if { req.fhdr(host) -m found } "
 		"!{ req.fhdr(host) -m reg ^[][A-Za-z0-9.:_-]*$ }\n"
 		"\thttp-request del-header X-Viking-Site\n"
@@ -118,8 +121,8 @@ static void render_frontend(const struct render_settings *s, struct vk_buf *out)
 		"\thttp-request return status 404 errorfile %s/404-text.http "
 		"unless { var(txn.backend) -m found }\n"
 		"\tuse_backend %%[var(txn.backend)]\n\n",
-		v6 ? "[" : "", s->address, v6 ? "]" : "", s->port, s->route_dir, s->route_dir, s->route_dir,
-		s->route_dir);
+		v6 ? "[" : "", s->address, v6 ? "]" : "", s->port, s->route_dir, s->route_dir,
+		s->route_dir, s->route_dir);
 }
 
 void render_head(const struct render_settings *s, struct vk_buf *out)
@@ -138,8 +141,8 @@ void render_head(const struct render_settings *s, struct vk_buf *out)
 static void render_slot(const struct slot *s, unsigned number, struct vk_buf *out)
 {
 	bool v6 = strchr(s->addr, ':') != NULL;
-	vk_buf_addf(out, "\tserver s%u %s%s%s:%u%s\n", number, v6 ? "[" : "", s->addr, v6 ? "]" : "", s->port,
-		s->state == SLOT_READY ? "" : " disabled");
+	vk_buf_addf(out, "\tserver s%u %s%s%s:%u%s\n", number, v6 ? "[" : "", s->addr,
+		v6 ? "]" : "", s->port, s->state == SLOT_READY ? "" : " disabled");
 }
 
 void render_backends(const struct model *m, struct vk_buf *out)

@@ -1,6 +1,6 @@
 /*
- * The text of HAProxy's configuration and of its maps. Only names of ours, checked addresses and checked
- * domains are written; the comment before a backend has the checked stack and node. Pure.
+ * The text of HAProxy's configuration and of its maps. Only names of ours, checked addresses and
+ * checked domains are written; the comment before a backend has the checked stack and node. Pure.
  */
 #ifndef ROUTER_RENDER_H
 #define ROUTER_RENDER_H
@@ -20,7 +20,8 @@ struct render_settings {
 	unsigned maxconn;
 };
 
-/* Addresses and paths that can stand in the file without quoting; else VK_INVALID names the setting. */
+/* Addresses and paths that can stand in the file without quoting; else VK_INVALID names the
+ * setting. */
 int render_check(const struct render_settings *s, struct vk_err *err);
 /* Connections that the limit of descriptors allows: two a connection and some for all else. */
 unsigned render_maxconn(unsigned long nofile_hard);
@@ -29,7 +30,8 @@ void render_head(const struct render_settings *s, struct vk_buf *out); /* all bu
 void render_backends(const struct model *m, struct vk_buf *out);
 void render_map(const struct routes *r, struct vk_buf *out);
 
-/* The label ("stack/node") of the backend that line `line` (from 1) of the text belongs to, or NULL. */
+/* The label ("stack/node") of the backend that line `line` (from 1) of the text belongs to, or
+ * NULL. */
 const char *render_owner(const struct model *m, const char *text, unsigned line);
 /* The first line number that haproxy's messages name (file:LINE] or file:LINE'), 0 if none. */
 unsigned render_fault_line(const char *messages, const char *file);

@@ -30,10 +30,10 @@ struct router {
 	struct table *previous; /* what is left of the one before: entries to go back to */
 	struct faults faults;   /* of the present table */
 	bool valid;             /* haproxy.cfg was found valid */
-	bool close_all;         /* haproxy runs with a state of another boot: close it before any table */
-	int64_t acked;          /* rev of the last ack that was sent; -1 = none */
-	bool ack_wanted;        /* the present table is not acknowledged yet */
-	bool applied;           /* the present table is in force */
+	bool close_all;  /* haproxy runs with a state of another boot: close it before any table */
+	int64_t acked;   /* rev of the last ack that was sent; -1 = none */
+	bool ack_wanted; /* the present table is not acknowledged yet */
+	bool applied;    /* the present table is in force */
 
 	struct applier *applier;
 	struct link *link;
@@ -47,7 +47,8 @@ static void boot_id(char out[static BOOT_ID_SIZE])
 	vk_autobuf b = VK_BUF_INIT(256);
 	out[0] = '\0';
 	if (vk_fs_read("/proc/sys/kernel/random/boot_id", &b, NULL) == 0)
-		snprintf(out, BOOT_ID_SIZE, "%.*s", (int)strcspn(vk_buf_str(&b), "\n"), vk_buf_str(&b));
+		snprintf(out, BOOT_ID_SIZE, "%.*s", (int)strcspn(vk_buf_str(&b), "\n"),
+			vk_buf_str(&b));
 }
 
 static bool haproxy_runs(const struct router *r)
@@ -63,8 +64,10 @@ static json_t *faults_json(const struct faults *f)
 	json_t *list = json_array();
 	for (size_t i = 0; i < f->n; i++) {
 		json_t *one = json_object();
-		json_object_set_new(one, "stack", vk_json_safe_string(f->v[i].stack, strlen(f->v[i].stack)));
-		json_object_set_new(one, "message", vk_json_safe_string(f->v[i].message, strlen(f->v[i].message)));
+		json_object_set_new(
+			one, "stack", vk_json_safe_string(f->v[i].stack, strlen(f->v[i].stack)));
+		json_object_set_new(one, "message",
+			vk_json_safe_string(f->v[i].message, strlen(f->v[i].message)));
 		json_array_append_new(list, one);
 	}
 	return list;
@@ -136,8 +139,8 @@ static void on_applied(void *arg, const struct applier_result *result)
 	if (r->current == NULL)
 		return;
 	for (size_t i = 0; i < result->faults->n; i++) {
-		vk_log(VK_ERROR, "stack-at-fault", "stack=%s message=\"%s\"", result->faults->v[i].stack,
-			result->faults->v[i].message);
+		vk_log(VK_ERROR, "stack-at-fault", "stack=%s message=\"%s\"",
+			result->faults->v[i].stack, result->faults->v[i].message);
 		faults_add(&r->faults, result->faults->v[i].stack, result->faults->v[i].message);
 	}
 	r->applied = true;
@@ -159,7 +162,8 @@ static void on_table(void *arg, json_t *line)
 	}
 	table_settle(t, r->current, &faults);
 	for (size_t i = 0; i < faults.n; i++)
-		vk_log(VK_WARN, "stack-at-fault", "stack=\"%s\" message=\"%s\"", faults.v[i].stack, faults.v[i].message);
+		vk_log(VK_WARN, "stack-at-fault", "stack=\"%s\" message=\"%s\"", faults.v[i].stack,
+			faults.v[i].message);
 	faults_release(&r->faults);
 	r->faults = faults;
 	table_free(r->previous);
@@ -189,7 +193,7 @@ static void on_link(void *arg, bool up)
 
 static unsigned maxconn(void)
 {
-	struct rlimit limit = { 1024, 1024 };
+	struct rlimit limit = {1024, 1024};
 	getrlimit(RLIMIT_NOFILE, &limit);
 	return render_maxconn(limit.rlim_max == RLIM_INFINITY ? 1000000 : limit.rlim_max);
 }
@@ -203,8 +207,12 @@ static void set_paths(struct router *r, const struct vk_config *c)
 	r->master = vk_run_path(c, "route/master.sock");
 	r->api_socket = vk_run_path(c, "api.sock");
 	r->haproxy = vk_strdup(c->haproxy_path);
-	r->settings = (struct render_settings){ .address = c->http_address, .port = (unsigned)c->http_port,
-		.route_dir = r->route_dir, .run_dir = r->run_dir, .sites = r->sites, .maxconn = maxconn() };
+	r->settings = (struct render_settings){.address = c->http_address,
+		.port = (unsigned)c->http_port,
+		.route_dir = r->route_dir,
+		.run_dir = r->run_dir,
+		.sites = r->sites,
+		.maxconn = maxconn()};
 	files_init(&r->files, &r->settings);
 }
 
@@ -257,13 +265,15 @@ static int first_files(struct router *r, struct vk_err *err)
 		vk_log(VK_INFO, "haproxy-adopted", "reload=%d", (int)r->assign.reload);
 		return 0;
 	}
-	vk_log(VK_INFO, "routes-closed", "boot=%s haproxy=%s", same_boot ? "same" : "new", runs ? "runs" : "none");
+	vk_log(VK_INFO, "routes-closed", "boot=%s haproxy=%s", same_boot ? "same" : "new",
+		runs ? "runs" : "none");
 	r->close_all = runs;
 	r->assign.reload = runs; /* it may run with another file than the one that is written now */
 	return write_closed(r, err);
 }
 
-int router_new(struct vk_loop *l, const struct vk_config *c, struct router **ret, struct vk_err *err)
+int router_new(
+	struct vk_loop *l, const struct vk_config *c, struct router **ret, struct vk_err *err)
 {
 	struct router *r = vk_alloc(sizeof(*r));
 	r->l = l;
@@ -286,19 +296,28 @@ int router_confine(const struct vk_config *c, struct vk_sandbox_report *ret, str
 {
 	vk_autofree char *state = vk_state_path(c, "route"), *run = vk_run_path(c, "route");
 	vk_autofree char *api = vk_run_path(c, "api.sock");
-	const char *const reads[] = { api, "/etc/ssl", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/etc/localtime", NULL };
-	const char *const writes[] = { state, run, "/dev/null", NULL };
-	const char *const execs[] = { c->haproxy_path, "/usr/lib", "/lib", "/lib64", NULL };
-	struct vk_sandbox s = { .read_paths = reads, .write_paths = writes, .exec_paths = execs,
-		.use_landlock = true, .seccomp = VK_SECCOMP_SPAWN, .mode = c->sandbox };
+	const char *const reads[] = {
+		api, "/etc/ssl", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/etc/localtime", NULL};
+	const char *const writes[] = {state, run, "/dev/null", NULL};
+	const char *const execs[] = {c->haproxy_path, "/usr/lib", "/lib", "/lib64", NULL};
+	struct vk_sandbox s = {.read_paths = reads,
+		.write_paths = writes,
+		.exec_paths = execs,
+		.use_landlock = true,
+		.seccomp = VK_SECCOMP_SPAWN,
+		.mode = c->sandbox};
 	return vk_sandbox_enter(&s, ret, err);
 }
 
 void router_start(struct router *r)
 {
-	struct applier_opts ao = { .files = &r->files, .haproxy = r->haproxy, .admin = r->admin,
-		.master = r->master, .checked = r->valid ? r->assign.n : 0, .assign = &r->assign };
-	struct vk_api_opts api = { .socket = r->api_socket, .role = "router", .token = "" };
+	struct applier_opts ao = {.files = &r->files,
+		.haproxy = r->haproxy,
+		.admin = r->admin,
+		.master = r->master,
+		.checked = r->valid ? r->assign.n : 0,
+		.assign = &r->assign};
+	struct vk_api_opts api = {.socket = r->api_socket, .role = "router", .token = ""};
 	r->applier = applier_new(r->l, &ao, on_applied, r);
 	r->drain = drain_new(r->l, r->admin, r->master, on_drained, r);
 	r->link = link_new(r->l, r->admin, on_link, r);

@@ -15,7 +15,7 @@ void faults_add(struct faults *f, const char *stack, const char *message)
 	if (faults_has(f, stack))
 		return;
 	f->v = vk_reallocarray(f->v, f->n + 1, sizeof(*f->v));
-	f->v[f->n++] = (struct fault){ vk_strdup(stack), vk_strdup(message) };
+	f->v[f->n++] = (struct fault){vk_strdup(stack), vk_strdup(message)};
 }
 
 bool faults_has(const struct faults *f, const char *stack)
@@ -86,7 +86,8 @@ static int check_addr(const char *text, char out[static INET6_ADDRSTRLEN], struc
 static bool id_ok(const char *id)
 {
 	size_t n = id != NULL ? strlen(id) : 0;
-	return n > 0 && n <= ID_MAX && id[strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_-.")] == '\0';
+	return n > 0 && n <= ID_MAX &&
+		id[strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_-.")] == '\0';
 }
 
 static int parse_server(const json_t *j, struct table_server *s, struct vk_err *err)
@@ -98,7 +99,8 @@ static int parse_server(const json_t *j, struct table_server *s, struct vk_err *
 	if (port < 1 || port > 65535)
 		return vk_err_set(err, VK_INVALID, "the port of %s is out of range", id);
 	if (strcmp(state, "ready") != 0 && strcmp(state, "drain") != 0)
-		return vk_err_set(err, VK_INVALID, "the state of %s is neither ready nor drain", id);
+		return vk_err_set(
+			err, VK_INVALID, "the state of %s is neither ready nor drain", id);
 	int rc = check_addr(vk_json_str(j, "addr", NULL), s->addr, err);
 	if (rc != 0)
 		return vk_err_wrap(err, "%s", id);
@@ -114,8 +116,8 @@ static int parse_servers(const json_t *list, struct table_node *node, struct vk_
 	if (list != NULL && !json_is_array(list))
 		return vk_err_set(err, VK_INVALID, "servers of node %s is no list", node->name);
 	if (n > TABLE_SERVERS_MAX)
-		return vk_err_set(err, VK_LIMIT, "node %s has %zu servers, the most is %d", node->name, n,
-			TABLE_SERVERS_MAX);
+		return vk_err_set(err, VK_LIMIT, "node %s has %zu servers, the most is %d",
+			node->name, n, TABLE_SERVERS_MAX);
 	node->servers = vk_calloc(n > 0 ? n : 1, sizeof(*node->servers));
 	for (size_t i = 0; i < n; i++) {
 		struct table_server *s = &node->servers[node->n];
@@ -125,7 +127,8 @@ static int parse_servers(const json_t *list, struct table_node *node, struct vk_
 		node->n++;
 		for (size_t k = 0; k + 1 < node->n; k++)
 			if (strcmp(node->servers[k].id, s->id) == 0)
-				return vk_err_set(err, VK_INVALID, "server %s is listed twice", s->id);
+				return vk_err_set(
+					err, VK_INVALID, "server %s is listed twice", s->id);
 	}
 	return 0;
 }
@@ -134,7 +137,7 @@ static struct table_node *add_node(struct table_stack *s, const char *name)
 {
 	s->nodes = vk_reallocarray(s->nodes, s->n_nodes + 1, sizeof(*s->nodes));
 	struct table_node *node = &s->nodes[s->n_nodes++];
-	*node = (struct table_node){ .name = vk_strdup(name) };
+	*node = (struct table_node){.name = vk_strdup(name)};
 	return node;
 }
 
@@ -152,7 +155,8 @@ static int parse_backends(const json_t *backends, struct table_stack *s, struct 
 	json_t *b;
 	if (backends != NULL && !json_is_object(backends))
 		return vk_err_set(err, VK_INVALID, "backends is no object");
-	json_object_foreach((json_t *)(uintptr_t)backends, name, b) {
+	json_object_foreach((json_t *)(uintptr_t)backends, name, b)
+	{
 		int rc = vk_node_name(name, err);
 		if (rc == 0)
 			rc = parse_servers(json_object_get(b, "servers"), add_node(s, name), err);
@@ -168,7 +172,8 @@ static int parse_sites(const json_t *sites, struct table_stack *s, struct vk_err
 	json_t *v;
 	if (sites != NULL && !json_is_array(sites))
 		return vk_err_set(err, VK_INVALID, "sites is no list");
-	json_array_foreach(sites, i, v) {
+	json_array_foreach(sites, i, v)
+	{
 		const char *name = json_string_value(v);
 		int rc = vk_node_name(name, err);
 		if (rc != 0)
@@ -181,7 +186,8 @@ static int parse_sites(const json_t *sites, struct table_stack *s, struct vk_err
 	return 0;
 }
 
-static int parse_domain(const char *text, const json_t *node_name, struct table_stack *s, struct vk_err *err)
+static int parse_domain(
+	const char *text, const json_t *node_name, struct table_stack *s, struct vk_err *err)
 {
 	char d[VK_DOMAIN_MAX + 1];
 	const char *name = json_string_value(node_name);
@@ -194,7 +200,8 @@ static int parse_domain(const char *text, const json_t *node_name, struct table_
 	struct table_node *node = find_node(s, name);
 	if (node == NULL) /* a domain of a node without any instance: answered by the 503 page */
 		node = add_node(s, name);
-	s->domains[s->n_domains++] = (struct table_domain){ vk_strdup(key), (size_t)(node - s->nodes), false };
+	s->domains[s->n_domains++] =
+		(struct table_domain){vk_strdup(key), (size_t)(node - s->nodes), false};
 	return 0;
 }
 
@@ -209,12 +216,11 @@ static int parse_stack(const char *name, const json_t *j, struct table_stack *s,
 	if (!json_is_object(j) || (domains != NULL && !json_is_object(domains)))
 		return vk_err_set(err, VK_INVALID, "the entry is not of the form that was agreed");
 	if ((rc = parse_backends(json_object_get(j, "backends"), s, err)) != 0 ||
-	        (rc = parse_sites(json_object_get(j, "sites"), s, err)) != 0)
+		(rc = parse_sites(json_object_get(j, "sites"), s, err)) != 0)
 		return rc;
 	s->domains = vk_calloc(json_object_size(domains) + 1, sizeof(*s->domains));
-	json_object_foreach(domains, domain, node)
-		if ((rc = parse_domain(domain, node, s, err)) != 0)
-			return rc;
+	json_object_foreach(domains, domain,
+		node) if ((rc = parse_domain(domain, node, s, err)) != 0) return rc;
 	return 0;
 }
 
@@ -232,7 +238,8 @@ int table_parse(const json_t *doc, struct table **ret, struct faults *faults, st
 	struct table *t = vk_alloc(sizeof(*t));
 	t->rev = vk_json_int(doc, "rev", 0);
 	t->stacks = vk_calloc(json_object_size(stacks) + 1, sizeof(*t->stacks));
-	json_object_foreach(stacks, name, j) {
+	json_object_foreach(stacks, name, j)
+	{
 		struct vk_err why = {0};
 		if (parse_stack(name, j, &t->stacks[t->n], &why) == 0) {
 			t->n++;
@@ -254,7 +261,7 @@ bool table_node_needs_backend(const struct table_node *node)
 
 struct table_stack *table_find(const struct table *t, const char *stack)
 {
-	struct table_stack key = { .name = (char *)(uintptr_t)stack };
+	struct table_stack key = {.name = (char *)(uintptr_t)stack};
 	if (t == NULL || t->n == 0)
 		return NULL;
 	return bsearch(&key, t->stacks, t->n, sizeof(*t->stacks), by_name);
@@ -301,7 +308,7 @@ static struct claim *claims_of(const struct table *t, size_t *ret_n)
 	*ret_n = 0;
 	for (size_t i = 0; i < t->n; i++)
 		for (size_t d = 0; d < t->stacks[i].n_domains; d++)
-			c[(*ret_n)++] = (struct claim){ t->stacks[i].domains[d].key, i, d };
+			c[(*ret_n)++] = (struct claim){t->stacks[i].domains[d].key, i, d};
 	if (n > 1)
 		qsort(c, n, sizeof(*c), by_domain);
 	return c;
@@ -316,9 +323,10 @@ static bool owned_before(const struct table *old, const char *stack, const char 
 	return false;
 }
 
-/* The one of two claimants that gives way: an entry of an earlier table, then who did not have it. */
-static const struct claim *loser(const struct table *t, const struct table *old, const struct claim *a,
-                                 const struct claim *b)
+/* The one of two claimants that gives way: an entry of an earlier table, then who did not have it.
+ * */
+static const struct claim *loser(const struct table *t, const struct table *old,
+	const struct claim *a, const struct claim *b)
 {
 	const struct table_stack *x = &t->stacks[a->stack], *y = &t->stacks[b->stack];
 	if (x->kept != y->kept)
@@ -340,20 +348,22 @@ static void drop_lost(struct table_stack *s)
 	s->n_domains = n;
 }
 
-static void lose(struct table *t, const struct claim *lost, const struct claim *won, struct faults *faults)
+static void lose(
+	struct table *t, const struct claim *lost, const struct claim *won, struct faults *faults)
 {
 	struct table_stack *s = &t->stacks[lost->stack];
 	const char *star = lost->key[0] == '.' ? "*" : "";
 	vk_autofree char *why = lost->stack == won->stack
 		? vk_asprintf("domain %s%s is listed twice", star, lost->key)
-		: vk_asprintf("domain %s%s belongs to stack %s", star, lost->key, t->stacks[won->stack].name);
+		: vk_asprintf("domain %s%s belongs to stack %s", star, lost->key,
+			  t->stacks[won->stack].name);
 	faults_add(faults, s->name, why);
 	s->domains[lost->domain].lost = true;
 }
 
 /* Settles the claims of one domain, c[0] .. c[n - 1]. */
 static void settle_domain(struct table *t, const struct table *old, const struct claim *c, size_t n,
-                          struct faults *faults)
+	struct faults *faults)
 {
 	const struct claim *won = c;
 	for (size_t i = 1; i < n; i++)

@@ -1,7 +1,7 @@
 /*
- * The routing table as the scheduler sends it, checked value by value. A stack with one bad value is at
- * fault as a whole: its fault is listed and its last good entry stays, while all other stacks go on.
- * Pure: JSON in, structures out.
+ * The routing table as the scheduler sends it, checked value by value. A stack with one bad value
+ * is at fault as a whole: its fault is listed and its last good entry stays, while all other
+ * stacks go on. Pure: JSON in, structures out.
  */
 #ifndef ROUTER_TABLE_H
 #define ROUTER_TABLE_H
@@ -22,7 +22,7 @@ struct table_server {
 
 struct table_node {
 	char *name;
-	bool site; /* its domains show files of the web process; servers are what it was before, draining */
+	bool site; /* its domains show files; servers are of an app it was before, draining */
 	struct table_server *servers;
 	size_t n;
 };
@@ -52,7 +52,7 @@ struct faults {
 	struct fault {
 		char *stack; /* "" = no stack can be named */
 		char *message;
-	} *v;
+	} * v;
 	size_t n;
 };
 
@@ -61,8 +61,8 @@ struct faults {
 /* Parses one line of the watch. Stacks at fault are left out and listed. Only a document that is no
  * table at all is an error. */
 int table_parse(const json_t *doc, struct table **ret, struct faults *faults, struct vk_err *err);
-/* Moves the entries of the stacks at fault from `old` (may be NULL) into t, and settles domains that two
- * stacks claim: the owner in `old` keeps it, the other is at fault. */
+/* Moves the entries of the stacks at fault from `old` (may be NULL) into t, and settles domains
+ * that two stacks claim: the owner in `old` keeps it, the other is at fault. */
 void table_settle(struct table *t, struct table *old, struct faults *faults);
 /* One stack's entry is replaced by that of `old`, or removed if there is none. */
 void table_revert(struct table *t, struct table *old, const char *stack);

@@ -60,7 +60,8 @@ enum range_kind range_parse(const char *header, uint64_t size, uint64_t *ret_off
 		*ret_off = size - *ret_len;
 		return RANGE_PART;
 	}
-	if (!number(s, (size_t)(dash - s), &first) || (n > 0 && !number(dash + 1, n, &last)) || last < first)
+	if (!number(s, (size_t)(dash - s), &first) || (n > 0 && !number(dash + 1, n, &last)) ||
+		last < first)
 		return RANGE_ALL;
 	if (first >= size)
 		return RANGE_UNSATISFIABLE;

@@ -25,8 +25,8 @@ static void text_page(struct vk_req *r, int status, const char *text)
 /* The kernel itself refuses to leave `dir`, whatever links lie below it. */
 static int open_below(int dir, const char *rel, int flags)
 {
-	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC),
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC),
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	return (int)syscall(SYS_openat2, dir, rel, &how, sizeof(how));
 }
 
@@ -68,7 +68,8 @@ static void make_etag(const struct site *site, uint64_t size, char out[static 64
 	snprintf(out, 64, "\"%.16s-%llx\"", site->commit, (unsigned long long)size);
 }
 
-static void send_file(struct vk_req *r, const struct site *site, const char *name, int fd, uint64_t size)
+static void send_file(
+	struct vk_req *r, const struct site *site, const char *name, int fd, uint64_t size)
 {
 	char etag[64], range[96];
 	uint64_t off = 0, len = size;

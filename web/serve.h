@@ -8,8 +8,8 @@
 #include "sites.h"
 
 struct serve {
-	int root;        /* directory of STATE/static */
-	uid_t allowed;   /* haproxy's user; root and our own are allowed too */
+	int root;                  /* directory of STATE/static */
+	uid_t allowed;             /* haproxy's user; root and our own are allowed too */
 	const struct sites *sites; /* may be NULL: no table yet */
 };
 

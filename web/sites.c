@@ -33,7 +33,7 @@ static int by_key(const void *a, const void *b)
 
 static const struct site *find_key(const struct sites *s, const char *key)
 {
-	struct site want = { .key = (char *)(uintptr_t)key };
+	struct site want = {.key = (char *)(uintptr_t)key};
 	if (s == NULL || s->n == 0)
 		return NULL;
 	return bsearch(&want, s->v, s->n, sizeof(*s->v), by_key);
@@ -73,7 +73,7 @@ static bool keep_old(const struct sites *old, const char *host, struct site *s)
 }
 
 int sites_parse(const json_t *doc, const struct sites *old, sites_bad_fn *bad, void *arg,
-                struct sites **ret, struct vk_err *err)
+	struct sites **ret, struct vk_err *err)
 {
 	const char *host;
 	json_t *j, *all = json_object_get(doc, "sites");
@@ -82,7 +82,8 @@ int sites_parse(const json_t *doc, const struct sites *old, sites_bad_fn *bad, v
 	struct sites *s = vk_alloc(sizeof(*s));
 	s->rev = vk_json_int(doc, "rev", 0);
 	s->v = vk_calloc(json_object_size(all) + 1, sizeof(*s->v));
-	json_object_foreach(all, host, j) {
+	json_object_foreach(all, host, j)
+	{
 		struct vk_err why = {0};
 		if (parse_site(host, j, &s->v[s->n], &why) == 0) {
 			s->n++;
@@ -117,7 +118,8 @@ const struct site *sites_find(const struct sites *s, const char *host)
 	if (s == NULL || host == NULL || !host_name(host, name))
 		return NULL;
 	const struct site *hit = find_key(s, name);
-	for (const char *at = strchr(name, '.'); hit == NULL && at != NULL; at = strchr(at + 1, '.'))
+	for (const char *at = strchr(name, '.'); hit == NULL && at != NULL;
+		at = strchr(at + 1, '.'))
 		hit = find_key(s, at);
 	return hit;
 }

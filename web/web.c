@@ -99,7 +99,7 @@ int web_new(struct vk_loop *l, const struct vk_config *c, struct web **ret, stru
 	struct web *w = vk_alloc(sizeof(*w));
 	w->l = l;
 	w->listen_fd = -1;
-	w->serve = (struct serve){ .root = -1, .allowed = route_user() };
+	w->serve = (struct serve){.root = -1, .allowed = route_user()};
 	w->api_socket = vk_run_path(c, "api.sock");
 	int rc = open_files(w, c, err);
 	if (rc != 0) {
@@ -113,16 +113,18 @@ int web_new(struct vk_loop *l, const struct vk_config *c, struct web **ret, stru
 int web_confine(const struct vk_config *c, struct vk_sandbox_report *ret, struct vk_err *err)
 {
 	vk_autofree char *files = vk_state_path(c, "static"), *api = vk_run_path(c, "api.sock");
-	const char *const reads[] = { files, api, NULL };
-	struct vk_sandbox s = { .read_paths = reads, .use_landlock = true, .seccomp = VK_SECCOMP_DAEMON,
-		.mode = c->sandbox };
+	const char *const reads[] = {files, api, NULL};
+	struct vk_sandbox s = {.read_paths = reads,
+		.use_landlock = true,
+		.seccomp = VK_SECCOMP_DAEMON,
+		.mode = c->sandbox};
 	return vk_sandbox_enter(&s, ret, err);
 }
 
 int web_start(struct web *w, struct vk_err *err)
 {
-	struct vk_httpd_opts o = { .body_max = 1, .connections_max = CONNECTIONS_MAX };
-	struct vk_api_opts api = { .socket = w->api_socket, .role = "web", .token = "" };
+	struct vk_httpd_opts o = {.body_max = 1, .connections_max = CONNECTIONS_MAX};
+	struct vk_api_opts api = {.socket = w->api_socket, .role = "web", .token = ""};
 	int rc = vk_httpd_new(w->l, VK_TAKE_FD(w->listen_fd), &o, on_request, w, &w->httpd, err);
 	if (rc != 0)
 		return rc;

@@ -1,4 +1,5 @@
-/* The web process: the table of sites from the scheduler and the listener for HAProxy, on one loop. */
+/* The web process: the table of sites from the scheduler and the listener for HAProxy, on one
+ * loop. */
 #ifndef WEB_H
 #define WEB_H
 

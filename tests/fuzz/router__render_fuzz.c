@@ -48,22 +48,25 @@ static json_t *text(struct input *in)
 
 static json_t *domain(struct input *in)
 {
-	static const char *const names[] = { "a.com", "*.a.com", "b.a.com", "*.b.a.com", "x.localhost", "localhost" };
+	static const char *const names[] = {
+		"a.com", "*.a.com", "b.a.com", "*.b.a.com", "x.localhost", "localhost"};
 	unsigned pick = take(in, 9);
 	return pick < VK_COUNT(names) ? json_string(names[pick]) : text(in);
 }
 
 static json_t *address(struct input *in)
 {
-	static const char *const addrs[] = { "10.0.0.1", "10.0.0.2", "fd00::1", "0.0.0.0", "127.0.0.1" };
+	static const char *const addrs[] = {
+		"10.0.0.1", "10.0.0.2", "fd00::1", "0.0.0.0", "127.0.0.1"};
 	unsigned pick = take(in, 7);
 	return pick < VK_COUNT(addrs) ? json_string(addrs[pick]) : text(in);
 }
 
 static json_t *server(struct input *in)
 {
-	static const char *const states[] = { "ready", "drain", "ready", "up" };
-	json_t *s = json_object(), *id = take(in, 4) ? json_sprintf("i-%u", take(in, 50)) : text(in);
+	static const char *const states[] = {"ready", "drain", "ready", "up"};
+	json_t *s = json_object(),
+	       *id = take(in, 4) ? json_sprintf("i-%u", take(in, 50)) : text(in);
 	json_object_set_new(s, "id", id);
 	json_object_set_new(s, "addr", address(in));
 	json_object_set_new(s, "port", json_integer(take(in, 200)));
@@ -79,14 +82,15 @@ static void set_text(json_t *obj, json_t *key, json_t *value)
 
 static json_t *node_name(struct input *in)
 {
-	static const char *const names[] = { "web", "worker", "help_1", "api" };
+	static const char *const names[] = {"web", "worker", "help_1", "api"};
 	unsigned pick = take(in, 5);
 	return pick < VK_COUNT(names) ? json_string(names[pick]) : text(in);
 }
 
 static json_t *stack(struct input *in)
 {
-	json_t *s = json_object(), *backends = json_object(), *domains = json_object(), *sites = json_array();
+	json_t *s = json_object(), *backends = json_object(), *domains = json_object(),
+	       *sites = json_array();
 	for (unsigned i = take(in, 4); i > 0; i--) {
 		json_t *servers = json_array(), *b = json_object();
 		for (unsigned k = take(in, 6); k > 0; k--)
@@ -108,7 +112,8 @@ static json_t *made_up(struct input *in)
 {
 	json_t *doc = json_object(), *stacks = json_object();
 	for (unsigned i = 1 + take(in, 24); i > 0 && in->n > 0; i--)
-		set_text(stacks, take(in, 8) ? json_sprintf("s-%u", take(in, 30)) : text(in), stack(in));
+		set_text(stacks, take(in, 8) ? json_sprintf("s-%u", take(in, 30)) : text(in),
+			stack(in));
 	json_object_set_new(doc, "rev", json_integer(1));
 	json_object_set_new(doc, "stacks", stacks);
 	return doc;
@@ -117,7 +122,8 @@ static json_t *made_up(struct input *in)
 static void check_maps(const struct model *m)
 {
 	for (size_t i = 0; i < m->hosts.n + m->suffixes.n; i++) {
-		const struct route *r = i < m->hosts.n ? &m->hosts.v[i] : &m->suffixes.v[i - m->hosts.n];
+		const struct route *r =
+			i < m->hosts.n ? &m->hosts.v[i] : &m->suffixes.v[i - m->hosts.n];
 		must(r->key[strspn(r->key, "abcdefghijklmnopqrstuvwxyz0123456789.-")] == '\0');
 		must(r->backend <= m->n && strlen(r->key) <= 254);
 		must((r->key[0] == '.') == (i >= m->hosts.n));
@@ -140,7 +146,7 @@ static void check_text(const struct model *m)
 
 static void check_plan(const struct model *m)
 {
-	static const struct plan_paths paths = { "H", "S" };
+	static const struct plan_paths paths = {"H", "S"};
 	struct model live;
 	struct plan p;
 	model_init(&live, m->n, 2);
@@ -182,7 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		if (vk_json_parse((const char *)data, n, &doc, NULL) == 0)
 			check_doc(doc, &a, &current);
 	} else {
-		struct input in = { data, n < 4096 ? n : 4096 };
+		struct input in = {data, n < 4096 ? n : 4096};
 		for (unsigned i = 0; i < 3 && in.n > 0; i++) {
 			vk_autojson *doc = made_up(&in);
 			check_doc(doc, &a, &current);

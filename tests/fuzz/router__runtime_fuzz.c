@@ -28,13 +28,13 @@ static bool small(const struct model *m)
 
 static void check_plan(struct model *live)
 {
-	static const struct plan_paths paths = { "H", "S" };
+	static const struct plan_paths paths = {"H", "S"};
 	struct model want;
 	struct plan p;
 	model_init(&want, live->n > 0 ? live->n : 1, 2);
 	model_slot(live, want.n, 2);
 	routes_add(&want.hosts, "a.com", 1);
-	want.backends[0].slots[0] = (struct slot){ SLOT_READY, 80, "10.0.0.1" };
+	want.backends[0].slots[0] = (struct slot){SLOT_READY, 80, "10.0.0.1"};
 	routes_sort_hosts(&live->hosts);
 	plan_make(&want, live, &paths, &p);
 	must(sim_run(&p, &want, live));

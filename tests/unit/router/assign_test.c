@@ -21,10 +21,15 @@ static struct table *stack_with(const char *stack, const char *ids)
 	vk_autobuf b = VK_BUF_INIT(1 << 20);
 	vk_autostrv words = {0};
 	vk_shell_split(ids, &words, NULL);
-	vk_buf_addf(&b, "{\"rev\":1,\"stacks\":{\"%s\":{\"domains\":{\"%s.com\":\"web\"},\"backends\":{\"web\":{\"servers\":[", stack, stack);
+	vk_buf_addf(&b,
+		"{\"rev\":1,\"stacks\":{\"%s\":{\"domains\":{\"%s.com\":\"web\"},\"backends\":{"
+		"\"web\":{\"servers\":[",
+		stack, stack);
 	for (size_t i = 0; i < words.n; i++)
-		vk_buf_addf(&b, "%s{\"id\":\"%s\",\"addr\":\"10.0.0.%zu\",\"port\":80,\"state\":\"%s\"}", i ? "," : "",
-			words.v[i] + (words.v[i][0] == '-'), i + 1, words.v[i][0] == '-' ? "drain" : "ready");
+		vk_buf_addf(&b,
+			"%s{\"id\":\"%s\",\"addr\":\"10.0.0.%zu\",\"port\":80,\"state\":\"%s\"}",
+			i ? "," : "", words.v[i] + (words.v[i][0] == '-'), i + 1,
+			words.v[i][0] == '-' ? "drain" : "ready");
 	vk_buf_adds(&b, "]}}}}}");
 	return parse(vk_buf_str(&b));
 }
@@ -113,7 +118,10 @@ static struct table *many(unsigned n)
 	vk_autobuf b = VK_BUF_INIT(1 << 22);
 	vk_buf_adds(&b, "{\"rev\":1,\"stacks\":{");
 	for (unsigned i = 0; i < n; i++)
-		vk_buf_addf(&b, "%s\"s-%u\":{\"backends\":{\"web\":{\"servers\":[]},\"b\":{}},\"sites\":[\"help\"]}", i ? "," : "", i);
+		vk_buf_addf(&b,
+			"%s\"s-%u\":{\"backends\":{\"web\":{\"servers\":[]},\"b\":{}},\"sites\":["
+			"\"help\"]}",
+			i ? "," : "", i);
 	vk_buf_adds(&b, "}}");
 	return parse(vk_buf_str(&b));
 }
@@ -155,9 +163,12 @@ Test(assign, json_and_back)
 
 Test(assign, bad_json_is_refused)
 {
-	static const char *const bad[] = { "{}", "[]", "{\"v\":2,\"backends\":[{\"slots\":[null,null]}]}", "{\"v\":1,\"backends\":[]}",
-		"{\"v\":1,\"backends\":[{\"slots\":[]}]}", "{\"v\":1,\"backends\":[{\"slots\":[null,null],\"stack\":\"a;b\",\"node\":\"web\"}]}",
-		"{\"v\":1,\"backends\":[{\"slots\":[null,null],\"stack\":\"a\"}]}" };
+	static const char *const bad[] = {"{}", "[]",
+		"{\"v\":2,\"backends\":[{\"slots\":[null,null]}]}", "{\"v\":1,\"backends\":[]}",
+		"{\"v\":1,\"backends\":[{\"slots\":[]}]}",
+		"{\"v\":1,\"backends\":[{\"slots\":[null,null],\"stack\":\"a;b\",\"node\":\"web\"}]"
+		"}",
+		"{\"v\":1,\"backends\":[{\"slots\":[null,null],\"stack\":\"a\"}]}"};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
 		vk_autojson *j = NULL;
 		struct assign a = {0};
@@ -172,9 +183,12 @@ Test(assign, the_model_of_a_table)
 {
 	struct assign a;
 	struct model m;
-	struct table *t = parse("{\"rev\":1,\"stacks\":{\"ragnar\":{\"backends\":{\"web\":{\"servers\":["
-		"{\"id\":\"v1\",\"addr\":\"10.0.0.1\",\"port\":80,\"state\":\"drain\"},{\"id\":\"v2\",\"addr\":\"10.0.0.2\",\"port\":81}]}},"
-		"\"domains\":{\"z.com\":\"web\",\"a.com\":\"help\",\"*.b.com\":\"web\",\"*.x.b.com\":\"help\"},\"sites\":[\"help\"]}}}");
+	struct table *t =
+		parse("{\"rev\":1,\"stacks\":{\"ragnar\":{\"backends\":{\"web\":{\"servers\":["
+		      "{\"id\":\"v1\",\"addr\":\"10.0.0.1\",\"port\":80,\"state\":\"drain\"},{"
+		      "\"id\":\"v2\",\"addr\":\"10.0.0.2\",\"port\":81}]}},"
+		      "\"domains\":{\"z.com\":\"web\",\"a.com\":\"help\",\"*.b.com\":\"web\",\"*.x."
+		      "b.com\":\"help\"},\"sites\":[\"help\"]}}}");
 	assign_init(&a);
 	assign_update(&a, t);
 	assign_model(&a, t, &m);
@@ -201,8 +215,10 @@ Test(assign, an_app_that_becomes_a_website_drains)
 {
 	struct assign a;
 	struct model m;
-	struct table *t = parse("{\"rev\":1,\"stacks\":{\"ragnar\":{\"backends\":{\"web\":{\"servers\":["
-		"{\"id\":\"v1\",\"addr\":\"10.0.0.1\",\"port\":80,\"state\":\"drain\"}]}},\"domains\":{\"a.com\":\"web\"},\"sites\":[\"web\"]}}}");
+	struct table *t =
+		parse("{\"rev\":1,\"stacks\":{\"ragnar\":{\"backends\":{\"web\":{\"servers\":["
+		      "{\"id\":\"v1\",\"addr\":\"10.0.0.1\",\"port\":80,\"state\":\"drain\"}]}},"
+		      "\"domains\":{\"a.com\":\"web\"},\"sites\":[\"web\"]}}}");
 	assign_init(&a);
 	assign_update(&a, t);
 	assign_model(&a, t, &m);
@@ -210,7 +226,8 @@ Test(assign, an_app_that_becomes_a_website_drains)
 	cr_assert_eq(m.backends[0].slots[0].state, SLOT_DRAIN);
 	model_release(&m);
 	table_free(t);
-	t = parse("{\"rev\":2,\"stacks\":{\"ragnar\":{\"domains\":{\"a.com\":\"web\"},\"sites\":[\"web\"]}}}");
+	t = parse("{\"rev\":2,\"stacks\":{\"ragnar\":{\"domains\":{\"a.com\":\"web\"},\"sites\":["
+		  "\"web\"]}}}");
 	update(&a, t);
 	cr_assert_null(a.rows[0].stack, "and gives its backend back");
 	assign_release(&a);

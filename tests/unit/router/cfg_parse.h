@@ -1,5 +1,5 @@
-/* Reads a rendered configuration back into a model, strictly: any line that render.c should not have
- * written fails. For the tests of the renderer and its fuzz target. */
+/* Reads a rendered configuration back into a model, strictly: any line that render.c should not
+ * have written fails. For the tests of the renderer and its fuzz target. */
 #ifndef TESTS_ROUTER_CFG_PARSE_H
 #define TESTS_ROUTER_CFG_PARSE_H
 
@@ -29,7 +29,8 @@ static bool cfg_server(const char *line, struct model *m, unsigned backend)
 	line += n + 1;
 	n = strcspn(line, " ");
 	const char *colon = memrchr(line, ':', n);
-	if (colon == NULL || (size_t)(colon - line) >= sizeof(addr) || n - (size_t)(colon - line) > sizeof(port))
+	if (colon == NULL || (size_t)(colon - line) >= sizeof(addr) ||
+		n - (size_t)(colon - line) > sizeof(port))
 		return false;
 	bool v6 = line[0] == '[' && colon[-1] == ']';
 	size_t len = (size_t)(colon - line) - (v6 ? 2 : 0);
@@ -37,7 +38,8 @@ static bool cfg_server(const char *line, struct model *m, unsigned backend)
 	addr[len] = '\0';
 	memcpy(port, colon + 1, n - (size_t)(colon - line) - 1);
 	port[n - (size_t)(colon - line) - 1] = '\0';
-	if (inet_pton(v6 ? AF_INET6 : AF_INET, addr, &bin) != 1 || vk_parse_u64(port, 1, 65535, &number) != 0)
+	if (inet_pton(v6 ? AF_INET6 : AF_INET, addr, &bin) != 1 ||
+		vk_parse_u64(port, 1, 65535, &number) != 0)
 		return false;
 	line += n;
 	struct slot *s = model_slot(m, backend, slot);
@@ -52,7 +54,8 @@ static bool cfg_line(char *line, struct model *m, unsigned *backend, char label[
 	if (strlen(line) > CFG_LINE_MAX)
 		return false;
 	if (vk_starts(line, "# ")) {
-		if (line[2 + strspn(line + 2, "abcdefghijklmnopqrstuvwxyz0123456789_-/")] != '\0' || strlen(line) > 190)
+		if (line[2 + strspn(line + 2, "abcdefghijklmnopqrstuvwxyz0123456789_-/")] != '\0' ||
+			strlen(line) > 190)
 			return false;
 		memcpy(label, line + 2, strlen(line + 2) + 1);
 		return true;
@@ -60,7 +63,8 @@ static bool cfg_line(char *line, struct model *m, unsigned *backend, char label[
 	if (!vk_starts(line, "backend "))
 		return *backend > 0 && cfg_server(line, m, *backend);
 	size_t n = strcspn(line + 8, " ");
-	if (!backend_number(line + 8, n, backend) || *backend == 0 || strcmp(line + 8 + n, " from apps") != 0)
+	if (!backend_number(line + 8, n, backend) || *backend == 0 ||
+		strcmp(line + 8 + n, " from apps") != 0)
 		return false;
 	model_slot(m, *backend, 0);
 	if (label[0] != '\0')
@@ -91,7 +95,8 @@ static bool cfg_same(const struct model *want, const struct model *file)
 	if (want->n != file->n)
 		return false;
 	for (unsigned b = 0; b < want->n; b++) {
-		if (want->backends[b].n != file->backends[b].n || !vk_streq(want->backends[b].label, file->backends[b].label))
+		if (want->backends[b].n != file->backends[b].n ||
+			!vk_streq(want->backends[b].label, file->backends[b].label))
 			return false;
 		for (unsigned s = 0; s < want->backends[b].n; s++) {
 			struct slot a = want->backends[b].slots[s];

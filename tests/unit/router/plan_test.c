@@ -2,9 +2,10 @@
 
 #include "simulated.h"
 
-static const struct plan_paths paths = { "H", "S" };
+static const struct plan_paths paths = {"H", "S"};
 
-static void set(struct model *m, unsigned backend, unsigned slot, enum slot_state state, const char *addr, unsigned port)
+static void set(struct model *m, unsigned backend, unsigned slot, enum slot_state state,
+	const char *addr, unsigned port)
 {
 	struct slot *s = model_slot(m, backend, slot);
 	s->state = state;
@@ -16,8 +17,10 @@ static char *text_of(const struct plan *p)
 {
 	vk_autobuf b = VK_BUF_INIT(1 << 20);
 	for (size_t i = 0; i < p->n; i++)
-		vk_buf_adds(&b, p->steps[i].kind == STEP_LINE ? p->steps[i].line
-			: p->steps[i].kind == STEP_SWAP_HOSTS ? "SWAP H\n" : "SWAP S\n");
+		vk_buf_adds(&b,
+			p->steps[i].kind == STEP_LINE                 ? p->steps[i].line
+				: p->steps[i].kind == STEP_SWAP_HOSTS ? "SWAP H\n"
+								      : "SWAP S\n");
 	return vk_buf_take(&b);
 }
 
@@ -46,16 +49,19 @@ Test(plan, a_deploy)
 	model_init(&want, 1, 2);
 	model_init(&live, 1, 2);
 	set(&want, 1, 1, SLOT_READY, "10.0.0.1", 80);
-	expect(&want, &live, "set server b0001/s1 addr 10.0.0.1 port 80;set server b0001/s1 state ready\n");
+	expect(&want, &live,
+		"set server b0001/s1 addr 10.0.0.1 port 80;set server b0001/s1 state ready\n");
 	set(&live, 1, 1, SLOT_READY, "10.0.0.1", 80);
 	set(&want, 1, 1, SLOT_DRAIN, "10.0.0.1", 80);
 	set(&want, 1, 2, SLOT_READY, "10.0.0.2", 80);
-	expect(&want, &live, "set server b0001/s2 addr 10.0.0.2 port 80;set server b0001/s2 state ready\n"
+	expect(&want, &live,
+		"set server b0001/s2 addr 10.0.0.2 port 80;set server b0001/s2 state ready\n"
 		"set server b0001/s1 state drain\n");
 	set(&live, 1, 2, SLOT_READY, "10.0.0.2", 80);
 	set(&live, 1, 1, SLOT_DRAIN, "10.0.0.1", 80);
 	slot_close(model_slot(&want, 1, 1));
-	expect(&want, &live, "set server b0001/s1 state maint;set server b0001/s1 addr 127.0.0.1 port 1\n");
+	expect(&want, &live,
+		"set server b0001/s1 state maint;set server b0001/s1 addr 127.0.0.1 port 1\n");
 	model_release(&want);
 	model_release(&live);
 }
@@ -66,7 +72,8 @@ Test(plan, a_slot_that_is_not_there_is_added)
 	model_init(&want, 1, 4);
 	model_init(&live, 1, 2);
 	set(&want, 1, 3, SLOT_READY, "fd00::1", 80);
-	expect(&want, &live, "add server b0001/s3 [fd00::1]:80 pool-max-conn -1 pool-purge-delay 5s;"
+	expect(&want, &live,
+		"add server b0001/s3 [fd00::1]:80 pool-max-conn -1 pool-purge-delay 5s;"
 		"set server b0001/s3 state ready\n"
 		"add server b0001/s4 127.0.0.1:1 pool-max-conn -1 pool-purge-delay 5s\n");
 	model_release(&want);
@@ -108,7 +115,8 @@ Test(plan, servers_that_nobody_wants_are_closed)
 	model_init(&live, 2, 3);
 	set(&live, 2, 1, SLOT_READY, "10.0.0.9", 80);
 	set(&live, 1, 3, SLOT_READY, "10.0.0.8", 80);
-	expect(&want, &live, "set server b0001/s3 state maint;set server b0001/s3 addr 127.0.0.1 port 1;"
+	expect(&want, &live,
+		"set server b0001/s3 state maint;set server b0001/s3 addr 127.0.0.1 port 1;"
 		"set server b0002/s1 state maint;set server b0002/s1 addr 127.0.0.1 port 1\n");
 	model_release(&want);
 	model_release(&live);
@@ -124,7 +132,9 @@ Test(plan, routes_go_before_and_come_after_the_servers)
 	routes_add(&live.hosts, "gone.com", 2);
 	routes_add(&live.hosts, "m.com", 1);
 	set(&want, 1, 1, SLOT_READY, "10.0.0.1", 80);
-	expect(&want, &live, "del map H gone.com;set server b0001/s1 addr 10.0.0.1 port 80;set server b0001/s1 state ready;"
+	expect(&want, &live,
+		"del map H gone.com;set server b0001/s1 addr 10.0.0.1 port 80;set server b0001/s1 "
+		"state ready;"
 		"add map H a.com b0001;set map H m.com b0002\n");
 	model_release(&want);
 	model_release(&live);
@@ -233,7 +243,8 @@ static void random_model(struct model *m, unsigned *seed, unsigned backends)
 				slot_close(model_slot(m, b, s));
 			if (r % 3 != 0) {
 				vk_autofree char *addr = vk_asprintf("10.0.0.%u", r % 5 + 1);
-				set(m, b, s, r % 3 == 1 ? SLOT_READY : SLOT_DRAIN, addr, 80 + r % 2);
+				set(m, b, s, r % 3 == 1 ? SLOT_READY : SLOT_DRAIN, addr,
+					80 + r % 2);
 			}
 		}
 	for (unsigned i = 0; i < 12; i++) {
@@ -254,7 +265,8 @@ static void count_difference(void *arg, unsigned backend)
 	++*(unsigned *)arg;
 }
 
-/* From any state to any other: the commands are ones HAProxy takes, and nothing is left to do behind them. */
+/* From any state to any other: the commands are ones HAProxy takes, and nothing is left to do
+ * behind them. */
 Test(plan, any_state_to_any_other)
 {
 	unsigned seed = 7;

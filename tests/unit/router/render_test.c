@@ -9,10 +9,16 @@
 #include "render.h"
 
 static const struct render_settings settings = {
-	.address = "127.0.0.1", .port = 8080, .route_dir = "/ROUTE", .run_dir = "/RUN", .sites = "/SITES/sites.sock", .maxconn = 9000,
+	.address = "127.0.0.1",
+	.port = 8080,
+	.route_dir = "/ROUTE",
+	.run_dir = "/RUN",
+	.sites = "/SITES/sites.sock",
+	.maxconn = 9000,
 };
 
-/* tests/golden/router/NAME.json -> NAME.cfg, NAME.hosts, NAME.suffix. VIKING_GOLDEN_WRITE=1 writes them. */
+/* tests/golden/router/NAME.json -> NAME.cfg, NAME.hosts, NAME.suffix. VIKING_GOLDEN_WRITE=1 writes
+ * them. */
 static void compare(const char *name, const char *kind, const struct vk_buf *text)
 {
 	vk_autofree char *path = vk_asprintf("%s/golden/router/%s.%s", TEST_DATA, name, kind);
@@ -45,7 +51,8 @@ static void golden(const char *name)
 {
 	struct assign a;
 	struct model m, back = {0};
-	vk_autobuf cfg = VK_BUF_INIT(1 << 20), hosts = VK_BUF_INIT(1 << 20), suffix = VK_BUF_INIT(1 << 20);
+	vk_autobuf cfg = VK_BUF_INIT(1 << 20), hosts = VK_BUF_INIT(1 << 20),
+		   suffix = VK_BUF_INIT(1 << 20);
 	load(name, &a, &m);
 	render_head(&settings, &cfg);
 	size_t head = cfg.len;
@@ -87,7 +94,8 @@ Test(render, settings_are_checked)
 	s = settings;
 	s.port = 70000;
 	cr_assert_eq(render_check(&s, &err), VK_INVALID);
-	static const char *const bad[] = { "relative", "/a b", "/a\nb", "/a\"b", "/a,b", "/a)b", "/a#b", "/a$b" };
+	static const char *const bad[] = {
+		"relative", "/a b", "/a\nb", "/a\"b", "/a,b", "/a)b", "/a#b", "/a$b"};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
 		s = settings;
 		s.route_dir = bad[i];
@@ -97,7 +105,8 @@ Test(render, settings_are_checked)
 		cr_assert_eq(render_check(&s, &err), VK_INVALID, "%s", bad[i]);
 	}
 	s = settings;
-	s.sites = "/a-path-that-is-far-too-long-for-the-address-of-a-unix-socket-because-sun-path-has-108-bytes-only-and-more";
+	s.sites = "/a-path-that-is-far-too-long-for-the-address-of-a-unix-socket-because-sun-path-"
+		  "has-108-bytes-only-and-more";
 	cr_assert_eq(render_check(&s, &err), VK_LIMIT);
 }
 
@@ -131,7 +140,8 @@ Test(render, owner_of_a_line)
 
 Test(render, fault_line)
 {
-	static const char said[] = "[NOTICE]   (1) : haproxy version is 2.6.12\n[ALERT]    (1) : config : parsing "
+	static const char said[] =
+		"[NOTICE]   (1) : haproxy version is 2.6.12\n[ALERT]    (1) : config : parsing "
 		"[/x/haproxy.cfg.check:61] : 'server b0003/s1' : could not resolve address 'x'.\n";
 	cr_assert_eq(render_fault_line(said, "/x/haproxy.cfg.check"), 61);
 	cr_assert_eq(render_fault_line(said, "/y/haproxy.cfg.check"), 0);
@@ -145,7 +155,8 @@ Test(render, pages_have_the_right_length)
 	for (const struct page *p = pages; p->name != NULL; p++) {
 		vk_autobuf b = VK_BUF_INIT(8192);
 		page_render(p, &b);
-		const char *length = strstr(vk_buf_str(&b), "Content-Length: "), *body = strstr(vk_buf_str(&b), "\r\n\r\n");
+		const char *length = strstr(vk_buf_str(&b), "Content-Length: "),
+			   *body = strstr(vk_buf_str(&b), "\r\n\r\n");
 		cr_assert(length != NULL && body != NULL);
 		cr_assert_eq(strtoul(length + 16, NULL, 10), strlen(body + 4), "%s", p->name);
 		cr_assert_lt(b.len, 4096, "must fit haproxy's buffer");

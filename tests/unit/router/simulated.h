@@ -1,5 +1,5 @@
-/* A small stand-in for HAProxy's runtime: executes the lines of a plan on a model, strictly, so that a
- * wrong command, order or name is seen. For the tests of plan.c. */
+/* A small stand-in for HAProxy's runtime: executes the lines of a plan on a model, strictly, so
+ * that a wrong command, order or name is seen. For the tests of plan.c. */
 #ifndef TESTS_ROUTER_SIMULATED_H
 #define TESTS_ROUTER_SIMULATED_H
 
@@ -13,8 +13,8 @@
 static inline bool sim_target(const char *word, struct model *m, unsigned *backend, unsigned *slot)
 {
 	const char *slash = strchr(word, '/');
-	return slash != NULL && backend_number(word, (size_t)(slash - word), backend) && *backend > 0 &&
-	       *backend <= m->n && slot_number(slash + 1, strlen(slash + 1), slot);
+	return slash != NULL && backend_number(word, (size_t)(slash - word), backend) &&
+		*backend > 0 && *backend <= m->n && slot_number(slash + 1, strlen(slash + 1), slot);
 }
 
 static inline bool sim_state(struct slot *s, const char *state)
@@ -37,7 +37,7 @@ static inline bool sim_server(char **w, size_t n, struct model *m)
 	if (n < 4 || !sim_target(w[2], m, &backend, &slot))
 		return false;
 	bool exists = slot <= m->backends[backend - 1].n &&
-	              m->backends[backend - 1].slots[slot - 1].state != SLOT_NONE;
+		m->backends[backend - 1].slots[slot - 1].state != SLOT_NONE;
 	struct slot *s = model_slot(m, backend, slot);
 	if (strcmp(w[0], "add") == 0) {
 		char *colon = strrchr(w[3], ':');
@@ -45,7 +45,8 @@ static inline bool sim_server(char **w, size_t n, struct model *m)
 			return false;
 		*colon = '\0';
 		bool v6 = w[3][0] == '[';
-		snprintf(s->addr, sizeof(s->addr), "%.*s", (int)strlen(w[3]) - (v6 ? 2 : 0), w[3] + v6);
+		snprintf(s->addr, sizeof(s->addr), "%.*s", (int)strlen(w[3]) - (v6 ? 2 : 0),
+			w[3] + v6);
 		s->port = (uint16_t)port;
 		s->state = SLOT_FREE;
 		return true;
@@ -54,7 +55,8 @@ static inline bool sim_server(char **w, size_t n, struct model *m)
 		return false;
 	if (strcmp(w[3], "state") == 0)
 		return n == 5 && sim_state(s, w[4]);
-	if (n != 7 || strcmp(w[3], "addr") != 0 || strcmp(w[5], "port") != 0 || vk_parse_u64(w[6], 1, 65535, &port) != 0)
+	if (n != 7 || strcmp(w[3], "addr") != 0 || strcmp(w[5], "port") != 0 ||
+		vk_parse_u64(w[6], 1, 65535, &port) != 0)
 		return false;
 	snprintf(s->addr, sizeof(s->addr), "%s", w[4]);
 	s->port = (uint16_t)port;

@@ -17,10 +17,14 @@ static struct table *parse(const char *text, struct faults *f)
 Test(table, reads_a_table)
 {
 	struct faults f = {0};
-	struct table *t = parse("{\"rev\":31,\"stacks\":{\"ragnar\":{\"backends\":{\"web\":{\"servers\":[{\"id\":\"ragnar-web-3-1\","
-		"\"addr\":\"10.210.3.2\",\"port\":80,\"state\":\"ready\"},{\"id\":\"ragnar-web-2-1\",\"addr\":\"fd00::0:1\","
-		"\"port\":81,\"state\":\"drain\"}]}},\"domains\":{\"A.com.\":\"web\",\"*.b.com\":\"help\",\"c.com\":\"idle\"},"
-		"\"sites\":[\"help\"]},\"bjorn\":{}}}", &f);
+	struct table *t = parse("{\"rev\":31,\"stacks\":{\"ragnar\":{\"backends\":{\"web\":{"
+				"\"servers\":[{\"id\":\"ragnar-web-3-1\","
+				"\"addr\":\"10.210.3.2\",\"port\":80,\"state\":\"ready\"},{\"id\":"
+				"\"ragnar-web-2-1\",\"addr\":\"fd00::0:1\","
+				"\"port\":81,\"state\":\"drain\"}]}},\"domains\":{\"A.com.\":"
+				"\"web\",\"*.b.com\":\"help\",\"c.com\":\"idle\"},"
+				"\"sites\":[\"help\"]},\"bjorn\":{}}}",
+		&f);
 	cr_assert_eq(f.n, 0);
 	cr_assert_eq(t->rev, 31);
 	cr_assert_eq(t->n, 2);
@@ -32,7 +36,9 @@ Test(table, reads_a_table)
 	cr_assert_eq(s->n_domains, 3);
 	bool wild = false, exact = false;
 	for (size_t i = 0; i < s->n_domains; i++) {
-		wild = wild || (vk_streq(s->domains[i].key, ".b.com") && s->nodes[s->domains[i].node].site);
+		wild = wild ||
+			(vk_streq(s->domains[i].key, ".b.com") &&
+				s->nodes[s->domains[i].node].site);
 		exact = exact || vk_streq(s->domains[i].key, "a.com");
 	}
 	cr_assert(wild && exact);
@@ -43,8 +49,9 @@ Test(table, reads_a_table)
 static void refuses(const char *entry)
 {
 	struct faults f = {0};
-	vk_autofree char *text =
-		vk_asprintf("{\"rev\":1,\"stacks\":{\"bad\":%s,\"good\":{\"domains\":{\"g.com\":\"web\"}}}}", entry);
+	vk_autofree char *text = vk_asprintf(
+		"{\"rev\":1,\"stacks\":{\"bad\":%s,\"good\":{\"domains\":{\"g.com\":\"web\"}}}}",
+		entry);
 	struct table *t = parse(text, &f);
 	table_settle(t, NULL, &f);
 	cr_assert_eq(f.n, 1, "%s", entry);
@@ -78,7 +85,8 @@ Test(table, refuses_a_stack_with_one_bad_value)
 	refuses(SERVER("\"id\":\"a\",\"addr\":\"10.0.0.1\",\"port\":0"));
 	refuses(SERVER("\"id\":\"a\",\"addr\":\"10.0.0.1\",\"port\":65536"));
 	refuses(SERVER("\"id\":\"a\",\"addr\":\"10.0.0.1\",\"port\":80,\"state\":\"up\""));
-	refuses("{\"backends\":{\"web\":{\"servers\":[{\"id\":\"a\",\"addr\":\"10.0.0.1\",\"port\":80},"
+	refuses("{\"backends\":{\"web\":{\"servers\":[{\"id\":\"a\",\"addr\":\"10.0.0.1\",\"port\":"
+		"80},"
 		"{\"id\":\"a\",\"addr\":\"10.0.0.2\",\"port\":80}]}}}");
 	refuses("{\"domains\":{\"a.com b.com\":\"web\"}}");
 	refuses("{\"domains\":{\"a.com;add map x\":\"web\"}}");
@@ -95,7 +103,8 @@ Test(table, refuses_a_stack_with_one_bad_value)
 Test(table, refuses_hostile_stack_names)
 {
 	struct faults f = {0};
-	struct table *t = parse("{\"rev\":1,\"stacks\":{\"a;b\":{},\"..\":{},\"12\":{},\"ok\":{}}}", &f);
+	struct table *t =
+		parse("{\"rev\":1,\"stacks\":{\"a;b\":{},\"..\":{},\"12\":{},\"ok\":{}}}", &f);
 	cr_assert_eq(f.n, 3);
 	cr_assert_eq(t->n, 1);
 	table_free(t);
@@ -105,8 +114,12 @@ Test(table, refuses_hostile_stack_names)
 Test(table, keeps_the_last_good_entry)
 {
 	struct faults f = {0}, g = {0};
-	struct table *old = parse("{\"rev\":1,\"stacks\":{\"a\":{\"domains\":{\"a.com\":\"web\",\"b.com\":\"web\"}}}}", &f);
-	struct table *t = parse("{\"rev\":2,\"stacks\":{\"a\":{\"domains\":1},\"b\":{\"domains\":{\"b.com\":\"web\"}}}}", &g);
+	struct table *old = parse("{\"rev\":1,\"stacks\":{\"a\":{\"domains\":{\"a.com\":\"web\","
+				  "\"b.com\":\"web\"}}}}",
+		&f);
+	struct table *t = parse("{\"rev\":2,\"stacks\":{\"a\":{\"domains\":1},\"b\":{\"domains\":{"
+				"\"b.com\":\"web\"}}}}",
+		&g);
 	table_settle(t, old, &g);
 	cr_assert_eq(g.n, 1);
 	struct table_stack *a = table_find(t, "a");
@@ -124,10 +137,12 @@ Test(table, a_domain_stays_with_its_owner)
 {
 	struct faults f = {0}, g = {0};
 	struct table *old = parse("{\"rev\":1,\"stacks\":{\"z\":{\"domains\":{\"x.com\":\"web\"}},"
-		"\"a\":{\"domains\":{\"a.com\":\"web\"}}}}", &f);
+				  "\"a\":{\"domains\":{\"a.com\":\"web\"}}}}",
+		&f);
 	struct table *t = parse("{\"rev\":2,\"stacks\":{\"z\":{\"domains\":{\"x.com\":\"web\"}},"
-		"\"a\":{\"domains\":{\"a2.com\":\"web\",\"x.com\":\"web\"}},"
-		"\"n\":{\"domains\":{\"x.com\":\"web\"}}}}", &g);
+				"\"a\":{\"domains\":{\"a2.com\":\"web\",\"x.com\":\"web\"}},"
+				"\"n\":{\"domains\":{\"x.com\":\"web\"}}}}",
+		&g);
 	table_settle(t, old, &g);
 	cr_assert_eq(g.n, 2);
 	cr_assert(faults_has(&g, "a") && faults_has(&g, "n"));
@@ -144,8 +159,10 @@ Test(table, a_domain_stays_with_its_owner)
 Test(table, a_domain_may_move)
 {
 	struct faults f = {0}, g = {0};
-	struct table *old = parse("{\"rev\":1,\"stacks\":{\"a\":{\"domains\":{\"x.com\":\"web\"}},\"b\":{}}}", &f);
-	struct table *t = parse("{\"rev\":2,\"stacks\":{\"a\":{},\"b\":{\"domains\":{\"x.com\":\"web\"}}}}", &g);
+	struct table *old = parse(
+		"{\"rev\":1,\"stacks\":{\"a\":{\"domains\":{\"x.com\":\"web\"}},\"b\":{}}}", &f);
+	struct table *t = parse(
+		"{\"rev\":2,\"stacks\":{\"a\":{},\"b\":{\"domains\":{\"x.com\":\"web\"}}}}", &g);
 	table_settle(t, old, &g);
 	cr_assert_eq(g.n, 0);
 	cr_assert_eq(table_find(t, "b")->n_domains, 1);
@@ -156,8 +173,11 @@ Test(table, a_domain_may_move)
 Test(table, revert_moves_one_stack)
 {
 	struct faults f = {0};
-	struct table *old = parse("{\"rev\":1,\"stacks\":{\"b\":{\"domains\":{\"old.com\":\"web\"}}}}", &f);
-	struct table *t = parse("{\"rev\":2,\"stacks\":{\"a\":{},\"b\":{\"domains\":{\"new.com\":\"web\"}},\"c\":{}}}", &f);
+	struct table *old =
+		parse("{\"rev\":1,\"stacks\":{\"b\":{\"domains\":{\"old.com\":\"web\"}}}}", &f);
+	struct table *t = parse("{\"rev\":2,\"stacks\":{\"a\":{},\"b\":{\"domains\":{\"new.com\":"
+				"\"web\"}},\"c\":{}}}",
+		&f);
 	table_revert(t, old, "b");
 	cr_assert_str_eq(table_find(t, "b")->domains[0].key, "old.com");
 	table_revert(t, old, "c");
@@ -171,7 +191,8 @@ Test(table, revert_moves_one_stack)
 
 Test(table, a_document_that_is_no_table)
 {
-	static const char *const bad[] = { "{}", "[]", "{\"rev\":\"1\",\"stacks\":{}}", "{\"rev\":1,\"stacks\":[]}" };
+	static const char *const bad[] = {
+		"{}", "[]", "{\"rev\":\"1\",\"stacks\":{}}", "{\"rev\":1,\"stacks\":[]}"};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
 		vk_autojson *j = NULL;
 		struct table *t = NULL;

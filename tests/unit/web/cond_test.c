@@ -28,7 +28,8 @@ static void part(const char *header, uint64_t size, uint64_t off, uint64_t len)
 static void other(const char *header, uint64_t size, enum range_kind kind)
 {
 	uint64_t o = 7, l = 7;
-	cr_assert_eq(range_parse(header, size, &o, &l), kind, "%s", header != NULL ? header : "none");
+	cr_assert_eq(
+		range_parse(header, size, &o, &l), kind, "%s", header != NULL ? header : "none");
 	cr_assert(o == 7 && l == 7);
 }
 

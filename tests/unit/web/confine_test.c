@@ -1,4 +1,5 @@
-/* The sandbox of the web process, entered by a child: files outside STATE/static and programs are refused. */
+/* The sandbox of the web process, entered by a child: files outside STATE/static and programs are
+ * refused. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,8 @@ static struct vk_config *config_in(const char *root)
 	struct vk_config *c = NULL;
 	struct vk_err err = {0};
 	vk_autofree char *files = vk_asprintf("%s/var/lib/viking/static", root);
-	vk_autofree char *page = vk_asprintf("%s/page", files), *secret = vk_asprintf("%s/secret", root);
+	vk_autofree char *page = vk_asprintf("%s/page", files),
+			 *secret = vk_asprintf("%s/secret", root);
 	setenv("VIKING_SINGLE_UID", "1", 1);
 	setenv("VIKING_SANDBOX", "require", 1);
 	cr_assert_eq(vk_config_load(NULL, root, &c, &err), 0, "%s", err.msg);
@@ -28,7 +30,8 @@ static struct vk_config *config_in(const char *root)
 
 static int try_files(const char *root)
 {
-	vk_autofree char *page = vk_asprintf("%s/var/lib/viking/static/page", root), *secret = vk_asprintf("%s/secret", root);
+	vk_autofree char *page = vk_asprintf("%s/var/lib/viking/static/page", root),
+			 *secret = vk_asprintf("%s/secret", root);
 	if (open(page, O_RDONLY) < 0)
 		return 2;
 	if (open(secret, O_RDONLY) >= 0 || errno != EACCES)

@@ -32,8 +32,10 @@ Test(path, plain)
 
 Test(path, refused)
 {
-	static const char *const bad[] = { "", "a", "*", "http://x/", "/..", "/../a", "/a/..", "/a/../b", "/.", "/./a", "/.git/config",
-		"/.env", "/a/.b", "/a/.well-known/x", "/.well-knownx", "/...", "/a\\b", "/\\..\\x", "/a\nb", "/a\rb", "/\x01", "/a\x7f", "/a\tb" };
+	static const char *const bad[] = {"", "a", "*", "http://x/", "/..", "/../a", "/a/..",
+		"/a/../b", "/.", "/./a", "/.git/config", "/.env", "/a/.b", "/a/.well-known/x",
+		"/.well-knownx", "/...", "/a\\b", "/\\..\\x", "/a\nb", "/a\rb", "/\x01", "/a\x7f",
+		"/a\tb"};
 	struct site_path p;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		cr_assert_not(site_path_parse(bad[i], &p), "%s", bad[i]);

@@ -4,8 +4,8 @@
 
 #include "sites.h"
 
-#define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define A            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B            "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define SITE(commit) "{\"stack\":\"ragnar\",\"node\":\"help\",\"commit\":\"" commit "\"}"
 
 static struct sites *parse(const char *text, const struct sites *old)
@@ -21,12 +21,16 @@ static struct sites *parse(const char *text, const struct sites *old)
 static void finds(const struct sites *s, const char *host, const char *commit)
 {
 	const struct site *hit = sites_find(s, host);
-	cr_assert(commit != NULL ? hit != NULL && vk_streq(hit->commit, commit) : hit == NULL, "%s", host);
+	cr_assert(commit != NULL ? hit != NULL && vk_streq(hit->commit, commit) : hit == NULL, "%s",
+		host);
 }
 
 Test(sites, lookup)
 {
-	struct sites *s = parse("{\"rev\":5,\"sites\":{\"a.com\":" SITE(A) ",\"*.w.com\":" SITE(A) ",\"*.deep.w.com\":" SITE(B) ",\"localhost\":" SITE(B) "}}", NULL);
+	struct sites *s =
+		parse("{\"rev\":5,\"sites\":{\"a.com\":" SITE(A) ",\"*.w.com\":" SITE(
+			      A) ",\"*.deep.w.com\":" SITE(B) ",\"localhost\":" SITE(B) "}}",
+			NULL);
 	cr_assert_eq(s->rev, 5);
 	finds(s, "a.com", A);
 	finds(s, "A.COM.:8080", A);
@@ -35,8 +39,9 @@ Test(sites, lookup)
 	finds(s, "x.deep.w.com", B);
 	finds(s, "deep.w.com", A);
 	finds(s, "localhost:1", B);
-	static const char *const none[] = { "w.com", "b.com", "xa.com", "a.com.evil", "", ":80", "a.com/x", "u@a.com", "[::1]", "1.2.3.4",
-		".a.com", "a..com", ".w.com", "*.w.com", "a.com:80@x" };
+	static const char *const none[] = {"w.com", "b.com", "xa.com", "a.com.evil", "", ":80",
+		"a.com/x", "u@a.com", "[::1]", "1.2.3.4", ".a.com", "a..com", ".w.com", "*.w.com",
+		"a.com:80@x"};
 	for (size_t i = 0; i < VK_COUNT(none); i++)
 		finds(s, none[i], NULL);
 	cr_assert_null(sites_find(NULL, "a.com"));
@@ -52,9 +57,18 @@ static void count(void *arg, const char *host, const struct vk_err *err)
 
 Test(sites, bad_entries_keep_the_old_ones)
 {
-	static const char text[] = "{\"rev\":6,\"sites\":{\"a.com\":" SITE("../../etc") ",\"b.com\":" SITE("ABC") ",\"c d\":" SITE(A) ",\"*.w.com\":1,"
-		"\"e.com\":{\"stack\":\"..\",\"node\":\"x\",\"commit\":\"" A "\"},\"f.com\":{\"stack\":\"s\",\"node\":\"a/b\",\"commit\":\"" A "\"},\"ok.com\":" SITE(B) "}}";
-	struct sites *old = parse("{\"rev\":5,\"sites\":{\"a.com\":" SITE(A) ",\"*.w.com\":" SITE(A) "}}", NULL), *s = NULL;
+	static const char text[] =
+		"{\"rev\":6,\"sites\":{\"a.com\":" SITE("../../etc") ",\"b.com\":" SITE(
+			"ABC") ",\"c d\":" SITE(A) ",\"*.w.com\":1,"
+						   "\"e.com\":{\"stack\":\"..\",\"node\":\"x\","
+						   "\"commit\":\"" A
+						   "\"},\"f.com\":{\"stack\":\"s\",\"node\":\"a/"
+						   "b\",\"commit\":\"" A
+						   "\"},\"ok.com\":" SITE(B) "}}";
+	struct sites *old = parse("{\"rev\":5,\"sites\":{\"a.com\":" SITE(A) ",\"*.w.com\":" SITE(
+					  A) "}}",
+			     NULL),
+		     *s = NULL;
 	vk_autojson *j = NULL;
 	unsigned bad = 0;
 	cr_assert_eq(vk_json_parse(text, strlen(text), &j, NULL), 0);
