@@ -160,9 +160,12 @@ static void rest(struct inst *i)
 	vk_timer_set(i->timer, -1);
 	if (i->phase != PHASE_NONE)
 		inst_phase(i, PHASE_NONE);
-	if (i->want != NULL)
-		return;
 	agent_count(a, i->name, NULL, false);
+	if (i->want != NULL) { /* stopped by order: the next start begins with a clean slate */
+		supervise_reset(&i->sup, i->want->hash);
+		i->reason[0] = '\0';
+		return;
+	}
 	status_gone(a->status, i->name);
 	inst_free(i);
 }

@@ -79,7 +79,7 @@ void session_free(struct session *s)
 /* The client went before the process was at its end. */
 static void abandon(struct session *s)
 {
-	if (!s->closing && s->live)
+	if (!s->closing && (s->live || s->hijack != NULL))
 		s->ops->abandoned(s);
 	session_free(s);
 }
