@@ -67,7 +67,8 @@ static int take_unset(struct call *c, const struct stack *sk, json_t *ret, struc
 		if (text == NULL || table_get(&sk->config, text) == NULL) {
 			vk_err_set(err, VK_NOTFOUND, "%s has no config %.128s", c->stack,
 				text != NULL ? text : "?");
-			return vk_err_hint(err, "viking config %s", c->stack);
+			vk_err_hint(err, "viking config %s", c->stack);
+			return VK_NOTFOUND;
 		}
 		json_object_set_new(ret, text, json_null());
 	}

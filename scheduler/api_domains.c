@@ -92,7 +92,8 @@ static int check_free(
 	const char *owner = domains_owner(&c->s->st, c->stack, domain, c->s->cfg->base_domain);
 	if (owner != NULL) {
 		vk_err_set(err, VK_CONFLICT, "domain %s belongs to %s", domain, owner);
-		return vk_err_hint(err, "viking domains %s", owner);
+		vk_err_hint(err, "viking domains %s", owner);
+		return VK_CONFLICT;
 	}
 	vk_autojson *mine = domains_of(&c->s->st, sk, NULL, c->s->cfg->base_domain);
 	const char *from = vk_json_str(json_object_get(mine, domain), "from", "default");

@@ -256,7 +256,8 @@ static int find(struct call *c, struct explain *x, struct vk_err *err)
 		return vk_err_set(err, VK_NOTFOUND, "%s has no release yet", c->stack);
 	if (x->entry == NULL) {
 		vk_err_set(err, VK_NOTFOUND, "%s has no node %.64s", c->stack, x->node);
-		return vk_err_hint(err, "viking ps %s", c->stack);
+		vk_err_hint(err, "viking ps %s", c->stack);
+		return VK_NOTFOUND;
 	}
 	x->def = hub_def(c->s, x->sk, (unsigned)vk_json_int(x->entry, "born", 0), x->node);
 	return 0;

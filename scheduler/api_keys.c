@@ -49,7 +49,8 @@ static int check_role(const char *role, struct vk_err *err)
 		return 0;
 	vk_err_set(err, VK_INVALID, "role %.20s is unknown", role);
 	const char *near = vk_suggest(role, roles);
-	return vk_err_hint(err, "--role %s", near != NULL ? near : "admin or deploy");
+	vk_err_hint(err, "--role %s", near != NULL ? near : "admin or deploy");
+	return VK_INVALID;
 }
 
 static int expiry(const struct call *c, int64_t *ret, struct vk_err *err)

@@ -84,7 +84,8 @@ static int git_create(struct call *c, const char *stack, struct vk_err *err)
 {
 	if (!c->s->cfg->create_on_push) {
 		vk_err_set(err, VK_NOTFOUND, "there is no stack %s", stack);
-		return vk_err_hint(err, "viking stacks:create %s", stack);
+		vk_err_hint(err, "viking stacks:create %s", stack);
+		return VK_NOTFOUND;
 	}
 	struct txn *t = txn_new(c->s);
 	int rc = stacks_create(c->s, t, stack, c->who.name, err);

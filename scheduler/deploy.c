@@ -119,7 +119,8 @@ static int take_source(struct deploy *d, struct stack *sk, struct vk_err *err)
 	}
 	if (from == NULL) {
 		vk_err_set(err, VK_NOTFOUND, "%s has no release yet", d->op.stack);
-		return vk_err_hint(err, "git push viking@HOST:%s main", d->op.stack);
+		vk_err_hint(err, "git push viking@HOST:%s main", d->op.stack);
+		return VK_NOTFOUND;
 	}
 	d->doc = release_doc(from);
 	if (d->doc == NULL)

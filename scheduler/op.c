@@ -118,8 +118,8 @@ static int err_busy(const struct stack *sk, struct vk_err *err)
 	vk_format_time(op->since_ms, when);
 	vk_err_set(err, VK_CONFLICT, "%s is busy: %s by %s since %s", sk->name, op->type->kind,
 		op->who, when);
-	return vk_err_hint(
-		err, "git push -o wait (or -o supersede), or: viking builds:list %s", sk->name);
+	vk_err_hint(err, "git push -o wait (or -o supersede), or: viking builds:list %s", sk->name);
+	return VK_CONFLICT;
 }
 
 int op_check(
@@ -133,7 +133,8 @@ int op_check(
 			sk->lock->who != NULL ? sk->lock->who : "?",
 			vk_streq(sk->lock->reason, "") || sk->lock->reason == NULL ? "" : ": ",
 			sk->lock->reason != NULL ? sk->lock->reason : "");
-		return vk_err_hint(err, "viking stacks:unlock %s", stack);
+		vk_err_hint(err, "viking stacks:unlock %s", stack);
+		return VK_CONFLICT;
 	}
 	return sk->busy != NULL && (busy == OP_REFUSE || sk->busy->leaving) ? err_busy(sk, err) : 0;
 }

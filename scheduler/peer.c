@@ -97,5 +97,6 @@ int peer_identify(struct call *c, struct vk_err *err)
 		return 0;
 	}
 	vk_err_set(err, VK_DENIED, "uid %u may not talk to viking", (unsigned)uid);
-	return vk_err_hint(err, "sudo viking ..., or: ssh viking@HOST ...");
+	vk_err_hint(err, "sudo viking ..., or: ssh viking@HOST ...");
+	return VK_DENIED;
 }

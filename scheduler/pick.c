@@ -54,7 +54,8 @@ int pick_node(const struct stack *sk, const char *node, const char **ret_node,
 	vk_autobuf names = VK_BUF_INIT(400);
 	if (r == NULL) {
 		vk_err_set(err, VK_NOTFOUND, "%s has no release yet", sk->name);
-		return vk_err_hint(err, "git push viking@HOST:%s main", sk->name);
+		vk_err_hint(err, "git push viking@HOST:%s main", sk->name);
+		return VK_NOTFOUND;
 	}
 	node_names(r->nodes, &names);
 	bool named = node != NULL && node[0] != '\0';

@@ -9,7 +9,8 @@
 static int refuse(struct vk_err *err, const char *node, const char *what, const char *setting)
 {
 	vk_err_set(err, VK_DENIED, "node %s: %s is not allowed on this host", node, what);
-	return vk_err_hint(err, "the host's administrator can set %s", setting);
+	vk_err_hint(err, "the host's administrator can set %s", setting);
+	return VK_DENIED;
 }
 
 static int check_privileged(

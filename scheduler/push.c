@@ -43,7 +43,8 @@ static int check_domain(struct sched *s, const char *stack, const char *domain, 
 	if (owner == NULL)
 		return 0;
 	vk_err_set(err, VK_CONFLICT, "domain %s belongs to %s", domain, owner);
-	return vk_err_hint(err, "viking domains %s", owner);
+	vk_err_hint(err, "viking domains %s", owner);
+	return VK_CONFLICT;
 }
 
 /* No two nodes of one document may have the same domain or host port. */

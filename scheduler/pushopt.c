@@ -35,8 +35,10 @@ static int parse_one(const char *text, struct pushopt *o, struct vk_err *err)
 	vk_err_set(err, VK_INVALID, "push option \"%s\" is unknown", shown);
 	const char *near = vk_suggest(shown, known);
 	if (near != NULL)
-		return vk_err_hint(err, "git push -o %s", near);
-	return vk_err_hint(err, "known are dry-run, no-cache, wait, supersede and note=TEXT");
+		vk_err_hint(err, "git push -o %s", near);
+	else
+		vk_err_hint(err, "known are dry-run, no-cache, wait, supersede and note=TEXT");
+	return VK_INVALID;
 }
 
 int pushopt_parse(const json_t *list, struct pushopt *ret, struct vk_err *err)

@@ -75,12 +75,14 @@ int rights_check(const struct caller *c, enum verb v, const char *stack, struct 
 	if (!verbs[v].deploy) {
 		vk_err_set(
 			err, VK_DENIED, "this needs an admin key; %s has the role deploy", c->name);
-		return vk_err_hint(err, "ask an administrator, or on the host: sudo viking ...");
+		vk_err_hint(err, "ask an administrator, or on the host: sudo viking ...");
+		return VK_DENIED;
 	}
 	if (stack != NULL && !globs_match(c->stacks, stack)) {
 		vk_err_set(err, VK_DENIED, "%s may not %s %s", c->name, verb_name(v), stack);
-		return vk_err_hint(err,
-			"an administrator can allow it: viking keys:add NAME --stacks %s", stack);
+		vk_err_hint(err, "an administrator can allow it: viking keys:add NAME --stacks %s",
+			stack);
+		return VK_DENIED;
 	}
 	return 0;
 }

@@ -452,7 +452,9 @@ int state_apply(struct state *st, const char *key, const json_t *value, struct v
 		return 0;
 	}
 	int rc = k->put(st, part, value, err);
-	return rc == 0 ? 0 : vk_err_wrap(err, "key %s", key);
+	if (rc != 0)
+		vk_err_wrap(err, "key %s", key);
+	return rc;
 }
 
 void state_init(struct state *st)

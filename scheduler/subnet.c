@@ -81,5 +81,6 @@ int subnet_pick(const struct subnet_range *r, bool (*used)(void *arg, uint64_t i
 	}
 	vk_err_set(err, VK_LIMIT, "no subnet is free in networks.range (%llu in all)",
 		(unsigned long long)r->count);
-	return vk_err_hint(err, "set a larger networks.range, or destroy a stack");
+	vk_err_hint(err, "set a larger networks.range, or destroy a stack");
+	return VK_LIMIT;
 }
