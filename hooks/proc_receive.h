@@ -1,7 +1,7 @@
 /*
- * proc-receive (githooks(5)): git hands it the updates of refs/heads after the objects have left
+ * proc-receive (githooks(5)): git hands it the updates of all refs after the objects have left
  * quarantine and before any ref has moved. It asks for the release, shows its output, moves the ref by
- * compare-and-swap, and answers ok or ng with the reason for each ref.
+ * compare-and-swap, and answers ok or ng with the reason for each ref; tags are left to git.
  */
 #ifndef HOOKS_PROC_RECEIVE_H
 #define HOOKS_PROC_RECEIVE_H

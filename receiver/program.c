@@ -47,7 +47,7 @@ static void receive_settings(struct program *p, const struct vk_config *c)
 		const char *name, *value;
 	} fixed[] = {{"transfer.fsckObjects", "true"}, {"receive.fsckObjects", "true"},
 		{"receive.unpackLimit", "1"}, {"transfer.unpackLimit", "1"},
-		{"receive.procReceiveRefs", "refs/heads"}, {"receive.advertisePushOptions", "true"},
+		{"receive.procReceiveRefs", "refs"}, {"receive.advertisePushOptions", "true"},
 		{"receive.advertiseAtomic", "false"}, {"receive.autogc", "false"},
 		{"receive.denyCurrentBranch", "ignore"}, {"receive.denyDeletes", "false"},
 		{"receive.denyDeleteCurrent", "ignore"}, {"receive.denyNonFastForwards", "false"},
