@@ -8,6 +8,7 @@
 #include <viking/proc.h>
 #include <viking/str.h>
 
+#include "environ.h"
 #include "listener.h"
 #include "monitor.h"
 
@@ -154,7 +155,10 @@ static int spawn_monitor(struct connection *c, int session, int notes, struct vk
 	argv[n] = c->addr;
 	vk_autofree char *path = vk_libexec_path(c->l->config, "viking-monitor");
 	const int keep[] = {session, notes, -1};
-	const struct vk_proc_opts o = {.path = path, .argv = argv, .in = VK_FD_NULL, .out = VK_FD_NULL,
+	vk_autostrv env = {0};
+	environ_program(&env);
+	const struct vk_proc_opts o = {.path = path, .argv = argv,
+		.env = (const char *const *)env.v, .in = VK_FD_NULL, .out = VK_FD_NULL,
 		.err = VK_FD_INHERIT, .keep = keep};
 	struct vk_proc p;
 	int rc = vk_proc_start(&o, &p, err);

@@ -8,6 +8,8 @@
 #include <viking/log.h>
 #include <viking/proc.h>
 
+#include "environ.h"
+
 #define EXPORTS_MAX 16
 #define EXPORT_MS   900000
 #define BACKLOG     64
@@ -84,7 +86,10 @@ static int spawn(const struct exports *e, int fd, pid_t *ret, struct vk_err *err
 	}
 	argv[n] = "serve";
 	vk_autofree char *path = vk_libexec_path(e->config, "viking-export");
-	const struct vk_proc_opts o = {.path = path, .argv = argv, .in = fd, .out = fd,
+	vk_autostrv env = {0};
+	environ_program(&env);
+	const struct vk_proc_opts o = {.path = path, .argv = argv,
+		.env = (const char *const *)env.v, .in = fd, .out = fd,
 		.err = VK_FD_INHERIT, .die_with_parent = true};
 	struct vk_proc p;
 	int rc = vk_proc_start(&o, &p, err);

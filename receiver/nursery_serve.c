@@ -16,7 +16,11 @@
 #include "session.h"
 
 #define SESSIONS_MAX   4096
-#define SESSION_AS     ((uint64_t)1 << 30)
+#if defined(__SANITIZE_ADDRESS__)
+#define SESSION_AS 0 /* its shadow memory is address space */
+#else
+#define SESSION_AS ((uint64_t)1 << 30)
+#endif
 #define SESSION_NOFILE 64
 
 struct row {

@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include "environ.h"
 #include "repo.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -24,9 +25,7 @@ static void viking_env(struct program *p, const struct program_context *x)
 	vk_strv_addf(&p->env, "VIKING_CONFIG_FILE=%s", x->config_file);
 	if (x->config->root != NULL)
 		vk_strv_addf(&p->env, "VIKING_ROOT=%s", x->config->root);
-	const char *level = getenv("VIKING_LOG_LEVEL");
-	if (level != NULL)
-		vk_strv_addf(&p->env, "VIKING_LOG_LEVEL=%s", level);
+	environ_settings(&p->env);
 }
 
 /* Nothing in the repository's own configuration is trusted: what matters is said on each call. */
@@ -69,7 +68,9 @@ static void upload_settings(struct program *p)
 /* index-pack maps the pack it writes; a delta bomb needs more than this (SECURITY.md 1.4). */
 static void receive_limits(struct program *p, const struct vk_config *c)
 {
+#if !defined(__SANITIZE_ADDRESS__) /* whose shadow memory is address space: the hooks could not start */
 	p->limit_as = c->pack_max + 4 * c->object_max + 1024 * MIB;
+#endif
 	p->limit_fsize = 2 * c->pack_max + 64 * MIB;
 	p->limit_cpu_s = 60 + c->pack_max / MIB / 2;
 	p->limit_nofile = 1024;

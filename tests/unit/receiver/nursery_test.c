@@ -117,7 +117,8 @@ Test(program, git_gets_fixed_words_and_a_fixed_environment)
 	cr_expect(has(&p.env, "VIKING_STAGE_FD=9"));
 	cr_expect(has(&p.env, "GIT_PROTOCOL=version=2"));
 	cr_expect(has(&p.env, "GIT_CONFIG_NOSYSTEM=1"));
-	cr_expect_gt(p.limit_as, 0);
+	cr_expect_gt(p.limit_cpu_s, 0);
+	cr_expect_gt(p.limit_fsize, 0);
 	for (size_t i = 0; i < p.argv.n; i++)
 		cr_expect_null(strstr(p.argv.v[i], "t0k3n"), "a secret in the words");
 	program_release(&p);
