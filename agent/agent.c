@@ -18,8 +18,8 @@
 #include "spec.h"
 #include "status.h"
 
-#define SETTLE_MS 2000
-#define SAVE_MS 200
+#define SETTLE_MS    2000
+#define SAVE_MS      200
 #define COUNTERS_MAX (64u << 20)
 
 /* ---- what is known of the engine ---- */
@@ -35,7 +35,8 @@ static void send_facts(struct agent *a)
 {
 	if (a->info_op != NULL)
 		return;
-	a->info_op = vk_engine_call_async(a->engine, "GET", "/info", NULL, AGENT_CALL_MS, on_info, a);
+	a->info_op =
+		vk_engine_call_async(a->engine, "GET", "/info", NULL, AGENT_CALL_MS, on_info, a);
 }
 
 void agent_engine_failed(struct agent *a, const struct vk_err *err)
@@ -73,8 +74,10 @@ static struct diff_know *known(struct agent *a, uint64_t listing, size_t *ret_n)
 	struct diff_know *v = vk_calloc(n + 1, sizeof(*v));
 	n = 0;
 	for (struct inst *i = a->insts; i != NULL; i = i->next)
-		v[n++] = (struct diff_know){.name = i->name, .id = i->id[0] != '\0' ? i->id : NULL,
-			.running = i->phase == PHASE_UP && !i->dead, .busy = inst_busy(i, listing)};
+		v[n++] = (struct diff_know){.name = i->name,
+			.id = i->id[0] != '\0' ? i->id : NULL,
+			.running = i->phase == PHASE_UP && !i->dead,
+			.busy = inst_busy(i, listing)};
 	*ret_n = n;
 	return v;
 }
@@ -85,11 +88,13 @@ static struct diff_have *listed(struct agent *a, const json_t *list, size_t *ret
 	struct diff_have *v = vk_calloc(json_array_size(list) + 1, sizeof(*v));
 	size_t i, n = 0;
 	json_t *c;
-	json_array_foreach(list, i, c) {
+	json_array_foreach(list, i, c)
+	{
 		const char *id = vk_json_str(c, "Id", "");
 		if (relay_holds(a->relay, id))
 			continue;
-		v[n++] = (struct diff_have){.id = id, .root = label(c, "viking.root"),
+		v[n++] = (struct diff_have){.id = id,
+			.root = label(c, "viking.root"),
 			.instance = label(c, "viking.instance"),
 			.running = !vk_streq(vk_json_str(c, "State", ""), "exited") &&
 				!vk_streq(vk_json_str(c, "State", ""), "created") &&
@@ -103,9 +108,7 @@ static const json_t *container_of(const json_t *list, const char *id)
 {
 	size_t i;
 	json_t *c;
-	json_array_foreach(list, i, c)
-		if (vk_streq(vk_json_str(c, "Id", ""), id))
-			return c;
+	json_array_foreach(list, i, c) if (vk_streq(vk_json_str(c, "Id", ""), id)) return c;
 	return NULL;
 }
 
@@ -145,12 +148,16 @@ static void check_addresses(struct agent *a, const json_t *list, uint64_t listin
 {
 	size_t k;
 	json_t *c;
-	json_array_foreach(list, k, c) {
+	json_array_foreach(list, k, c)
+	{
 		struct inst *i = inst_by_container(a, vk_json_str(c, "Id", ""));
-		if (i == NULL || i->want == NULL || i->want->network == NULL || inst_busy(i, listing))
+		if (i == NULL || i->want == NULL || i->want->network == NULL ||
+			inst_busy(i, listing))
 			continue;
-		const json_t *nets = json_object_get(json_object_get(c, "NetworkSettings"), "Networks");
-		const char *ip = vk_json_str(json_object_get(nets, i->want->network), "IPAddress", "");
+		const json_t *nets =
+			json_object_get(json_object_get(c, "NetworkSettings"), "Networks");
+		const char *ip =
+			vk_json_str(json_object_get(nets, i->want->network), "IPAddress", "");
 		if (ip[0] != '\0')
 			inst_moved(i, ip);
 	}
@@ -159,8 +166,8 @@ static void check_addresses(struct agent *a, const json_t *list, uint64_t listin
 static bool settled(const struct agent *a)
 {
 	for (const struct inst *i = a->insts; i != NULL; i = i->next)
-		if (i->id[0] != '\0' && i->want != NULL && (i->phase != PHASE_UP ||
-			i->health == HEALTH_UNKNOWN))
+		if (i->id[0] != '\0' && i->want != NULL &&
+			(i->phase != PHASE_UP || i->health == HEALTH_UNKNOWN))
 			return false;
 	return true;
 }
@@ -243,7 +250,8 @@ void agent_resync(struct agent *a)
 	vk_autofree char *filters = vk_engine_escape(text);
 	vk_autofree char *path = vk_asprintf("/containers/json?all=1&filters=%s", filters);
 	a->listing++;
-	a->list_op = vk_engine_call_async(a->engine, "GET", path, NULL, AGENT_CALL_MS, on_listing, a);
+	a->list_op =
+		vk_engine_call_async(a->engine, "GET", path, NULL, AGENT_CALL_MS, on_listing, a);
 }
 
 static void on_resync(void *arg)

@@ -16,10 +16,10 @@
 
 #include "desired.h"
 
-#define AGENT_STARTS_MAX 4     /* engine starts at once: two cores are the limit, not the daemon */
-#define AGENT_RESYNC_MS 30000
-#define AGENT_CALL_MS 15000    /* an engine call that is not known to be slow */
-#define AGENT_RETRY_MS 1000    /* after the engine did not answer */
+#define AGENT_STARTS_MAX 4 /* engine starts at once: two cores are the limit, not the daemon */
+#define AGENT_RESYNC_MS  30000
+#define AGENT_CALL_MS    15000 /* an engine call that is not known to be slow */
+#define AGENT_RETRY_MS   1000  /* after the engine did not answer */
 
 struct inst;
 
@@ -27,14 +27,14 @@ struct agent {
 	const struct vk_config *config;
 	struct vk_loop *loop;
 	struct vk_engine *engine;
-	char root[17]; /* label viking.root of all that is ours */
+	char root[17];           /* label viking.root of all that is ours */
 	struct desired *desired; /* NULL until the first document */
 	struct inst *insts;
 	unsigned starting; /* start slots taken */
 	uint64_t listing;  /* number of the last listing asked for */
 	bool listed;       /* a listing was applied: nothing is created before */
 	bool engine_up;
-	json_t *counters;  /* name -> supervise record */
+	json_t *counters; /* name -> supervise record */
 	struct nets *nets;
 	struct images *images;
 	struct logset *logs;
@@ -44,7 +44,7 @@ struct agent {
 	struct vk_timer *resync, *save, *settle;
 	struct vk_engine_op *list_op, *info_op;
 	bool list_again;
-	bool settled;         /* adopted containers have been seen: reports go out */
+	bool settled; /* adopted containers have been seen: reports go out */
 	int64_t settle_until;
 	struct vk_api_watch *watch;
 };

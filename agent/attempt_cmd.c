@@ -40,7 +40,8 @@ static void cmd_release(struct attempt *a)
 static void on_deadline(void *arg)
 {
 	struct cmd *c = arg;
-	attempt_end(&c->a, false, "the command did not end within %lld ms", (long long)c->timeout_ms);
+	attempt_end(
+		&c->a, false, "the command did not end within %lld ms", (long long)c->timeout_ms);
 }
 
 static void on_status(void *arg, const struct vk_err *err, json_t *answer)
@@ -121,7 +122,8 @@ struct attempt *attempt_cmd(struct vk_loop *l, struct vk_engine *e, const char *
 	c->a.deadline = vk_timer_new(l, on_deadline, c);
 	vk_timer_set(c->a.deadline, timeout_ms);
 	vk_autofree char *path = vk_asprintf("/containers/%s/exec", container);
-	vk_autojson *body = json_pack("{s:b,s:b,s:O}", "AttachStdout", 1, "AttachStderr", 1, "Cmd", cmd);
+	vk_autojson *body =
+		json_pack("{s:b,s:b,s:O}", "AttachStdout", 1, "AttachStderr", 1, "Cmd", cmd);
 	c->op = vk_engine_call_async(e, "POST", path, body, timeout_ms, on_created, c);
 	return &c->a;
 }

@@ -76,8 +76,10 @@ int attempt_http_status(const char *p, size_t n)
 static void ask(struct net *n)
 {
 	vk_autobuf b = VK_BUF_INIT(8192);
-	vk_buf_addf(&b, "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUser-Agent: viking-health\r\nAccept: */*\r\n"
-		"Connection: close\r\n\r\n", n->path, n->ip, n->port);
+	vk_buf_addf(&b,
+		"GET %s HTTP/1.1\r\nHost: %s:%u\r\nUser-Agent: viking-health\r\nAccept: */*\r\n"
+		"Connection: close\r\n\r\n",
+		n->path, n->ip, n->port);
 	ssize_t k = send(n->fd, b.data, b.len, MSG_NOSIGNAL); /* a fresh socket takes it at once */
 	if (k != (ssize_t)b.len) {
 		attempt_end(&n->a, false, "cannot send to port %u", n->port);
@@ -93,8 +95,9 @@ static void on_connected(struct net *n)
 	socklen_t len = sizeof(e);
 	getsockopt(n->fd, SOL_SOCKET, SO_ERROR, &e, &len);
 	if (e != 0) {
-		attempt_end(&n->a, false, e == ECONNREFUSED ? "nothing listens on port %u" : "port %u: %s",
-			n->port, strerror(e));
+		attempt_end(&n->a, false,
+			e == ECONNREFUSED ? "nothing listens on port %u" : "port %u: %s", n->port,
+			strerror(e));
 		return;
 	}
 	if (n->path == NULL)
@@ -119,8 +122,8 @@ static void on_answer(struct net *n)
 	if (status < 0)
 		attempt_end(&n->a, false, "port %u does not speak HTTP", n->port);
 	else
-		attempt_end(&n->a, status >= 200 && (unsigned)status < n->below, "GET %s answered %d",
-			n->path, status);
+		attempt_end(&n->a, status >= 200 && (unsigned)status < n->below,
+			"GET %s answered %d", n->path, status);
 }
 
 static void on_io(void *arg, int fd, int what)
@@ -138,10 +141,13 @@ static void on_deadline(void *arg)
 {
 	struct net *n = arg;
 	if (n->fd < 0)
-		attempt_end(&n->a, false, "cannot connect to %s", n->ip[0] ? n->ip : "(no address)");
+		attempt_end(
+			&n->a, false, "cannot connect to %s", n->ip[0] ? n->ip : "(no address)");
 	else
-		attempt_end(&n->a, false, n->path != NULL ? "no HTTP answer on port %u within %lld ms"
-			: "port %u did not accept within %lld ms", n->port, (long long)n->timeout_ms);
+		attempt_end(&n->a, false,
+			n->path != NULL ? "no HTTP answer on port %u within %lld ms"
+					: "port %u did not accept within %lld ms",
+			n->port, (long long)n->timeout_ms);
 }
 
 /* 0 connected or on its way. */

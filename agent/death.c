@@ -20,14 +20,18 @@ static void judge(struct inst *i, int code, int64_t lived_ms)
 		.never = vk_streq(i->want->restart, "never"),
 		.restart_count = i->want->restart_count,
 	};
-	enum supervise_next next = supervise_ended(&i->sup, &rule, code, lived_ms, i->outside, &wait);
+	enum supervise_next next =
+		supervise_ended(&i->sup, &rule, code, lived_ms, i->outside, &wait);
 	snprintf(i->sup.reason, sizeof(i->sup.reason), "%s", i->reason);
 	json_decref(i->sup.tail);
 	i->sup.tail = VK_TAKE(i->tail);
 	vk_log(next == SUPERVISE_FAILED ? VK_ERROR : VK_WARN, "container-ended",
-		"instance=%s code=%d lived_ms=%lld failures=%u next=%s reason=\"%s\"", i->name, code,
-		(long long)lived_ms, i->sup.failures, next == SUPERVISE_AGAIN ? "restart"
-		: next == SUPERVISE_FAILED ? "failed" : "done", i->reason);
+		"instance=%s code=%d lived_ms=%lld failures=%u next=%s reason=\"%s\"", i->name,
+		code, (long long)lived_ms, i->sup.failures,
+		next == SUPERVISE_AGAIN            ? "restart"
+			: next == SUPERVISE_FAILED ? "failed"
+						   : "done",
+		i->reason);
 	inst_save(i, next == SUPERVISE_DONE);
 	/* the wait counts from the death; removal takes some of it */
 	i->backoff_ms = wait;
@@ -73,7 +77,8 @@ static json_t *tail_lines(struct vk_buf *b)
 	while (p < end) {
 		const char *nl = memchr(p, '\n', (size_t)(end - p));
 		size_t n = (size_t)((nl != NULL ? nl : end) - p);
-		json_array_append_new(list, vk_json_safe_string(p, n > TAIL_LINE_MAX ? TAIL_LINE_MAX : n));
+		json_array_append_new(
+			list, vk_json_safe_string(p, n > TAIL_LINE_MAX ? TAIL_LINE_MAX : n));
 		p += n + 1;
 	}
 	while (json_array_size(list) > SUPERVISE_TAIL_LINES)
@@ -105,8 +110,8 @@ static void read_tail(struct inst *i, int code, int64_t lived_ms)
 	t->code = code;
 	t->lived_ms = lived_ms;
 	i->tail_arg = t;
-	vk_autofree char *path = vk_asprintf("/containers/%s/logs?stdout=1&stderr=1&tail=%d", i->id,
-		SUPERVISE_TAIL_LINES);
+	vk_autofree char *path = vk_asprintf(
+		"/containers/%s/logs?stdout=1&stderr=1&tail=%d", i->id, SUPERVISE_TAIL_LINES);
 	i->op = vk_engine_stream_async(i->a->engine, "GET", path, NULL, on_tail_bytes, on_tail, t);
 }
 
@@ -120,7 +125,7 @@ static void explain(struct inst *i, const json_t *state, int code)
 	if (oom) {
 		char limit[24];
 		uint64_t memory = i->want != NULL && i->want->memory ? i->want->memory
-			: i->a->config->default_memory;
+								     : i->a->config->default_memory;
 		vk_format_size(memory, limit);
 		inst_reason(i, "out of memory (limit %s)", limit);
 	} else if (i->outside) {

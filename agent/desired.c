@@ -7,7 +7,9 @@
 
 #define DOC_MAX (64u << 20)
 #define INST(type, member, json_name, needed, lo, hi) \
-	{json_name, type, offsetof(struct desired_instance, member), needed, lo, hi}
+	{ \
+		json_name, type, offsetof(struct desired_instance, member), needed, lo, hi \
+	}
 
 static const struct vk_field instance_fields[] = {
 	INST(VK_F_STR, name, "name", true, 0, 159),
@@ -43,7 +45,10 @@ static const struct vk_field instance_fields[] = {
 	{0},
 };
 
-#define HEALTH(type_, member, lo, hi) {#member, type_, offsetof(struct desired_health, member), false, lo, hi}
+#define HEALTH(type_, member, lo, hi) \
+	{ \
+#member, type_, offsetof(struct desired_health, member), false, lo, hi \
+	}
 static const struct vk_field health_fields[] = {
 	HEALTH(VK_F_STR, type, 0, 16),
 	HEALTH(VK_F_STR, path, 0, 2048),
@@ -65,7 +70,8 @@ static bool one_of(const char *s, const char *a, const char *b)
 /* Container, volume and network names share the engine's rule. */
 static bool engine_name_ok(const char *s)
 {
-	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+	static const char first[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 	if (s == NULL || s[0] == '\0' || strchr(first, s[0]) == NULL)
 		return false;
 	for (const char *p = s; *p != '\0'; p++)
@@ -78,9 +84,8 @@ static int check_strings(const json_t *array, const char *what, struct vk_err *e
 {
 	size_t i;
 	json_t *v;
-	json_array_foreach(array, i, v)
-		if (!json_is_string(v))
-			return vk_err_set(err, VK_INVALID, "%s[%zu] is not a string", what, i);
+	json_array_foreach(array, i, v) if (!json_is_string(v)) return vk_err_set(
+		err, VK_INVALID, "%s[%zu] is not a string", what, i);
 	return 0;
 }
 
@@ -88,7 +93,8 @@ static int check_env(const json_t *env, struct vk_err *err)
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)(uintptr_t)env, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)env, key, v)
+	{
 		int r = vk_env_name(key, err);
 		if (r < 0)
 			return r;
@@ -102,7 +108,8 @@ static int check_ports(const json_t *ports, const char *what, bool host, struct 
 {
 	size_t i;
 	json_t *p;
-	json_array_foreach(ports, i, p) {
+	json_array_foreach(ports, i, p)
+	{
 		const char *proto = vk_json_str(p, "proto", "tcp");
 		int64_t port = vk_json_int(p, "port", 0);
 		int64_t on_host = vk_json_int(p, "host", 0);
@@ -118,12 +125,14 @@ static int check_mounts(const json_t *mounts, struct vk_err *err)
 {
 	size_t i;
 	json_t *m;
-	json_array_foreach(mounts, i, m) {
+	json_array_foreach(mounts, i, m)
+	{
 		const char *path = vk_json_str(m, "path", "");
 		const char *volume = vk_json_str(m, "volume", NULL);
 		const char *host = vk_json_str(m, "host", NULL);
 		if (path[0] != '/' || (volume == NULL) == (host == NULL))
-			return vk_err_set(err, VK_INVALID, "mounts[%zu] needs a path and a volume or host", i);
+			return vk_err_set(err, VK_INVALID,
+				"mounts[%zu] needs a path and a volume or host", i);
 		if (volume != NULL && !engine_name_ok(volume))
 			return vk_err_set(err, VK_INVALID, "mounts[%zu]: bad volume name", i);
 	}
@@ -154,7 +163,8 @@ static int health_fill(struct desired_instance *in, struct vk_err *err)
 		return vk_err_set(err, VK_INVALID, "health of type %s needs a port", h->type);
 	for (const char *p = h->path; *p != '\0'; p++)
 		if (*p <= ' ' || *p == 127)
-			return vk_err_set(err, VK_INVALID, "health path holds a blank or control byte");
+			return vk_err_set(
+				err, VK_INVALID, "health path holds a blank or control byte");
 	if (vk_streq(h->type, "cmd") && json_array_size(h->cmd) == 0)
 		return vk_err_set(err, VK_INVALID, "health of type cmd needs a cmd");
 	return check_strings(h->cmd, "health.cmd", err);
@@ -186,8 +196,8 @@ static int check_lists(const struct desired_instance *in, struct vk_err *err)
 static void instance_hash(struct desired_instance *in, const json_t *obj)
 {
 	static const char *const parts[] = {"image", "cmd", "entrypoint", "cwd", "env", "expose",
-		"publish", "mounts", "network", "aliases", "memory", "cpus_milli", "pids", "privileged",
-		"network_mode", "pid_mode", "kind", "gen"};
+		"publish", "mounts", "network", "aliases", "memory", "cpus_milli", "pids",
+		"privileged", "network_mode", "pid_mode", "kind", "gen"};
 	vk_autojson *def = json_object();
 	for (size_t i = 0; i < VK_COUNT(parts); i++) {
 		json_t *v = json_object_get(obj, parts[i]);
@@ -243,12 +253,22 @@ bool desired_wants_stop(const struct desired_instance *i)
 	return vk_streq(i->want, "stop");
 }
 
-#define NETWORK(member) {#member, VK_F_STR, offsetof(struct desired_network, member), true, 0, 128}
-static const struct vk_field network_fields[] = {NETWORK(name), NETWORK(subnet), NETWORK(stack), {0}};
-#define VOLUME(member, len) {#member, VK_F_STR, offsetof(struct desired_volume, member), true, 0, len}
+#define NETWORK(member) \
+	{ \
+#member, VK_F_STR, offsetof(struct desired_network, member), true, 0, 128 \
+	}
+static const struct vk_field network_fields[] = {
+	NETWORK(name), NETWORK(subnet), NETWORK(stack), {0}};
+#define VOLUME(member, len) \
+	{ \
+#member, VK_F_STR, offsetof(struct desired_volume, member), true, 0, len \
+	}
 static const struct vk_field volume_fields[] = {
 	VOLUME(name, 255), VOLUME(stack, 63), VOLUME(node, 63), VOLUME(path, 4096), {0}};
-#define REMOVE(member) {#member, VK_F_STR, offsetof(struct desired_remove, member), false, 0, 255}
+#define REMOVE(member) \
+	{ \
+#member, VK_F_STR, offsetof(struct desired_remove, member), false, 0, 255 \
+	}
 static const struct vk_field remove_fields[] = {REMOVE(volume), REMOVE(network), {0}};
 
 /* Fills a fresh array of n structs of `size` bytes by one table. */
@@ -259,7 +279,8 @@ static int fill_rows(const json_t *array, const struct vk_field *fields, size_t 
 	json_t *v;
 	*ret = vk_calloc(json_array_size(array) + 1, size);
 	*ret_n = json_array_size(array);
-	json_array_foreach(array, i, v) {
+	json_array_foreach(array, i, v)
+	{
 		int r = vk_json_fields(v, fields, (char *)*ret + i * size, err);
 		if (r < 0)
 			return r;
@@ -279,7 +300,8 @@ static int fill_names(struct desired *d, struct vk_err *err)
 		const struct desired_remove *m = &d->removes[i];
 		const char *name = m->volume != NULL ? m->volume : m->network;
 		if ((m->volume == NULL) == (m->network == NULL) || !engine_name_ok(name))
-			return vk_err_set(err, VK_INVALID, "remove[%zu] names no volume or network", i);
+			return vk_err_set(
+				err, VK_INVALID, "remove[%zu] names no volume or network", i);
 	}
 	return 0;
 }
@@ -290,7 +312,8 @@ static int fill_instances(struct desired *d, const json_t *array, struct vk_err 
 	json_t *v;
 	vk_autojson *seen = json_object();
 	d->instances = vk_calloc(json_array_size(array) + 1, sizeof(*d->instances));
-	json_array_foreach(array, i, v) {
+	json_array_foreach(array, i, v)
+	{
 		struct desired_instance *in = &d->instances[i];
 		d->n_instances = i + 1;
 		struct vk_err why = {0};
@@ -313,11 +336,14 @@ struct frame {
 	uint64_t rev, epoch;
 	json_t *networks, *volumes, *instances, *remove, *forget_logs;
 };
-#define FRAME(type, member, needed) {#member, type, offsetof(struct frame, member), needed, 0, 0}
-static const struct vk_field frame_fields[] = {FRAME(VK_F_U64, rev, true), FRAME(VK_F_U64, epoch, false),
-	FRAME(VK_F_ARRAY, networks, false), FRAME(VK_F_ARRAY, volumes, false),
-	FRAME(VK_F_ARRAY, instances, true), FRAME(VK_F_ARRAY, remove, false),
-	FRAME(VK_F_ARRAY, forget_logs, false), {0}};
+#define FRAME(type, member, needed) \
+	{ \
+#member, type, offsetof(struct frame, member), needed, 0, 0 \
+	}
+static const struct vk_field frame_fields[] = {FRAME(VK_F_U64, rev, true),
+	FRAME(VK_F_U64, epoch, false), FRAME(VK_F_ARRAY, networks, false),
+	FRAME(VK_F_ARRAY, volumes, false), FRAME(VK_F_ARRAY, instances, true),
+	FRAME(VK_F_ARRAY, remove, false), FRAME(VK_F_ARRAY, forget_logs, false), {0}};
 
 static int fill_frame(struct desired *d, const struct frame *f, struct vk_err *err)
 {
@@ -337,9 +363,9 @@ static int fill_frame(struct desired *d, const struct frame *f, struct vk_err *e
 		r = fill_instances(d, f->instances, err);
 	size_t i;
 	json_t *v;
-	json_array_foreach(f->forget_logs, i, v)
-		if (r == 0 && vk_stack_name(json_string_value(v) ? json_string_value(v) : "", NULL) == 0)
-			vk_strv_add(&d->forget_logs, json_string_value(v));
+	json_array_foreach(f->forget_logs, i, v) if (r == 0 &&
+		vk_stack_name(json_string_value(v) ? json_string_value(v) : "", NULL) == 0)
+		vk_strv_add(&d->forget_logs, json_string_value(v));
 	return r;
 }
 

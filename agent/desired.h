@@ -29,21 +29,21 @@ struct desired_instance {
 	char *image;
 	json_t *cmd, *entrypoint; /* array or NULL */
 	char *cwd;
-	json_t *env;                      /* object of strings or NULL */
+	json_t *env;                       /* object of strings or NULL */
 	json_t *expose, *publish, *mounts; /* arrays of objects or NULL */
-	char *network;                    /* NULL or "" = the engine's default */
-	json_t *aliases;                  /* array of strings or NULL */
+	char *network;                     /* NULL or "" = the engine's default */
+	json_t *aliases;                   /* array of strings or NULL */
 	json_t *health_doc;
 	struct desired_health health;
 	uint64_t memory, cpus_milli, pids;
 	uint64_t stop_ms, health_timeout_ms, gen;
-	char *restart; /* "always" or "never" */
+	char *restart;         /* "always" or "never" */
 	int64_t restart_count; /* -1 = the default */
 	bool privileged;
 	char *network_mode, *pid_mode;
 	char *want; /* "run" or "stop" */
 	/* made here */
-	char hash[65];        /* of what the container is made of; equal hash = no restart */
+	char hash[65];         /* of what the container is made of; equal hash = no restart */
 	struct vk_err refused; /* code 0 = accepted */
 };
 
@@ -69,7 +69,8 @@ struct desired {
 
 int desired_parse(const json_t *doc, struct desired **ret, struct vk_err *err);
 void desired_free(struct desired *d);
-struct desired_instance *desired_find(const struct desired *d, const char *name); /* borrowed, NULL */
+struct desired_instance *desired_find(
+	const struct desired *d, const char *name); /* borrowed, NULL */
 /* One instance object, for `run` requests; refused is not used: the error is returned. */
 int desired_instance_parse(const json_t *obj, struct desired_instance *ret, struct vk_err *err);
 void desired_instance_release(struct desired_instance *i);
@@ -79,6 +80,7 @@ bool desired_wants_stop(const struct desired_instance *i);
 
 /* The document on disk (mode 0600: it holds the applications' environment). */
 int desired_save(const char *path, const json_t *doc, struct vk_err *err);
-int desired_load(const char *path, json_t **ret_doc, struct vk_err *err); /* VK_NOTFOUND at first start */
+int desired_load(
+	const char *path, json_t **ret_doc, struct vk_err *err); /* VK_NOTFOUND at first start */
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct diff_have { /* one container of the listing */
+struct diff_have {                        /* one container of the listing */
 	const char *id, *root, *instance; /* root, instance: labels, NULL if absent */
 	bool running;
 };

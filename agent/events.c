@@ -6,8 +6,8 @@
 
 #include "instance.h"
 
-#define AGAIN_MIN_MS 100
-#define AGAIN_MAX_MS 2000
+#define AGAIN_MIN_MS   100
+#define AGAIN_MAX_MS   2000
 #define LINE_MAX_BYTES (256u << 10)
 
 struct events {
@@ -86,13 +86,14 @@ static void on_done(void *arg, const struct vk_err *err, json_t *answer)
 static void connect_events(void *arg)
 {
 	struct events *e = arg;
-	vk_autofree char *text = vk_asprintf("{\"type\":[\"container\"],\"label\":[\"viking.root=%s\"]}",
-		e->a->root);
+	vk_autofree char *text = vk_asprintf(
+		"{\"type\":[\"container\"],\"label\":[\"viking.root=%s\"]}", e->a->root);
 	vk_autofree char *filters = vk_engine_escape(text);
 	vk_autofree char *path = NULL;
 	if (e->last_ns > 0)
 		path = vk_asprintf("/events?filters=%s&since=%lld.%09lld", filters,
-			(long long)((e->last_ns + 1) / 1000000000), (long long)((e->last_ns + 1) % 1000000000));
+			(long long)((e->last_ns + 1) / 1000000000),
+			(long long)((e->last_ns + 1) % 1000000000));
 	else
 		path = vk_asprintf("/events?filters=%s", filters);
 	vk_jsonl_release(&e->lines);

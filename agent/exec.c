@@ -25,7 +25,8 @@ static void exec_ended(struct session *s)
 
 static void exec_resize(struct session *s)
 {
-	vk_autofree char *path = vk_asprintf("/exec/%s/resize?h=%u&w=%u", s->exec, s->rows, s->cols);
+	vk_autofree char *path =
+		vk_asprintf("/exec/%s/resize?h=%u&w=%u", s->exec, s->rows, s->cols);
 	vk_engine_call_async(s->a->engine, "POST", path, NULL, AGENT_CALL_MS, NULL, NULL);
 }
 
@@ -47,8 +48,8 @@ static void exec_connected(struct session *s)
 {
 	vk_autofree char *path = vk_asprintf("/exec/%s/start", s->exec);
 	vk_autojson *body = json_pack("{s:b,s:b}", "Detach", 0, "Tty", (int)s->tty);
-	s->hijack = hijack_start(s->a->loop, s->a->config->engine_socket, path, body, AGENT_CALL_MS,
-		on_started, s);
+	s->hijack = hijack_start(
+		s->a->loop, s->a->config->engine_socket, path, body, AGENT_CALL_MS, on_started, s);
 }
 
 static void exec_signal(struct session *s, const char *name)
@@ -92,7 +93,8 @@ static json_t *env_list(const json_t *env)
 	json_t *list = json_array();
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)(uintptr_t)env, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)env, key, v)
+	{
 		vk_autofree char *pair = vk_asprintf("%s=%s", key, json_string_value(v));
 		json_array_append_new(list, json_string(pair));
 	}
@@ -106,7 +108,9 @@ struct exec_request {
 	uint64_t rows, cols;
 };
 #define FIELD(type, member, needed, hi) \
-	{#member, type, offsetof(struct exec_request, member), needed, 0, hi}
+	{ \
+#member, type, offsetof(struct exec_request, member), needed, 0, hi \
+	}
 static const struct vk_field fields[] = {FIELD(VK_F_STR, instance, true, 159),
 	FIELD(VK_F_ARRAY, cmd, true, 0), FIELD(VK_F_OBJECT, env, false, 0),
 	FIELD(VK_F_BOOL, tty, false, 0), FIELD(VK_F_U64, rows, false, 65535),
@@ -116,14 +120,12 @@ static bool all_strings(json_t *env)
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach(env, key, v)
-		if (!json_is_string(v))
-			return false;
+	json_object_foreach(env, key, v) if (!json_is_string(v)) return false;
 	return true;
 }
 
-static int check(struct agent *a, const struct exec_request *q, const struct inst **ret,
-	struct vk_err *err)
+static int check(
+	struct agent *a, const struct exec_request *q, const struct inst **ret, struct vk_err *err)
 {
 	const struct inst *i = inst_find(a, q->instance);
 	if (json_array_size(q->cmd) == 0 || !all_strings(q->env))
@@ -155,8 +157,8 @@ void session_exec(struct agent *a, struct session **list, struct vk_req *r, cons
 	s->rows = (unsigned)q.rows;
 	s->cols = (unsigned)q.cols;
 	snprintf(s->container, sizeof(s->container), "%s", i->id);
-	vk_autojson *ask = json_pack("{s:b,s:b,s:b,s:b,s:O,s:o}", "AttachStdin", 1, "AttachStdout", 1,
-		"AttachStderr", 1, "Tty", (int)q.tty, "Cmd", q.cmd, "Env", env_list(q.env));
+	vk_autojson *ask = json_pack("{s:b,s:b,s:b,s:b,s:O,s:o}", "AttachStdin", 1, "AttachStdout",
+		1, "AttachStderr", 1, "Tty", (int)q.tty, "Cmd", q.cmd, "Env", env_list(q.env));
 	vk_autofree char *path = vk_asprintf("/containers/%s/exec", i->id);
 	s->op = vk_engine_call_async(a->engine, "POST", path, ask, AGENT_CALL_MS, on_created, s);
 	vk_fields_release(fields, &q);

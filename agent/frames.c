@@ -6,13 +6,16 @@ static int check_head(const struct frames *f, struct vk_err *err)
 {
 	switch (f->head[0]) {
 	case FRAME_STDIN:
-		return f->left <= FRAMES_STDIN_MAX ? 0 : vk_err_set(err, VK_LIMIT, "frame too long");
+		return f->left <= FRAMES_STDIN_MAX ? 0
+						   : vk_err_set(err, VK_LIMIT, "frame too long");
 	case FRAME_EOF:
-		return f->left == 0 ? 0 : vk_err_set(err, VK_INVALID, "end of input with a payload");
+		return f->left == 0 ? 0
+				    : vk_err_set(err, VK_INVALID, "end of input with a payload");
 	case FRAME_RESIZE:
 		return f->left == 4 ? 0 : vk_err_set(err, VK_INVALID, "malformed window size");
 	case FRAME_SIGNAL:
-		return f->left >= 1 && f->left < FRAMES_CONTROL_MAX ? 0
+		return f->left >= 1 && f->left < FRAMES_CONTROL_MAX
+			? 0
 			: vk_err_set(err, VK_INVALID, "malformed signal");
 	default:
 		return vk_err_set(err, VK_INVALID, "unknown frame type %u", f->head[0]);
@@ -34,8 +37,8 @@ static size_t take_head(struct frames *f, const uint8_t *p, size_t n)
 	return k;
 }
 
-static int take_payload(struct frames *f, const uint8_t *p, size_t k, frames_fn *fn, void *arg,
-	struct vk_err *err)
+static int take_payload(
+	struct frames *f, const uint8_t *p, size_t k, frames_fn *fn, void *arg, struct vk_err *err)
 {
 	int r = 0;
 	if (f->head[0] == FRAME_STDIN) {
@@ -54,8 +57,8 @@ static int take_payload(struct frames *f, const uint8_t *p, size_t k, frames_fn 
 	return r;
 }
 
-int frames_feed(struct frames *f, const void *bytes, size_t n, frames_fn *fn, void *arg,
-	struct vk_err *err)
+int frames_feed(
+	struct frames *f, const void *bytes, size_t n, frames_fn *fn, void *arg, struct vk_err *err)
 {
 	const uint8_t *p = bytes;
 	while (n > 0) {

@@ -103,8 +103,8 @@ void inst_up(struct inst *i)
 	i->probe_text[0] = '\0';
 	i->reason[0] = '\0';
 	if (i->follow == NULL)
-		i->follow = logfollow_new(i->a->loop, i->a->engine, i->a->logs, i->stack, i->node, i->name,
-			i->id);
+		i->follow = logfollow_new(
+			i->a->loop, i->a->engine, i->a->logs, i->stack, i->node, i->name, i->id);
 	watch_health(i);
 	vk_log(VK_INFO, "running", "instance=%s container=%.12s ip=%s", i->name, i->id, i->ip);
 }

@@ -83,8 +83,8 @@ static void refused(struct hijack *h)
 	int code = vk_err_from_http(h->status);
 	if (h->refusal.len > 0)
 		vk_json_parse(h->refusal.data, h->refusal.len, &j, NULL);
-	vk_err_set(&err, code != 0 ? code : VK_INTERNAL, "%s", vk_json_str(j, "message",
-		"the engine refused the connection"));
+	vk_err_set(&err, code != 0 ? code : VK_INTERNAL, "%s",
+		vk_json_str(j, "message", "the engine refused the connection"));
 	conclude(h, &err, NULL, 0);
 }
 
@@ -167,7 +167,8 @@ static int connect_engine(struct hijack *h, const char *socket_path)
 static int compose(struct hijack *h, const char *path, const json_t *body)
 {
 	vk_autofree char *text = body != NULL ? vk_json_text(body) : vk_strdup("");
-	vk_buf_addf(&h->out, "POST %s HTTP/1.1\r\nHost: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n",
+	vk_buf_addf(&h->out,
+		"POST %s HTTP/1.1\r\nHost: engine\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n",
 		path);
 	if (body != NULL)
 		vk_buf_adds(&h->out, "Content-Type: application/json\r\n");

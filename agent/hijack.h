@@ -15,8 +15,8 @@ struct hijack;
 typedef void hijack_fn(void *arg, const struct vk_err *err, int fd, const void *early, size_t n);
 /* POST path (without version prefix). body may be NULL. done is called from the loop, exactly once,
  * unless cancelled. */
-struct hijack *hijack_start(struct vk_loop *l, const char *socket, const char *path, const json_t *body,
-	int64_t timeout_ms, hijack_fn *done, void *arg);
+struct hijack *hijack_start(struct vk_loop *l, const char *socket, const char *path,
+	const json_t *body, int64_t timeout_ms, hijack_fn *done, void *arg);
 void hijack_cancel(struct hijack *h);
 
 #endif

@@ -34,7 +34,8 @@ static json_t *route_list(const struct desired *d)
 	return list;
 }
 
-static void disk(const struct vk_config *c, const json_t *info, uint64_t *ret_free, uint64_t *ret_total)
+static void disk(
+	const struct vk_config *c, const json_t *info, uint64_t *ret_free, uint64_t *ret_total)
 {
 	const char *docker = vk_json_str(info, "DockerRootDir", NULL);
 	*ret_free = *ret_total = 0;
@@ -53,7 +54,7 @@ json_t *host_facts(const struct vk_config *c, const json_t *info, const struct d
 		cgroup = vk_fs_exists("/sys/fs/cgroup/cgroup.controllers") ? 2 : 1;
 	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:s,s:i,s:o}", "host", c->host_name, "cpus",
 		(json_int_t)vk_json_int(info, "NCPU", sysconf(_SC_NPROCESSORS_ONLN)), "memory",
-		(json_int_t)vk_json_int(info, "MemTotal", pages), "disk", (json_int_t)total, "disk_free",
-		(json_int_t)free_bytes, "engine", vk_json_str(info, "ServerVersion", ""), "cgroup", cgroup,
-		"routes", route_list(d));
+		(json_int_t)vk_json_int(info, "MemTotal", pages), "disk", (json_int_t)total,
+		"disk_free", (json_int_t)free_bytes, "engine",
+		vk_json_str(info, "ServerVersion", ""), "cgroup", cgroup, "routes", route_list(d));
 }

@@ -5,7 +5,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
-#define SILENCE_MS 120000
+#define SILENCE_MS     120000
 #define LINE_MAX_BYTES 65536
 
 struct images_wait {
@@ -127,12 +127,13 @@ static void on_silence(void *arg)
 /* NULL when the image is not of our registry, or there is no password. */
 static char *auth_for(const struct vk_config *c, const char *image)
 {
-	vk_autofree char *server = vk_asprintf("%s:%llu", c->registry_address,
-		(unsigned long long)c->registry_port);
+	vk_autofree char *server =
+		vk_asprintf("%s:%llu", c->registry_address, (unsigned long long)c->registry_port);
 	size_t n = strlen(server);
 	vk_autobuf password = VK_BUF_INIT(1024);
 	vk_autofree char *path = vk_state_path(c, "registry/password");
-	if (strncmp(image, server, n) != 0 || image[n] != '/' || vk_fs_read(path, &password, NULL) < 0)
+	if (strncmp(image, server, n) != 0 || image[n] != '/' ||
+		vk_fs_read(path, &password, NULL) < 0)
 		return NULL;
 	while (password.len > 0 && password.data[password.len - 1] == '\n')
 		password.data[--password.len] = '\0';
@@ -145,7 +146,8 @@ static char *auth_for(const struct vk_config *c, const char *image)
 static char *pull_path(const char *image)
 {
 	const char *slash = strrchr(image, '/');
-	bool named = strchr(image, '@') != NULL || strchr(slash != NULL ? slash : image, ':') != NULL;
+	bool named =
+		strchr(image, '@') != NULL || strchr(slash != NULL ? slash : image, ':') != NULL;
 	vk_autofree char *escaped = vk_engine_escape(image);
 	return vk_asprintf("/images/create?fromImage=%s%s", escaped, named ? "" : "&tag=latest");
 }

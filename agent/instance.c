@@ -137,7 +137,8 @@ void inst_want(struct inst *i, struct desired_instance *want)
 		supervise_reset(&i->sup, want->hash);
 		i->reason[0] = '\0';
 		if (i->phase == PHASE_WAIT && i->id[0] == '\0')
-			inst_phase(i, PHASE_NONE); /* a new definition does not wait for the old one's back-off */
+			inst_phase(i,
+				PHASE_NONE); /* a new definition does not wait for the old one's back-off */
 	}
 	status_changed(i->a->status, i->name);
 }

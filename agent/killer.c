@@ -67,7 +67,8 @@ static void on_shell_created(void *arg, const struct vk_err *err, json_t *answer
 {
 	struct killer *k = arg;
 	if (err->code == 0) {
-		vk_autofree char *path = vk_asprintf("/exec/%s/start", vk_json_str(answer, "Id", ""));
+		vk_autofree char *path =
+			vk_asprintf("/exec/%s/start", vk_json_str(answer, "Id", ""));
 		vk_autojson *body = json_pack("{s:b}", "Detach", 1);
 		vk_engine_call_async(k->a->engine, "POST", path, body, AGENT_CALL_MS, NULL, NULL);
 	}
@@ -82,8 +83,8 @@ static void by_shell(struct killer *k, int pid)
 		free(k);
 		return;
 	}
-	vk_autofree char *text = vk_asprintf("kill -%d -%d || kill -%d %d", k->signo, inner, k->signo,
-		inner);
+	vk_autofree char *text =
+		vk_asprintf("kill -%d -%d || kill -%d %d", k->signo, inner, k->signo, inner);
 	vk_autofree char *path = vk_asprintf("/containers/%s/exec", k->container);
 	vk_autojson *body = json_pack("{s:[s,s,s],s:s}", "Cmd", "/bin/sh", "-c", text, "User", "0");
 	vk_engine_call_async(k->a->engine, "POST", path, body, AGENT_CALL_MS, on_shell_created, k);

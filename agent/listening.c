@@ -3,7 +3,7 @@
 #include <viking/fs.h>
 #include <viking/mem.h>
 
-#define FILE_MAX (1u << 20)
+#define FILE_MAX  (1u << 20)
 #define PORTS_MAX 16
 
 static int hex(char c)

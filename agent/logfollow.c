@@ -6,7 +6,7 @@
 
 #include "agent.h"
 
-#define AGAIN_MS 1000
+#define AGAIN_MS  1000
 #define PIECE_MAX (LOGRING_LINE_MAX + 64u)
 
 struct logfollow {
@@ -26,8 +26,13 @@ struct logfollow {
 static void add_line(struct logfollow *f, int stream, int64_t ns, const char *p, size_t n)
 {
 	struct vk_err err = {0};
-	struct logline line = {.time_ns = ns, .instance = f->instance, .node = f->node,
-		.container = f->container, .stream = stream, .text = p, .len = n};
+	struct logline line = {.time_ns = ns,
+		.instance = f->instance,
+		.node = f->node,
+		.container = f->container,
+		.stream = stream,
+		.text = p,
+		.len = n};
 	if (logset_add(f->set, f->stack, &line, &err) < 0 && !f->complained) {
 		vk_log_err(VK_ERROR, "log-lost", &err);
 		f->complained = true;
@@ -95,8 +100,8 @@ static void connect_log(void *arg)
 	if (ns > 0) {
 		ns++;
 		path = vk_asprintf("/containers/%s/logs?follow=1&stdout=1&stderr=1&timestamps=1"
-			"&since=%lld.%09lld", f->container, (long long)(ns / 1000000000),
-			(long long)(ns % 1000000000));
+				   "&since=%lld.%09lld",
+			f->container, (long long)(ns / 1000000000), (long long)(ns % 1000000000));
 	} else {
 		path = vk_asprintf("/containers/%s/logs?follow=1&stdout=1&stderr=1&timestamps=1",
 			f->container);

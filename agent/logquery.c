@@ -5,17 +5,17 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
-#define LINES_MAX 10000
+#define LINES_MAX     10000
 #define LINES_DEFAULT 100
-#define BYTES_MAX (16u << 20)  /* of the answer from the ring */
-#define QUEUE_MAX (32u << 20)  /* a reader that falls behind further is cut off */
+#define BYTES_MAX     (16u << 20) /* of the answer from the ring */
+#define QUEUE_MAX     (32u << 20) /* a reader that falls behind further is cut off */
 
 struct logquery {
 	struct logqueries *set;
 	struct logquery *next;
 	struct vk_req *req;
 	char *stack, *node; /* node NULL = all */
-	char *needle; /* what a raw line of the node must hold */
+	char *needle;       /* what a raw line of the node must hold */
 	uint64_t want;
 	int64_t since_ms;
 	bool follow;
@@ -51,7 +51,8 @@ static void query_free(struct logquery *q)
 
 static json_t *shown(int64_t t, const char *instance, int stream, json_t *text)
 {
-	return json_pack("{s:I,s:s,s:i,s:o}", "t", (json_int_t)t, "i", instance, "s", stream, "l", text);
+	return json_pack(
+		"{s:I,s:s,s:i,s:o}", "t", (json_int_t)t, "i", instance, "s", stream, "l", text);
 }
 
 static bool take_line(void *arg, const char *raw, size_t n)
@@ -68,8 +69,9 @@ static bool take_line(void *arg, const char *raw, size_t n)
 		return false; /* a segment's head */
 	if (t < q->since_ms)
 		return true;
-	json_array_append_new(q->past, shown(t, vk_json_str(line, "i", ""),
-		(int)vk_json_int(line, "s", 1), json_incref(text)));
+	json_array_append_new(q->past,
+		shown(t, vk_json_str(line, "i", ""), (int)vk_json_int(line, "s", 1),
+			json_incref(text)));
 	q->bytes += n;
 	return json_array_size(q->past) >= q->want || q->bytes > BYTES_MAX;
 }
@@ -81,8 +83,7 @@ static void send_all(struct logquery *q)
 	for (size_t k = json_array_size(q->past); k > 0; k--)
 		vk_req_line(q->req, json_incref(json_array_get(q->past, k - 1)));
 	json_array_clear(q->past);
-	json_array_foreach(q->live, i, line)
-		vk_req_line(q->req, json_incref(line));
+	json_array_foreach(q->live, i, line) vk_req_line(q->req, json_incref(line));
 	json_array_clear(q->live);
 }
 
@@ -115,7 +116,8 @@ static void on_line(void *arg, const char *stack, const struct logline *l)
 	struct logqueries *set = arg;
 	for (struct logquery *q = set->list, *next; q != NULL; q = next) {
 		next = q->next;
-		if (!q->follow || !vk_streq(q->stack, stack) || (q->node && !vk_streq(q->node, l->node)))
+		if (!q->follow || !vk_streq(q->stack, stack) ||
+			(q->node && !vk_streq(q->node, l->node)))
 			continue;
 		json_t *line = shown(l->time_ns / 1000000, l->instance, l->stream,
 			vk_json_safe_string(l->text, l->len));

@@ -10,10 +10,10 @@
 #include <viking/json.h>
 #include <viking/str.h>
 
-#define SEGMENTS 16
-#define OPEN_MAX_FDS 32
-#define OUT_MAX (1u << 20)
-#define SCAN_BLOCK 65536
+#define SEGMENTS       16
+#define OPEN_MAX_FDS   32
+#define OUT_MAX        (1u << 20)
+#define SCAN_BLOCK     65536
 #define SCAN_CARRY_MAX (256u << 10)
 
 struct segment {
@@ -25,7 +25,7 @@ struct ring {
 	char *stack, *dir;
 	struct segment *segments; /* oldest first; the last one is written */
 	size_t n;
-	int fd; /* of the last segment, -1 = closed */
+	int fd;        /* of the last segment, -1 = closed */
 	uint64_t used; /* for closing the least recently used */
 	struct vk_buf out;
 	json_t *cursors; /* container -> ns */
@@ -229,9 +229,9 @@ static int flush(struct logset *s, struct ring *r, struct vk_err *err)
 
 static char *line_text(const struct logline *l)
 {
-	vk_autojson *j = json_pack("{s:I,s:I,s:s,s:s,s:s,s:i}", "t", (json_int_t)(l->time_ns / 1000000),
-		"n", (json_int_t)(l->time_ns % 1000000), "i", l->instance, "d", l->node, "c", l->container,
-		"s", l->stream);
+	vk_autojson *j = json_pack("{s:I,s:I,s:s,s:s,s:s,s:i}", "t",
+		(json_int_t)(l->time_ns / 1000000), "n", (json_int_t)(l->time_ns % 1000000), "i",
+		l->instance, "d", l->node, "c", l->container, "s", l->stream);
 	json_object_set_new(j, "l", vk_json_safe_string(l->text, l->len));
 	return vk_json_text(j);
 }
@@ -331,9 +331,9 @@ struct logscan {
 	struct logset *set;
 	char *stack;
 	struct segment *segments;
-	size_t n;    /* segments still to read; the last of them is open */
+	size_t n; /* segments still to read; the last of them is open */
 	int fd;
-	uint64_t pos; /* bytes of the open segment still to read */
+	uint64_t pos;        /* bytes of the open segment still to read */
 	struct vk_buf carry; /* the beginning of it is the end of a line whose head comes next */
 };
 

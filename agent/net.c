@@ -76,7 +76,8 @@ static void settle(struct thing *t, enum thing_state state)
 static void call(struct thing *t, const char *method, const char *path, const json_t *body,
 	vk_engine_done_fn *done)
 {
-	t->op = vk_engine_call_async(t->nets->a->engine, method, path, body, AGENT_CALL_MS, done, t);
+	t->op = vk_engine_call_async(
+		t->nets->a->engine, method, path, body, AGENT_CALL_MS, done, t);
 }
 
 static bool ours(const struct thing *t, const json_t *answer)
@@ -88,7 +89,8 @@ static bool ours(const struct thing *t, const json_t *answer)
 static void foreign(struct thing *t)
 {
 	const char *what = t->network ? "network" : "volume";
-	vk_err_set(&t->err, VK_CONFLICT, "a %s named %s exists that is not this viking's", what, t->name);
+	vk_err_set(&t->err, VK_CONFLICT, "a %s named %s exists that is not this viking's", what,
+		t->name);
 	vk_err_hint(&t->err, "docker %s inspect %s", what, t->name);
 	settle(t, THING_BAD);
 }
@@ -111,7 +113,8 @@ static bool failed(struct thing *t, const struct vk_err *err, const char *doing)
 
 static json_t *labels(const struct thing *t)
 {
-	json_t *l = json_pack("{s:s,s:s}", "viking.root", t->nets->a->root, "viking.stack", t->stack);
+	json_t *l =
+		json_pack("{s:s,s:s}", "viking.root", t->nets->a->root, "viking.stack", t->stack);
 	if (!t->network) {
 		json_object_set_new(l, "viking.node", json_string(t->node));
 		json_object_set_new(l, "viking.path", json_string(t->path));
@@ -139,8 +142,9 @@ static bool clashes(struct thing *t, const struct cidr *c)
 	if (r == NULL)
 		return false;
 	cidr_print(&r->net, text);
-	vk_err_set(&t->err, VK_CONFLICT, "network %s: subnet %s clashes with this host's route %s on %s",
-		t->name, t->subnet, text, r->device);
+	vk_err_set(&t->err, VK_CONFLICT,
+		"network %s: subnet %s clashes with this host's route %s on %s", t->name, t->subnet,
+		text, r->device);
 	vk_err_hint(&t->err, "networks.range in /etc/viking/viking.conf");
 	settle(t, THING_BAD);
 	return true;
@@ -150,15 +154,16 @@ static void make_network(struct thing *t)
 {
 	struct cidr c;
 	if (cidr_parse(t->subnet, &c) < 0) {
-		vk_err_set(&t->err, VK_INVALID, "network %s: '%s' is no subnet", t->name, t->subnet);
+		vk_err_set(
+			&t->err, VK_INVALID, "network %s: '%s' is no subnet", t->name, t->subnet);
 		settle(t, THING_BAD);
 		return;
 	}
 	if (clashes(t, &c))
 		return;
 	vk_autojson *body = json_pack("{s:s,s:b,s:s,s:{s:s,s:[{s:s}]},s:o}", "Name", t->name,
-		"CheckDuplicate", 1, "Driver", "bridge", "IPAM", "Driver", "default", "Config", "Subnet",
-		t->subnet, "Labels", labels(t));
+		"CheckDuplicate", 1, "Driver", "bridge", "IPAM", "Driver", "default", "Config",
+		"Subnet", t->subnet, "Labels", labels(t));
 	call(t, "POST", "/networks/create", body, on_network_made);
 }
 
@@ -233,14 +238,16 @@ static void on_seen_for_removal(void *arg, const struct vk_err *err, json_t *ans
 		settle(t, THING_READY); /* not ours to remove */
 		return;
 	}
-	vk_autofree char *path = vk_asprintf("/%s/%s", t->network ? "networks" : "volumes", t->name);
+	vk_autofree char *path =
+		vk_asprintf("/%s/%s", t->network ? "networks" : "volumes", t->name);
 	call(t, "DELETE", path, NULL, on_removed);
 }
 
 static void begin(void *arg)
 {
 	struct thing *t = arg;
-	vk_autofree char *path = vk_asprintf("/%s/%s", t->network ? "networks" : "volumes", t->name);
+	vk_autofree char *path =
+		vk_asprintf("/%s/%s", t->network ? "networks" : "volumes", t->name);
 	if (t->op != NULL)
 		return;
 	t->state = THING_BUSY;
@@ -344,8 +351,8 @@ static bool ready(const struct nets *n, const char *name, bool network, struct v
 {
 	const struct thing *t = find(n, name, network);
 	if (t == NULL || t->removal) {
-		vk_err_set(why, VK_INVALID, "%s %s is not in the document", network ? "network" : "volume",
-			name);
+		vk_err_set(why, VK_INVALID, "%s %s is not in the document",
+			network ? "network" : "volume", name);
 		return false;
 	}
 	if (t->state == THING_READY)
@@ -362,7 +369,8 @@ bool nets_ready(const struct nets *n, const struct desired_instance *in, struct 
 	if (in->network != NULL && in->network[0] != '\0' && !vk_streq(in->network_mode, "host") &&
 		!vk_streq(in->network_mode, "none") && !ready(n, in->network, true, why))
 		return false;
-	json_array_foreach(in->mounts, i, m) {
+	json_array_foreach(in->mounts, i, m)
+	{
 		const char *volume = vk_json_str(m, "volume", NULL);
 		if (volume != NULL && !ready(n, volume, false, why))
 			return false;

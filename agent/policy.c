@@ -33,7 +33,8 @@ static int check_publish(const struct vk_config *c, const json_t *publish, struc
 {
 	size_t i;
 	json_t *p;
-	json_array_foreach(publish, i, p) {
+	json_array_foreach(publish, i, p)
+	{
 		int64_t host = vk_json_int(p, "host", 0);
 		if (host == 0 || in_ranges(c->policy_publish, (uint64_t)host))
 			continue;
@@ -59,8 +60,8 @@ static bool path_plain(const char *path)
 {
 	if (path[0] != '/')
 		return false;
-	return strstr(path, "/../") == NULL && strstr(path, "/./") == NULL && !vk_ends(path, "/..") &&
-		!vk_ends(path, "/.") && strstr(path, "//") == NULL;
+	return strstr(path, "/../") == NULL && strstr(path, "/./") == NULL &&
+		!vk_ends(path, "/..") && !vk_ends(path, "/.") && strstr(path, "//") == NULL;
 }
 
 static bool path_allowed(const char *prefixes, const char *path)
@@ -79,7 +80,8 @@ static int check_mounts(const struct vk_config *c, const json_t *mounts, struct 
 {
 	size_t i;
 	json_t *m;
-	json_array_foreach(mounts, i, m) {
+	json_array_foreach(mounts, i, m)
+	{
 		const char *host = vk_json_str(m, "host", NULL);
 		if (host == NULL || path_allowed(c->policy_host_paths, host))
 			continue;
@@ -104,29 +106,33 @@ static bool is_loopback(const char *image)
 
 /* Our registry by digest only: a tag there could be moved, another repository there could be read. An
  * image id would reach whatever lies on the host. */
-static int check_image(const struct vk_config *c, const struct desired_instance *in, struct vk_err *err)
+static int check_image(
+	const struct vk_config *c, const struct desired_instance *in, struct vk_err *err)
 {
 	static const char chars[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/:@[]";
 	const char *image = in->image;
 	const char *at = strchr(image, '@');
-	vk_autofree char *ours = vk_asprintf("%s:%llu/", c->registry_address,
-		(unsigned long long)c->registry_port);
+	vk_autofree char *ours =
+		vk_asprintf("%s:%llu/", c->registry_address, (unsigned long long)c->registry_port);
 	if (image[0] == '\0' || image[0] == '-' || image[strspn(image, chars)] != '\0')
 		return vk_err_set(err, VK_INVALID, "'%s' is not an image name", image);
 	if (at != NULL && !is_digest(at + 1))
 		return vk_err_set(err, VK_INVALID, "'%s' has a malformed digest", image);
-	if (vk_starts(image, "sha256:") || (strlen(image) >= 12 && strspn(image, "0123456789abcdef") ==
-		strlen(image)))
-		return vk_err_set(err, VK_DENIED, "an image may not be named by its id (%s)", image);
+	if (vk_starts(image, "sha256:") ||
+		(strlen(image) >= 12 && strspn(image, "0123456789abcdef") == strlen(image)))
+		return vk_err_set(
+			err, VK_DENIED, "an image may not be named by its id (%s)", image);
 	if (vk_starts(image, ours) && at != NULL)
 		return 0;
 	if (vk_starts(image, ours) || is_loopback(image))
-		return vk_err_set(err, VK_DENIED, "image %s is not a digest of this host's registry", image);
+		return vk_err_set(
+			err, VK_DENIED, "image %s is not a digest of this host's registry", image);
 	return 0;
 }
 
-static int check_modes(const struct vk_config *c, const struct desired_instance *in, struct vk_err *err)
+static int check_modes(
+	const struct vk_config *c, const struct desired_instance *in, struct vk_err *err)
 {
 	const char *net = in->network_mode, *pid = in->pid_mode;
 	if (vk_streq(net, "host") && !c->policy_host_network)

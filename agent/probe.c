@@ -47,7 +47,7 @@ static void on_result(void *arg, bool ok, const char *text)
 	p->attempt = NULL;
 	p->health = probe_judge(p->health, ok, &p->fails, (unsigned)p->h.retries);
 	int64_t gap = p->health == HEALTH_OK ? (int64_t)p->h.interval_ms
-		: probe_gap_ms(p->tries, (int64_t)p->h.interval_ms);
+					     : probe_gap_ms(p->tries, (int64_t)p->h.interval_ms);
 	vk_timer_set(p->timer, gap > 0 ? gap : 1);
 	p->fn(p->arg, p->health, text);
 }
@@ -64,15 +64,16 @@ static void try_once(void *arg)
 		return;
 	}
 	if (vk_streq(p->h.type, "cmd"))
-		p->attempt = attempt_cmd(p->loop, p->engine, p->socket, p->container, p->h.cmd, timeout,
-			on_result, p);
+		p->attempt = attempt_cmd(p->loop, p->engine, p->socket, p->container, p->h.cmd,
+			timeout, on_result, p);
 	else
-		p->attempt = attempt_net(p->loop, p->ip, (uint16_t)p->h.port, http ? p->h.path : NULL,
-			p->h.below != 0 ? (unsigned)p->h.below : 400, timeout, on_result, p);
+		p->attempt = attempt_net(p->loop, p->ip, (uint16_t)p->h.port,
+			http ? p->h.path : NULL, p->h.below != 0 ? (unsigned)p->h.below : 400,
+			timeout, on_result, p);
 }
 
-struct probe *probe_new(const struct probe_target *t, const struct desired_health *h, enum health start,
-	probe_fn *fn, void *arg)
+struct probe *probe_new(const struct probe_target *t, const struct desired_health *h,
+	enum health start, probe_fn *fn, void *arg)
 {
 	struct probe *p = vk_alloc(sizeof(*p));
 	p->loop = t->loop;

@@ -27,8 +27,8 @@ struct probe_target {
 struct probe;
 /* Called after each attempt. p may be freed from inside. */
 typedef void probe_fn(void *arg, enum health health, const char *text);
-struct probe *probe_new(const struct probe_target *t, const struct desired_health *h, enum health start,
-	probe_fn *fn, void *arg);
+struct probe *probe_new(const struct probe_target *t, const struct desired_health *h,
+	enum health start, probe_fn *fn, void *arg);
 bool probe_same(const struct probe *p, const struct desired_health *h);
 void probe_free(struct probe *p);
 

@@ -10,13 +10,13 @@
 #include "logquery.h"
 #include "session.h"
 
-#define BODY_MAX (1u << 20)
+#define BODY_MAX        (1u << 20)
 #define CONNECTIONS_MAX 512
-#define BACKLOG 256
+#define BACKLOG         256
 
 struct relay {
 	struct agent *a;
-	int fd; /* until it is served */
+	int fd;          /* until it is served */
 	uid_t scheduler; /* (uid_t)-1 when there is no such user */
 	struct vk_httpd *httpd;
 	struct logqueries *queries;
@@ -78,7 +78,8 @@ static void answer_facts(struct relay *r, struct vk_req *req)
 	w->next = r->facts;
 	r->facts = w;
 	vk_req_on_closed(req, on_facts_closed, w);
-	w->op = vk_engine_call_async(r->a->engine, "GET", "/info", NULL, AGENT_RETRY_MS, on_info, w);
+	w->op = vk_engine_call_async(
+		r->a->engine, "GET", "/info", NULL, AGENT_RETRY_MS, on_info, w);
 }
 
 /* ---- routes ---- */
@@ -138,8 +139,8 @@ int relay_new(struct agent *a, struct relay **ret, struct vk_err *err)
 
 void relay_serve(struct relay *r)
 {
-	static const struct vk_httpd_opts opts = {.body_max = BODY_MAX,
-		.connections_max = CONNECTIONS_MAX};
+	static const struct vk_httpd_opts opts = {
+		.body_max = BODY_MAX, .connections_max = CONNECTIONS_MAX};
 	struct vk_err err = {0};
 	r->queries = logqueries_new(r->a->loop, r->a->logs);
 	if (vk_httpd_new(r->a->loop, r->fd, &opts, on_request, r, &r->httpd, &err) < 0)

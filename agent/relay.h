@@ -12,7 +12,7 @@
 struct relay;
 int relay_new(struct agent *a, struct relay **ret, struct vk_err *err); /* listens */
 void relay_serve(struct relay *r);
-void relay_free(struct relay *r); /* ends all sessions */
+void relay_free(struct relay *r);                               /* ends all sessions */
 bool relay_holds(const struct relay *r, const char *container); /* of a `run` that is under way */
 
 #endif

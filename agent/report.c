@@ -57,20 +57,23 @@ json_t *inst_report(const struct inst *i)
 	const char *state = inst_state(i);
 	bool ended = vk_streq(state, "failed") || vk_streq(state, "exited") ||
 		vk_streq(state, "backoff");
-	json_t *j = json_pack("{s:s,s:s,s:I,s:s,s:s,s:I,s:i,s:b,s:s}", "name", i->name, "state", state,
-		"gen", (json_int_t)(i->want != NULL ? i->want->gen : 0), "container", i->id, "ip",
-		i->phase == PHASE_UP ? i->ip : "", "started_ms",
-		(json_int_t)(i->phase == PHASE_UP ? i->started_ms : 0), "restarts", (int)i->sup.restarts,
-		"oom", i->oom, "probe", i->phase == PHASE_UP ? i->probe_text : "");
+	json_t *j = json_pack("{s:s,s:s,s:I,s:s,s:s,s:I,s:i,s:b,s:s}", "name", i->name, "state",
+		state, "gen", (json_int_t)(i->want != NULL ? i->want->gen : 0), "container", i->id,
+		"ip", i->phase == PHASE_UP ? i->ip : "", "started_ms",
+		(json_int_t)(i->phase == PHASE_UP ? i->started_ms : 0), "restarts",
+		(int)i->sup.restarts, "oom", i->oom, "probe",
+		i->phase == PHASE_UP ? i->probe_text : "");
 	const char *reason = reason_of(i);
 	json_object_set_new(j, "reason", vk_json_safe_string(reason, strlen(reason)));
-	json_object_set_new(j, "exit", i->sup.has_exit && i->sup.exit_code >= 0
-		? json_integer(i->sup.exit_code) : json_null());
-	json_object_set_new(j, "published", i->published != NULL && i->phase == PHASE_UP
-		? json_deep_copy(i->published) : json_object());
-	json_object_set_new(j, "tail", ended && i->sup.tail != NULL ? json_deep_copy(i->sup.tail)
-		: json_array());
-	json_object_set_new(j, "listening", i->listening != NULL ? json_incref(i->listening)
-		: json_array());
+	json_object_set_new(j, "exit",
+		i->sup.has_exit && i->sup.exit_code >= 0 ? json_integer(i->sup.exit_code)
+							 : json_null());
+	json_object_set_new(j, "published",
+		i->published != NULL && i->phase == PHASE_UP ? json_deep_copy(i->published)
+							     : json_object());
+	json_object_set_new(j, "tail",
+		ended && i->sup.tail != NULL ? json_deep_copy(i->sup.tail) : json_array());
+	json_object_set_new(
+		j, "listening", i->listening != NULL ? json_incref(i->listening) : json_array());
 	return j;
 }

@@ -29,8 +29,8 @@ int cidr_parse(const char *text, struct cidr *ret)
 
 void cidr_print(const struct cidr *c, char out[static 20])
 {
-	snprintf(out, 20, "%u.%u.%u.%u/%u", c->addr >> 24, (c->addr >> 16) & 255, (c->addr >> 8) & 255,
-		c->addr & 255, c->bits);
+	snprintf(out, 20, "%u.%u.%u.%u/%u", c->addr >> 24, (c->addr >> 16) & 255,
+		(c->addr >> 8) & 255, c->addr & 255, c->bits);
 }
 
 bool cidr_overlap(const struct cidr *a, const struct cidr *b)
@@ -58,7 +58,8 @@ static int parse_line(char *line, struct route *ret)
 	char *field[8], *save = NULL;
 	size_t n = 0;
 	uint32_t dest, mask;
-	for (char *f = strtok_r(line, "\t ", &save); f != NULL && n < 8; f = strtok_r(NULL, "\t ", &save))
+	for (char *f = strtok_r(line, "\t ", &save); f != NULL && n < 8;
+		f = strtok_r(NULL, "\t ", &save))
 		field[n++] = f;
 	if (n < 8 || hex32(field[1], &dest) < 0 || hex32(field[7], &mask) < 0 || mask == 0)
 		return VK_INVALID;
@@ -74,7 +75,8 @@ void routes_parse(const char *text, struct route **ret, size_t *ret_n)
 	char *save = NULL;
 	struct route r, *v = NULL;
 	size_t n = 0;
-	for (char *line = strtok_r(copy, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
+	for (char *line = strtok_r(copy, "\n", &save); line != NULL;
+		line = strtok_r(NULL, "\n", &save)) {
 		if (parse_line(line, &r) < 0)
 			continue;
 		v = vk_reallocarray(v, n + 1, sizeof(*v));

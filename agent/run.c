@@ -31,8 +31,8 @@ static void run_ended(struct session *s)
 
 static void run_resize(struct session *s)
 {
-	vk_autofree char *path = vk_asprintf("/containers/%s/resize?h=%u&w=%u", s->container, s->rows,
-		s->cols);
+	vk_autofree char *path =
+		vk_asprintf("/containers/%s/resize?h=%u&w=%u", s->container, s->rows, s->cols);
 	vk_engine_call_async(s->a->engine, "POST", path, NULL, AGENT_CALL_MS, NULL, NULL);
 }
 
@@ -61,7 +61,8 @@ static void on_attached(void *arg, const struct vk_err *err, int fd, const void 
 		return;
 	}
 	vk_autofree char *path = vk_asprintf("/containers/%s/start", s->container);
-	s->op = vk_engine_call_async(s->a->engine, "POST", path, NULL, 2 * AGENT_CALL_MS, on_started, s);
+	s->op = vk_engine_call_async(
+		s->a->engine, "POST", path, NULL, 2 * AGENT_CALL_MS, on_started, s);
 	session_attach(s, fd, early, n);
 }
 
@@ -69,8 +70,8 @@ static void run_connected(struct session *s)
 {
 	vk_autofree char *path = vk_asprintf(
 		"/containers/%s/attach?stream=1&stdin=1&stdout=1&stderr=1", s->container);
-	s->hijack = hijack_start(s->a->loop, s->a->config->engine_socket, path, NULL, AGENT_CALL_MS,
-		on_attached, s);
+	s->hijack = hijack_start(
+		s->a->loop, s->a->config->engine_socket, path, NULL, AGENT_CALL_MS, on_attached, s);
 }
 
 static void run_signal(struct session *s, const char *name)
@@ -136,7 +137,8 @@ static void create(struct session *s)
 	const struct spec_run run = {.tty = s->tty, .rows = s->rows, .cols = s->cols};
 	vk_autojson *body = spec_create(s->a->config, s->a->root, &s->spec, &run);
 	vk_autofree char *path = vk_asprintf("/containers/create?name=%s", s->spec.name);
-	s->op = vk_engine_call_async(s->a->engine, "POST", path, body, AGENT_CALL_MS, on_created, s);
+	s->op = vk_engine_call_async(
+		s->a->engine, "POST", path, body, AGENT_CALL_MS, on_created, s);
 }
 
 struct run_request {
@@ -145,7 +147,9 @@ struct run_request {
 	uint64_t rows, cols;
 };
 #define FIELD(type, member, needed, hi) \
-	{#member, type, offsetof(struct run_request, member), needed, 0, hi}
+	{ \
+#member, type, offsetof(struct run_request, member), needed, 0, hi \
+	}
 static const struct vk_field fields[] = {FIELD(VK_F_OBJECT, run, true, 0),
 	FIELD(VK_F_BOOL, tty, false, 0), FIELD(VK_F_U64, rows, false, 65535),
 	FIELD(VK_F_U64, cols, false, 65535), {0}};
@@ -159,7 +163,8 @@ static int check(struct agent *a, const struct desired_instance *in, struct vk_e
 		return vk_err_set(err, VK_INVALID, "a run container publishes no ports");
 	if (nets_ready(a->nets, in, err))
 		return 0;
-	return err->code != 0 ? err->code
+	return err->code != 0
+		? err->code
 		: vk_err_set(err, VK_UNAVAILABLE, "the network of the stack is still being made");
 }
 

@@ -6,10 +6,10 @@
 #include <viking/json.h>
 #include <viking/mem.h>
 
-#define PIPE_MAX (512u << 10)
+#define PIPE_MAX  (512u << 10)
 #define PIPE_FULL (256u << 10) /* above this the other side is not read */
-#define PIECE 32768
-#define LINGER_MS 10000        /* for the client to take the last bytes */
+#define PIECE     32768
+#define LINGER_MS 10000 /* for the client to take the last bytes */
 
 static void pump(struct session *s);
 
@@ -26,8 +26,8 @@ static void on_request_closed(void *arg, struct vk_req *r)
 	session_free(s);
 }
 
-struct session *session_new(struct agent *a, struct session **list, const struct session_ops *ops,
-	struct vk_req *r)
+struct session *session_new(
+	struct agent *a, struct session **list, const struct session_ops *ops, struct vk_req *r)
 {
 	struct session *s = vk_alloc(sizeof(*s));
 	s->a = a;
@@ -90,7 +90,8 @@ static void finish(struct session *s, const json_t *last)
 {
 	vk_autofree char *text = vk_json_text(last);
 	if (frames_put(&s->to_client, FRAME_END, text, strlen(text)) < 0) {
-		vk_buf_clear(&s->to_client); /* a client that has read nothing for so long gets the end only */
+		vk_buf_clear(
+			&s->to_client); /* a client that has read nothing for so long gets the end only */
 		frames_put(&s->to_client, FRAME_END, text, strlen(text));
 	}
 	s->closing = true;
@@ -114,7 +115,8 @@ void session_fail(struct session *s, const struct vk_err *err)
 		vk_req_error(r, err);
 		return;
 	}
-	vk_autojson *last = json_pack("{s:s,s:s}", "error", vk_err_name(err->code), "hint", err->hint);
+	vk_autojson *last =
+		json_pack("{s:s,s:s}", "error", vk_err_name(err->code), "hint", err->hint);
 	json_object_set_new(last, "message", vk_json_safe_string(err->msg, strlen(err->msg)));
 	finish(s, last);
 }
@@ -130,7 +132,9 @@ static int on_frame(void *arg, int type, const void *p, size_t n, struct vk_err 
 	case FRAME_STDIN:
 		if (s->input_ended || s->engine_ended)
 			return 0;
-		return vk_buf_add(&s->to_engine, p, n) < 0 ? vk_err_set(err, VK_LIMIT, "too much input") : 0;
+		return vk_buf_add(&s->to_engine, p, n) < 0
+			? vk_err_set(err, VK_LIMIT, "too much input")
+			: 0;
 	case FRAME_EOF:
 		if (s->tty && !s->input_ended)
 			vk_buf_addc(&s->to_engine, 4); /* a terminal's end of input */
@@ -211,11 +215,13 @@ static void read_engine(struct session *s)
 static void set_interest(struct session *s)
 {
 	if (s->client_io != NULL)
-		vk_io_set(s->client_io, VK_CLOSED | (s->to_engine.len < PIPE_FULL ? VK_READ : 0) |
-			(s->to_client.len > 0 ? VK_WRITE : 0));
+		vk_io_set(s->client_io,
+			VK_CLOSED | (s->to_engine.len < PIPE_FULL ? VK_READ : 0) |
+				(s->to_client.len > 0 ? VK_WRITE : 0));
 	if (s->engine_io != NULL)
-		vk_io_set(s->engine_io, (s->to_client.len < PIPE_FULL ? VK_READ : 0) |
-			(s->to_engine.len > 0 ? VK_WRITE : 0));
+		vk_io_set(s->engine_io,
+			(s->to_client.len < PIPE_FULL ? VK_READ : 0) |
+				(s->to_engine.len > 0 ? VK_WRITE : 0));
 }
 
 /* Writes what can be written; may free s. */
@@ -230,7 +236,8 @@ static void pump(struct session *s)
 		return;
 	}
 	if (s->engine >= 0 && s->to_engine.len > 0 && !write_out(s->engine, &s->to_engine))
-		vk_buf_clear(&s->to_engine); /* it does not read any more; its output still counts */
+		vk_buf_clear(
+			&s->to_engine); /* it does not read any more; its output still counts */
 	if (s->engine >= 0 && s->input_ended && !s->input_shut && s->to_engine.len == 0) {
 		s->input_shut = true;
 		if (!s->tty)

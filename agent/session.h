@@ -16,24 +16,24 @@
 
 struct session;
 struct session_ops {
-	void (*connected)(struct session *s);              /* the client has its 101: attach and start */
-	void (*resize)(struct session *s);                 /* s->rows, s->cols */
+	void (*connected)(struct session *s); /* the client has its 101: attach and start */
+	void (*resize)(struct session *s);    /* s->rows, s->cols */
 	void (*signal)(struct session *s, const char *name);
-	void (*ended)(struct session *s);                  /* the engine's side is at its end: fetch the status */
-	void (*abandoned)(struct session *s);              /* the client went: kill */
-	void (*cleanup)(struct session *s);                /* last words before s is freed */
+	void (*ended)(struct session *s); /* the engine's side is at its end: fetch the status */
+	void (*abandoned)(struct session *s); /* the client went: kill */
+	void (*cleanup)(struct session *s);   /* last words before s is freed */
 };
 
 struct session {
 	struct agent *a;
 	struct session *next, **list;
 	const struct session_ops *ops;
-	struct vk_req *req;        /* until the answer */
-	struct vk_engine_op *op;   /* the one that the flow waits for */
+	struct vk_req *req;      /* until the answer */
+	struct vk_engine_op *op; /* the one that the flow waits for */
 	struct hijack *hijack;
 	struct images_wait *pull;
 	char container[65], exec[80];
-	bool run, tty, live;       /* live: the process has been started */
+	bool run, tty, live; /* live: the process has been started */
 	unsigned rows, cols;
 	int client, engine;
 	struct vk_io *client_io, *engine_io;
@@ -46,14 +46,14 @@ struct session {
 	bool has_spec, pulled;
 };
 
-struct session *session_new(struct agent *a, struct session **list, const struct session_ops *ops,
-	struct vk_req *r);
+struct session *session_new(
+	struct agent *a, struct session **list, const struct session_ops *ops, struct vk_req *r);
 void session_free(struct session *s);
 /* Answers the request with an error, or tells it in the last frame, then ends. */
 void session_fail(struct session *s, const struct vk_err *err);
-void session_upgrade(struct session *s);              /* 101; then ops->connected */
+void session_upgrade(struct session *s); /* 101; then ops->connected */
 void session_attach(struct session *s, int fd, const void *early, size_t n); /* the engine's side */
-void session_status(struct session *s, int status);   /* the last frame, then end */
+void session_status(struct session *s, int status); /* the last frame, then end */
 
 /* The two kinds; each answers r. */
 void session_exec(struct agent *a, struct session **list, struct vk_req *r, const json_t *body);

@@ -41,7 +41,8 @@ static json_t *env_of(const struct desired_instance *in)
 	json_t *list = json_array();
 	const char *key;
 	json_t *v;
-	json_object_foreach(in->env, key, v) {
+	json_object_foreach(in->env, key, v)
+	{
 		vk_autofree char *pair = vk_asprintf("%s=%s", key, json_string_value(v));
 		json_array_append_new(list, json_string(pair));
 	}
@@ -50,7 +51,8 @@ static json_t *env_of(const struct desired_instance *in)
 
 static void port_key(const json_t *port, char out[static 16])
 {
-	snprintf(out, 16, "%d/%s", (int)vk_json_int(port, "port", 0), vk_json_str(port, "proto", "tcp"));
+	snprintf(out, 16, "%d/%s", (int)vk_json_int(port, "port", 0),
+		vk_json_str(port, "proto", "tcp"));
 }
 
 static json_t *exposed_of(const struct desired_instance *in)
@@ -59,11 +61,13 @@ static json_t *exposed_of(const struct desired_instance *in)
 	char key[16];
 	size_t i;
 	json_t *p;
-	json_array_foreach(in->expose, i, p) {
+	json_array_foreach(in->expose, i, p)
+	{
 		port_key(p, key);
 		json_object_set_new(set, key, json_object());
 	}
-	json_array_foreach(in->publish, i, p) {
+	json_array_foreach(in->publish, i, p)
+	{
 		port_key(p, key);
 		json_object_set_new(set, key, json_object());
 	}
@@ -76,7 +80,8 @@ static json_t *bindings_of(const struct desired_instance *in)
 	char key[16], host[12];
 	size_t i;
 	json_t *p;
-	json_array_foreach(in->publish, i, p) {
+	json_array_foreach(in->publish, i, p)
+	{
 		port_key(p, key);
 		int64_t on_host = vk_json_int(p, "host", 0);
 		host[0] = '\0';
@@ -84,7 +89,8 @@ static json_t *bindings_of(const struct desired_instance *in)
 			snprintf(host, sizeof(host), "%d", (int)on_host);
 		if (json_object_get(map, key) == NULL)
 			json_object_set_new(map, key, json_array());
-		json_array_append_new(json_object_get(map, key), json_pack("{s:s}", "HostPort", host));
+		json_array_append_new(
+			json_object_get(map, key), json_pack("{s:s}", "HostPort", host));
 	}
 	return map;
 }
@@ -94,11 +100,13 @@ static json_t *mounts_of(const struct desired_instance *in)
 	json_t *list = json_array();
 	size_t i;
 	json_t *m;
-	json_array_foreach(in->mounts, i, m) {
+	json_array_foreach(in->mounts, i, m)
+	{
 		const char *volume = vk_json_str(m, "volume", NULL);
 		const char *host = vk_json_str(m, "host", NULL);
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "Type", volume ? "volume" : "bind",
-			"Source", volume ? volume : host, "Target", vk_json_str(m, "path", "")));
+		json_array_append_new(list,
+			json_pack("{s:s,s:s,s:s}", "Type", volume ? "volume" : "bind", "Source",
+				volume ? volume : host, "Target", vk_json_str(m, "path", "")));
 	}
 	return list;
 }
@@ -113,16 +121,17 @@ static json_t *host_config(const struct vk_config *c, const struct desired_insta
 {
 	uint64_t memory = in->memory != 0 ? in->memory : c->default_memory;
 	uint64_t pids = in->pids != 0 ? in->pids : c->default_pids;
-	json_t *h = json_pack("{s:b,s:[s],s:[sssss],s:{s:s,s:{s:s,s:s}},s:{s:s}}", "Init", 1, "SecurityOpt",
-		"no-new-privileges", "CapDrop", "NET_RAW", "MKNOD", "AUDIT_WRITE", "SYS_CHROOT", "SETFCAP",
-		"LogConfig", "Type", "json-file", "Config", "max-size", "10m", "max-file", "3",
-		"RestartPolicy", "Name", "no");
+	json_t *h = json_pack("{s:b,s:[s],s:[sssss],s:{s:s,s:{s:s,s:s}},s:{s:s}}", "Init", 1,
+		"SecurityOpt", "no-new-privileges", "CapDrop", "NET_RAW", "MKNOD", "AUDIT_WRITE",
+		"SYS_CHROOT", "SETFCAP", "LogConfig", "Type", "json-file", "Config", "max-size",
+		"10m", "max-file", "3", "RestartPolicy", "Name", "no");
 	json_object_set_new(h, "Memory", json_integer((json_int_t)memory));
 	/* equal to Memory: no swap beside it */
 	json_object_set_new(h, "MemorySwap", json_integer((json_int_t)memory));
 	json_object_set_new(h, "PidsLimit", json_integer((json_int_t)pids));
 	if (in->cpus_milli != 0)
-		json_object_set_new(h, "NanoCpus", json_integer((json_int_t)in->cpus_milli * 1000000));
+		json_object_set_new(
+			h, "NanoCpus", json_integer((json_int_t)in->cpus_milli * 1000000));
 	if (in->privileged) {
 		json_object_set_new(h, "Privileged", json_true());
 		json_object_del(h, "SecurityOpt");
@@ -173,7 +182,8 @@ json_t *spec_create(const struct vk_config *c, const char *root, const struct de
 	json_object_set_new(j, "Labels", labels_of(root, in, run != NULL));
 	json_object_set_new(j, "Env", env_of(in));
 	json_object_set_new(j, "ExposedPorts", exposed_of(in));
-	json_object_set_new(j, "StopTimeout", json_integer((json_int_t)((in->stop_ms + 999) / 1000)));
+	json_object_set_new(
+		j, "StopTimeout", json_integer((json_int_t)((in->stop_ms + 999) / 1000)));
 	json_object_set_new(j, "HostConfig", host_config(c, in));
 	if (!vk_streq(in->network_mode, "host"))
 		json_object_set_new(j, "Hostname", json_string(hostname));
@@ -187,8 +197,8 @@ json_t *spec_create(const struct vk_config *c, const char *root, const struct de
 		json_t *end = json_object();
 		if (in->aliases != NULL)
 			json_object_set(end, "Aliases", in->aliases);
-		json_object_set_new(j, "NetworkingConfig", json_pack("{s:{s:o}}", "EndpointsConfig",
-			in->network, end));
+		json_object_set_new(j, "NetworkingConfig",
+			json_pack("{s:{s:o}}", "EndpointsConfig", in->network, end));
 	}
 	if (run != NULL)
 		set_run(j, run);

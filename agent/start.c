@@ -65,7 +65,9 @@ static void on_clash(void *arg, const struct vk_err *err, json_t *answer)
 		return;
 	}
 	if (!mine(i, labels)) {
-		inst_reason(i, "a container named %s exists that is not this viking's; try: docker rename %s",
+		inst_reason(i,
+			"a container named %s exists that is not this viking's; try: docker rename "
+			"%s",
 			i->name, i->name);
 		inst_retry(i, 5000);
 		free_slot(i);
@@ -188,7 +190,8 @@ static void learn_ports(struct inst *i, const json_t *ports)
 	json_t *bindings;
 	json_decref(i->published);
 	i->published = json_object();
-	json_object_foreach((json_t *)(uintptr_t)ports, key, bindings) {
+	json_object_foreach((json_t *)(uintptr_t)ports, key, bindings)
+	{
 		const char *text = vk_json_str(json_array_get(bindings, 0), "HostPort", "");
 		uint64_t port;
 		if (vk_parse_u64(text, 1, 65535, &port) == 0)

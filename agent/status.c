@@ -71,7 +71,8 @@ static void add_gone(struct status *s, json_t *list)
 {
 	const char *name;
 	json_t *v;
-	json_object_foreach(s->gone, name, v) {
+	json_object_foreach(s->gone, name, v)
+	{
 		if (inst_find(s->a, name) != NULL)
 			continue; /* back again */
 		json_array_append_new(list, json_pack("{s:s,s:s}", "name", name, "state", "gone"));

@@ -15,8 +15,8 @@ struct status *status_new(struct agent *a, struct vk_api_queue *q); /* takes q o
 void status_free(struct status *s);
 void status_changed(struct status *s, const char *instance);
 void status_gone(struct status *s, const char *instance);
-void status_full(struct status *s);  /* everything, with the next report */
-void status_release(struct status *s); /* the containers are known: send from now on */
+void status_full(struct status *s);                /* everything, with the next report */
+void status_release(struct status *s);             /* the containers are known: send from now on */
 void status_host(struct status *s, json_t *facts); /* steals facts */
 
 #endif

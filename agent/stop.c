@@ -5,7 +5,7 @@
 #include "logring.h"
 #include "status.h"
 
-#define DRAIN_MS 1000
+#define DRAIN_MS        1000
 #define REMOVE_AGAIN_MS 500
 
 static void on_stopped(void *arg, const struct vk_err *err, json_t *answer)
@@ -27,8 +27,8 @@ void inst_stop(struct inst *i)
 		return;
 	}
 	uint64_t seconds = (i->stop_ms + 999) / 1000;
-	vk_autofree char *path = vk_asprintf("/containers/%s/stop?t=%llu", i->id,
-		(unsigned long long)seconds);
+	vk_autofree char *path =
+		vk_asprintf("/containers/%s/stop?t=%llu", i->id, (unsigned long long)seconds);
 	inst_phase(i, PHASE_STOP);
 	i->op = vk_engine_call_async(i->a->engine, "POST", path, NULL,
 		(int64_t)seconds * 1000 + AGENT_CALL_MS, on_stopped, i);
@@ -80,5 +80,6 @@ void inst_remove(struct inst *i)
 	vk_timer_set(i->timer, -1);
 	inst_phase(i, PHASE_REMOVE);
 	vk_autofree char *path = vk_asprintf("/containers/%s?force=1&v=1", i->id);
-	i->op = vk_engine_call_async(i->a->engine, "DELETE", path, NULL, AGENT_CALL_MS, on_removed, i);
+	i->op = vk_engine_call_async(
+		i->a->engine, "DELETE", path, NULL, AGENT_CALL_MS, on_removed, i);
 }

@@ -19,8 +19,8 @@ static unsigned limit_of(const struct supervise_rule *rule)
 	return rule->restart_count >= UINT32_MAX ? UINT32_MAX : (unsigned)rule->restart_count + 1;
 }
 
-enum supervise_next supervise_ended(struct supervise *s, const struct supervise_rule *rule, int code,
-	int64_t lived_ms, bool outside, int64_t *ret_wait_ms)
+enum supervise_next supervise_ended(struct supervise *s, const struct supervise_rule *rule,
+	int code, int64_t lived_ms, bool outside, int64_t *ret_wait_ms)
 {
 	bool ran = code >= 0;
 	s->has_exit = ran;
@@ -57,8 +57,8 @@ void supervise_reset(struct supervise *s, const char *hash)
 json_t *supervise_save(const struct supervise *s)
 {
 	json_t *j = json_pack("{s:s,s:i,s:i,s:b,s:b,s:b,s:s}", "hash", s->hash, "failures",
-		(int)s->failures, "restarts", (int)s->restarts, "failed", s->failed, "done", s->done,
-		"started", s->started, "reason", s->reason);
+		(int)s->failures, "restarts", (int)s->restarts, "failed", s->failed, "done",
+		s->done, "started", s->started, "reason", s->reason);
 	if (s->has_exit)
 		json_object_set_new(j, "exit", json_integer(s->exit_code));
 	if (s->tail != NULL)

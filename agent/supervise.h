@@ -12,21 +12,21 @@
 #include <stdint.h>
 #include <viking/err.h>
 
-#define SUPERVISE_QUICK_MS 10000  /* an exit sooner than this is a failure */
-#define SUPERVISE_HEALED_MS 60000 /* healthy for so long: failures are forgotten */
+#define SUPERVISE_QUICK_MS   10000 /* an exit sooner than this is a failure */
+#define SUPERVISE_HEALED_MS  60000 /* healthy for so long: failures are forgotten */
 #define SUPERVISE_TAIL_LINES 50
 
 struct supervise {
 	unsigned failures; /* consecutive */
 	unsigned restarts; /* starts after the first */
 	bool failed;
-	bool done;      /* a task, or restart never: ran to its end */
-	bool started;   /* a container has been started once */
+	bool done;    /* a task, or restart never: ran to its end */
+	bool started; /* a container has been started once */
 	bool has_exit;
 	int exit_code;
-	char hash[65];  /* of the definition these counts belong to */
+	char hash[65]; /* of the definition these counts belong to */
 	char reason[256];
-	json_t *tail;   /* array of the last lines, or NULL; owned */
+	json_t *tail; /* array of the last lines, or NULL; owned */
 };
 
 enum supervise_next { SUPERVISE_AGAIN, SUPERVISE_FAILED, SUPERVISE_DONE };
@@ -39,8 +39,8 @@ struct supervise_rule {
 int64_t supervise_backoff_ms(unsigned failures);
 /* The container ended (or never started, code -1) after lived_ms. outside: somebody else stopped it or the
  * engine was restarted: no failure of the application. Updates the counts, *ret_wait_ms for AGAIN. */
-enum supervise_next supervise_ended(struct supervise *s, const struct supervise_rule *rule, int code,
-	int64_t lived_ms, bool outside, int64_t *ret_wait_ms);
+enum supervise_next supervise_ended(struct supervise *s, const struct supervise_rule *rule,
+	int code, int64_t lived_ms, bool outside, int64_t *ret_wait_ms);
 void supervise_reset(struct supervise *s, const char *hash);
 void supervise_release(struct supervise *s);
 

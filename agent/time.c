@@ -45,5 +45,6 @@ int64_t agent_time_ns(const char *text, size_t n, size_t *ret_used)
 	if (ret_used != NULL)
 		*ret_used = at + 1;
 	int64_t seconds = timegm(&tm);
-	return seconds > 0 && seconds < INT64_MAX / 1000000000 - 1 ? seconds * 1000000000 + fraction : 0;
+	return seconds > 0 && seconds < INT64_MAX / 1000000000 - 1 ? seconds * 1000000000 + fraction
+								   : 0;
 }

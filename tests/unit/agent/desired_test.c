@@ -18,11 +18,18 @@ static struct desired *parse(const char *text)
 
 Test(desired, a_whole_document)
 {
-	struct desired *d = parse("{\"rev\":12,\"epoch\":2,"
-		"\"networks\":[{\"name\":\"viking-ragnar\",\"subnet\":\"10.210.3.0/24\",\"stack\":\"ragnar\"}],"
-		"\"volumes\":[{\"name\":\"viking-ragnar-db-1\",\"stack\":\"ragnar\",\"node\":\"db\",\"path\":\"/data\"}],"
-		"\"instances\":[" INSTANCE(",\"health\":{\"type\":\"http\",\"port\":80}") "],"
-		"\"remove\":[{\"volume\":\"v\"},{\"network\":\"n\"}],\"forget_logs\":[\"old\",\"../x\",7]}");
+	struct desired *d = parse(
+		"{\"rev\":12,\"epoch\":2,"
+		"\"networks\":[{\"name\":\"viking-ragnar\",\"subnet\":\"10.210.3.0/"
+		"24\",\"stack\":\"ragnar\"}],"
+		"\"volumes\":[{\"name\":\"viking-ragnar-db-1\",\"stack\":\"ragnar\",\"node\":"
+		"\"db\",\"path\":\"/data\"}],"
+		"\"instances\":[" INSTANCE(
+			",\"health\":{\"type\":\"http\",\"port\":80}") "],"
+								       "\"remove\":[{\"volume\":"
+								       "\"v\"},{\"network\":\"n\"}]"
+								       ",\"forget_logs\":[\"old\","
+								       "\"../x\",7]}");
 	cr_assert_not_null(d, "%s", why.msg);
 	cr_assert(d->rev == 12 && d->epoch == 2 && d->n_instances == 1 && d->n_removes == 2);
 	struct desired_instance *in = desired_find(d, "ragnar-web-3-1");
@@ -31,7 +38,8 @@ Test(desired, a_whole_document)
 	cr_assert_str_eq(in->kind, "app");
 	cr_assert_str_eq(in->restart, "always");
 	cr_assert_str_eq(in->health.path, "/");
-	cr_assert(in->health.interval_ms == 5000 && in->health.retries == 3 && in->restart_count == -1);
+	cr_assert(in->health.interval_ms == 5000 && in->health.retries == 3 &&
+		in->restart_count == -1);
 	cr_assert_not(desired_is_task(in) || desired_wants_stop(in));
 	cr_assert_null(desired_find(d, "nobody"));
 	cr_assert_eq(d->forget_logs.n, 1, "only names of stacks become directories");
@@ -52,9 +60,12 @@ Test(desired, a_bad_frame_is_refused_whole)
 		"{\"rev\":1,\"instances\":[{}]}",
 		"{\"rev\":1,\"instances\":[{\"name\":\"../x\"}]}",
 		"{\"rev\":1,\"instances\":[" INSTANCE() "," INSTANCE() "]}",
-		"{\"rev\":1,\"instances\":[],\"networks\":[{\"name\":\"a/b\",\"subnet\":\"\",\"stack\":\"s\"}]}",
-		"{\"rev\":1,\"instances\":[],\"networks\":[{\"subnet\":\"10.0.0.0/24\",\"stack\":\"s\"}]}",
-		"{\"rev\":1,\"instances\":[],\"volumes\":[{\"name\":\"/etc\",\"stack\":\"s\",\"node\":\"n\",\"path\":\"/\"}]}",
+		"{\"rev\":1,\"instances\":[],\"networks\":[{\"name\":\"a/"
+		"b\",\"subnet\":\"\",\"stack\":\"s\"}]}",
+		"{\"rev\":1,\"instances\":[],\"networks\":[{\"subnet\":\"10.0.0.0/"
+		"24\",\"stack\":\"s\"}]}",
+		"{\"rev\":1,\"instances\":[],\"volumes\":[{\"name\":\"/"
+		"etc\",\"stack\":\"s\",\"node\":\"n\",\"path\":\"/\"}]}",
 		"{\"rev\":1,\"instances\":[],\"remove\":[{}]}",
 		"{\"rev\":1,\"instances\":[],\"remove\":[{\"volume\":\"a\",\"network\":\"b\"}]}",
 		"{\"rev\":1,\"instances\":[],\"remove\":[{\"volume\":\"a?force=1\"}]}",
@@ -89,18 +100,22 @@ Test(desired, a_bad_instance_is_kept_with_its_reason)
 		{",\"health\":{\"type\":\"icmp\"}", "icmp"},
 		{",\"health\":{\"type\":\"http\"}", "port"},
 		{",\"health\":{\"type\":\"cmd\"}", "cmd"},
-		{",\"health\":{\"type\":\"http\",\"port\":80,\"path\":\"/ HTTP/1.1\\r\\nX: y\"}", "path"},
+		{",\"health\":{\"type\":\"http\",\"port\":80,\"path\":\"/ HTTP/1.1\\r\\nX: y\"}",
+			"path"},
 		{",\"pids\":5000000", "pids"},
 		{",\"imagee\":\"x\"", "imagee"},
 	};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
-		vk_autofree char *text = vk_asprintf("{\"rev\":1,\"instances\":[" INSTANCE("%s")
-			",{\"name\":\"good\",\"stack\":\"s\",\"node\":\"n\",\"image\":\"x\"}]}", bad[i][0]);
+		vk_autofree char *text =
+			vk_asprintf("{\"rev\":1,\"instances\":[" INSTANCE(
+					    "%s") ",{\"name\":\"good\",\"stack\":\"s\",\"node\":"
+						  "\"n\",\"image\":\"x\"}]}",
+				bad[i][0]);
 		struct desired *d = parse(text);
 		cr_assert_not_null(d, "%s: %s", bad[i][0], why.msg);
 		cr_expect_lt(d->instances[0].refused.code, 0, "%s", bad[i][0]);
-		cr_expect_not_null(strstr(d->instances[0].refused.msg, bad[i][1]), "%s: %s", bad[i][0],
-			d->instances[0].refused.msg);
+		cr_expect_not_null(strstr(d->instances[0].refused.msg, bad[i][1]), "%s: %s",
+			bad[i][0], d->instances[0].refused.msg);
 		cr_expect_eq(d->instances[1].refused.code, 0, "the other one goes on");
 		desired_free(d);
 	}
@@ -118,16 +133,16 @@ Test(desired, only_what_a_container_is_made_of_restarts_it)
 	char base[65], other[65];
 	hash_of(INSTANCE(",\"gen\":1"), base);
 	static const char *const same[] = {
-		INSTANCE(",\"gen\":1,\"health\":{\"type\":\"tcp\",\"port\":80}"), INSTANCE(",\"gen\":1,\"stop_ms\":1"),
-		INSTANCE(",\"gen\":1,\"want\":\"stop\""), INSTANCE(",\"gen\":1,\"restart_count\":2"),
-		INSTANCE(",\"gen\":1,\"cmd\":null")};
+		INSTANCE(",\"gen\":1,\"health\":{\"type\":\"tcp\",\"port\":80}"),
+		INSTANCE(",\"gen\":1,\"stop_ms\":1"), INSTANCE(",\"gen\":1,\"want\":\"stop\""),
+		INSTANCE(",\"gen\":1,\"restart_count\":2"), INSTANCE(",\"gen\":1,\"cmd\":null")};
 	for (size_t i = 0; i < VK_COUNT(same); i++) {
 		hash_of(same[i], other);
 		cr_expect_str_eq(base, other, "%s", same[i]);
 	}
-	static const char *const changed[] = {INSTANCE(",\"gen\":2"), INSTANCE(",\"gen\":1,\"env\":{\"A\":\"1\"}"),
-		INSTANCE(",\"gen\":1,\"memory\":1"), INSTANCE(",\"gen\":1,\"cmd\":[\"x\"]"),
-		INSTANCE(",\"gen\":1,\"aliases\":[\"x\"]")};
+	static const char *const changed[] = {INSTANCE(",\"gen\":2"),
+		INSTANCE(",\"gen\":1,\"env\":{\"A\":\"1\"}"), INSTANCE(",\"gen\":1,\"memory\":1"),
+		INSTANCE(",\"gen\":1,\"cmd\":[\"x\"]"), INSTANCE(",\"gen\":1,\"aliases\":[\"x\"]")};
 	for (size_t i = 0; i < VK_COUNT(changed); i++) {
 		hash_of(changed[i], other);
 		cr_expect_str_neq(base, other, "%s", changed[i]);
@@ -138,7 +153,8 @@ Test(desired, the_copy_on_disk_is_private_and_the_same)
 {
 	autotmp dir = tmpdir_new();
 	vk_autofree char *path = vk_asprintf("%s/desired.json", dir);
-	vk_autojson *doc = json_of("{\"rev\":1,\"instances\":[" INSTANCE(",\"env\":{\"A\":\"s3cr3t\"}") "]}");
+	vk_autojson *doc =
+		json_of("{\"rev\":1,\"instances\":[" INSTANCE(",\"env\":{\"A\":\"s3cr3t\"}") "]}");
 	vk_autojson *back = NULL;
 	struct stat st;
 	cr_assert_eq(desired_load(path, &back, NULL), VK_NOTFOUND);

@@ -9,7 +9,8 @@
 static struct diff_action *acts;
 static size_t n_acts;
 
-static void run(const struct diff_have *have, size_t n_have, const struct diff_know *know, size_t n_know)
+static void run(
+	const struct diff_have *have, size_t n_have, const struct diff_know *know, size_t n_know)
 {
 	free(acts);
 	diff_containers(OURS, have, n_have, know, n_know, &acts, &n_acts);
@@ -19,7 +20,10 @@ Test(diff, foreign_containers_and_other_roots_are_never_touched)
 {
 	const struct diff_have have[] = {
 		{.id = "a", .running = true},
-		{.id = "b", .root = "fedcba9876543210", .instance = "ragnar-web-1-1", .running = true},
+		{.id = "b",
+			.root = "fedcba9876543210",
+			.instance = "ragnar-web-1-1",
+			.running = true},
 		{.id = "c", .root = OURS, .running = true},
 		{.id = "d", .instance = "ragnar-web-1-1", .running = true},
 		{.id = "e", .root = "", .instance = "ragnar-web-1-1", .running = false},
@@ -59,7 +63,8 @@ Test(diff, an_instance_without_a_container_adopts_one_and_reaps_the_second)
 
 Test(diff, what_holds_its_container_is_left_alone)
 {
-	const struct diff_have have[] = {{.id = "a", .root = OURS, .instance = "x-web-1-1", .running = true}};
+	const struct diff_have have[] = {
+		{.id = "a", .root = OURS, .instance = "x-web-1-1", .running = true}};
 	const struct diff_know know[] = {{.name = "x-web-1-1", .id = "a", .running = true}};
 	run(have, 1, know, 1);
 	cr_assert_eq(n_acts, 0);
@@ -67,7 +72,8 @@ Test(diff, what_holds_its_container_is_left_alone)
 
 Test(diff, a_missing_container_is_lost_and_a_stopped_one_dead)
 {
-	const struct diff_have have[] = {{.id = "a", .root = OURS, .instance = "x-web-1-1", .running = false}};
+	const struct diff_have have[] = {
+		{.id = "a", .root = OURS, .instance = "x-web-1-1", .running = false}};
 	const struct diff_know know[] = {
 		{.name = "x-web-1-1", .id = "a", .running = true},
 		{.name = "x-db-1-1", .id = "gone", .running = true},

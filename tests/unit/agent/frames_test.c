@@ -38,9 +38,11 @@ Test(frames, split_at_random_they_give_the_same)
 		struct frames f = {0};
 		struct got g = {VK_BUF_INIT(65536), VK_BUF_INIT(65536)};
 		for (size_t at = 0; at < wire.len;) {
-			size_t n = round == 0 ? 1 : 1 + (size_t)random() % (size_t)(1 << (round % 14));
+			size_t n =
+				round == 0 ? 1 : 1 + (size_t)random() % (size_t)(1 << (round % 14));
 			n = n > wire.len - at ? wire.len - at : n;
-			vk_autofree char *piece = vk_alloc(n); /* of just this size: a sanitizer sees over-reads */
+			vk_autofree char *piece =
+				vk_alloc(n); /* of just this size: a sanitizer sees over-reads */
 			memcpy(piece, wire.data + at, n);
 			cr_assert_eq(frames_feed(&f, piece, n, on_frame, &g, NULL), 0);
 			at += n;
@@ -48,7 +50,12 @@ Test(frames, split_at_random_they_give_the_same)
 		cr_assert_eq(g.in.len, 5005);
 		cr_assert_eq(memcmp(g.in.data, "helloxxx", 8), 0);
 		cr_assert_eq(g.control.len, 4 + 4 + 4 + 3 + 4);
-		cr_assert_eq(memcmp(g.control.data, "2:4:\0\30\0\120" "3:3:INT" "1:0:", g.control.len), 0);
+		cr_assert_eq(memcmp(g.control.data,
+				     "2:4:\0\30\0\120"
+				     "3:3:INT"
+				     "1:0:",
+				     g.control.len),
+			0);
 		vk_buf_release(&g.in);
 		vk_buf_release(&g.control);
 	}
@@ -100,5 +107,9 @@ Test(frames, a_full_buffer_takes_nothing)
 	cr_assert_eq(b.len, 16);
 	cr_assert_eq(frames_put(&b, FRAME_STDOUT, "", 0), VK_LIMIT);
 	cr_assert_eq(b.len, 16);
-	cr_assert_eq(memcmp(b.data, "\1\0\0\0\13" "0123456789a", 16), 0);
+	cr_assert_eq(memcmp(b.data,
+			     "\1\0\0\0\13"
+			     "0123456789a",
+			     16),
+		0);
 }

@@ -10,7 +10,8 @@
 #include "desired.h"
 
 #define INSTANCE(more) \
-	"{\"name\":\"ragnar-web-3-1\",\"stack\":\"ragnar\",\"node\":\"web\",\"version\":3,\"n\":1,\"release\":7," \
+	"{\"name\":\"ragnar-web-3-1\",\"stack\":\"ragnar\",\"node\":\"web\",\"version\":3,\"n\":" \
+	"1,\"release\":7," \
 	"\"image\":\"docker.io/library/nginx:1\"" more "}"
 
 static inline json_t *json_of(const char *text)
@@ -32,9 +33,14 @@ static inline struct desired_instance instance_of(const char *text)
 /* Every setting that these modules read. */
 static inline struct vk_config config_of(void)
 {
-	static char state[] = "/var/lib/viking", registry[] = "127.0.0.1", none[] = "", ports[] = "1024-65535";
-	return (struct vk_config){.state_dir = state, .registry_address = registry, .registry_port = 5000,
-		.default_memory = 512u << 20, .default_pids = 512, .policy_host_paths = none,
+	static char state[] = "/var/lib/viking", registry[] = "127.0.0.1", none[] = "",
+		    ports[] = "1024-65535";
+	return (struct vk_config){.state_dir = state,
+		.registry_address = registry,
+		.registry_port = 5000,
+		.default_memory = 512u << 20,
+		.default_pids = 512,
+		.policy_host_paths = none,
 		.policy_publish = ports};
 }
 

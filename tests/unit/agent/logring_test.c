@@ -11,10 +11,16 @@
 
 #define SECOND 1000000000LL
 
-static void add(struct logset *s, const char *stack, const char *container, int64_t t, const char *text)
+static void add(
+	struct logset *s, const char *stack, const char *container, int64_t t, const char *text)
 {
-	const struct logline l = {.time_ns = t, .instance = "x-web-1-1", .node = "web", .container = container,
-		.stream = 1, .text = text, .len = strlen(text)};
+	const struct logline l = {.time_ns = t,
+		.instance = "x-web-1-1",
+		.node = "web",
+		.container = container,
+		.stream = 1,
+		.text = text,
+		.len = strlen(text)};
 	cr_assert_eq(logset_add(s, stack, &l, NULL), 0);
 }
 
@@ -177,7 +183,8 @@ Test(logring, long_and_binary_lines)
 	struct logset *s = logset_new(dir, 1 << 20);
 	const size_t n = LOGRING_LINE_MAX * 2 + 5;
 	vk_autofree char *big = vk_alloc(n + 1);
-	memset(big, '\1', n); /* six bytes each on disk: a line is longer than a block that is read */
+	memset(big, '\1',
+		n); /* six bytes each on disk: a line is longer than a block that is read */
 	add(s, "ragnar", "c1", 1, "before");
 	add(s, "ragnar", "c1", 2, big);
 	add(s, "ragnar", "c1", 3, "\xff\xfe not utf-8");

@@ -15,7 +15,8 @@ static int check(const struct vk_config *c, const char *text)
 	return r;
 }
 
-static void refused(const struct vk_config *c, const char *text, const char *reason, const char *setting)
+static void refused(
+	const struct vk_config *c, const char *text, const char *reason, const char *setting)
 {
 	cr_expect_eq(check(c, text), VK_DENIED, "%s: %d", text, why.code);
 	cr_expect_not_null(strstr(why.msg, reason), "%s: %s", text, why.msg);
@@ -25,8 +26,10 @@ static void refused(const struct vk_config *c, const char *text, const char *rea
 Test(policy, the_plain_instance_is_allowed)
 {
 	struct vk_config c = config_of();
-	cr_assert_eq(check(&c, INSTANCE(",\"mounts\":[{\"volume\":\"v\",\"path\":\"/data\"}],"
-		"\"publish\":[{\"port\":80}],\"network_mode\":\"none\"")), 0, "%s", why.msg);
+	cr_assert_eq(check(&c,
+			     INSTANCE(",\"mounts\":[{\"volume\":\"v\",\"path\":\"/data\"}],"
+				      "\"publish\":[{\"port\":80}],\"network_mode\":\"none\"")),
+		0, "%s", why.msg);
 }
 
 Test(policy, wishes_beyond_the_container_are_refused_with_the_setting)
@@ -38,21 +41,27 @@ Test(policy, wishes_beyond_the_container_are_refused_with_the_setting)
 	refused(&c, INSTANCE(",\"network_mode\":\"container:abc\""), "container:abc", "");
 	refused(&c, INSTANCE(",\"pid_mode\":\"container:abc\""), "container:abc", "");
 	c.policy_privileged = c.policy_host_network = c.policy_host_pid = true;
-	cr_assert_eq(check(&c, INSTANCE(",\"privileged\":true,\"network_mode\":\"host\",\"pid_mode\":\"host\"")), 0);
+	cr_assert_eq(check(&c,
+			     INSTANCE(",\"privileged\":true,\"network_mode\":\"host\",\"pid_mode\":"
+				      "\"host\"")),
+		0);
 	refused(&c, INSTANCE(",\"network_mode\":\"container:abc\""), "container:abc", "");
 }
 
 Test(policy, host_paths_go_by_whole_components)
 {
 	struct vk_config c = config_of();
-	refused(&c, INSTANCE(",\"mounts\":[{\"host\":\"/etc\",\"path\":\"/x\"}]"), "/etc", "policy.host_paths");
+	refused(&c, INSTANCE(",\"mounts\":[{\"host\":\"/etc\",\"path\":\"/x\"}]"), "/etc",
+		"policy.host_paths");
 	char prefixes[] = "/srv/data, /mnt/";
 	c.policy_host_paths = prefixes;
-	cr_expect_eq(check(&c, INSTANCE(",\"mounts\":[{\"host\":\"/srv/data\",\"path\":\"/x\"}]")), 0);
-	cr_expect_eq(check(&c, INSTANCE(",\"mounts\":[{\"host\":\"/srv/data/a\",\"path\":\"/x\"}]")), 0);
+	cr_expect_eq(
+		check(&c, INSTANCE(",\"mounts\":[{\"host\":\"/srv/data\",\"path\":\"/x\"}]")), 0);
+	cr_expect_eq(
+		check(&c, INSTANCE(",\"mounts\":[{\"host\":\"/srv/data/a\",\"path\":\"/x\"}]")), 0);
 	cr_expect_eq(check(&c, INSTANCE(",\"mounts\":[{\"host\":\"/mnt/a\",\"path\":\"/x\"}]")), 0);
-	static const char *const bad[] = {"/srv/database", "/srv", "/srv/data/../../etc", "/srv/data/..",
-		"/srv/data/./x", "/srv/data//x", "srv/data", "/", ""};
+	static const char *const bad[] = {"/srv/database", "/srv", "/srv/data/../../etc",
+		"/srv/data/..", "/srv/data/./x", "/srv/data//x", "srv/data", "/", ""};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
 		vk_autofree char *text = vk_asprintf(
 			INSTANCE(",\"mounts\":[{\"host\":\"%s\",\"path\":\"/x\"}]"), bad[i]);
@@ -63,14 +72,23 @@ Test(policy, host_paths_go_by_whole_components)
 Test(policy, host_ports_lie_in_the_ranges)
 {
 	struct vk_config c = config_of();
-	refused(&c, INSTANCE(",\"publish\":[{\"port\":80,\"host\":80}]"), "port 80", "policy.publish");
-	refused(&c, INSTANCE(",\"publish\":[{\"port\":80,\"host\":1023}]"), "1024-65535", "policy.publish");
-	cr_expect_eq(check(&c, INSTANCE(",\"publish\":[{\"port\":80,\"host\":1024},{\"port\":1,\"host\":65535}]")), 0);
+	refused(&c, INSTANCE(",\"publish\":[{\"port\":80,\"host\":80}]"), "port 80",
+		"policy.publish");
+	refused(&c, INSTANCE(",\"publish\":[{\"port\":80,\"host\":1023}]"), "1024-65535",
+		"policy.publish");
+	cr_expect_eq(check(&c,
+			     INSTANCE(",\"publish\":[{\"port\":80,\"host\":1024},{\"port\":1,"
+				      "\"host\":65535}]")),
+		0);
 	char ranges[] = "80, 443,9000-9001";
 	c.policy_publish = ranges;
-	cr_expect_eq(check(&c, INSTANCE(",\"publish\":[{\"port\":1,\"host\":80},{\"port\":1,\"host\":443},"
-		"{\"port\":1,\"host\":9001}]")), 0);
-	refused(&c, INSTANCE(",\"publish\":[{\"port\":1,\"host\":80},{\"port\":1,\"host\":9002}]"), "9002", "policy.publish");
+	cr_expect_eq(
+		check(&c,
+			INSTANCE(",\"publish\":[{\"port\":1,\"host\":80},{\"port\":1,\"host\":443},"
+				 "{\"port\":1,\"host\":9001}]")),
+		0);
+	refused(&c, INSTANCE(",\"publish\":[{\"port\":1,\"host\":80},{\"port\":1,\"host\":9002}]"),
+		"9002", "policy.publish");
 	char none[] = "";
 	c.policy_publish = none;
 	refused(&c, INSTANCE(",\"publish\":[{\"port\":1,\"host\":80}]"), "none", "policy.publish");

@@ -20,7 +20,8 @@ static void has(const json_t *j, const char *path, const char *want)
 	char *save = NULL;
 	for (char *k = strtok_r(copy, "|", &save); k != NULL; k = strtok_r(NULL, "|", &save))
 		j = json_object_get(j, k);
-	vk_autofree char *text = j == NULL ? vk_strdup("")
+	vk_autofree char *text = j == NULL
+		? vk_strdup("")
 		: json_dumps(j, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
 	cr_expect_str_eq(text, want, "%s: %s, not %s", path, text, want);
 }
@@ -31,12 +32,14 @@ Test(spec, every_container_is_confined_and_bounded)
 	has(j, "Image", "\"docker.io/library/nginx:1\"");
 	has(j, "HostConfig|Init", "true");
 	has(j, "HostConfig|SecurityOpt", "[\"no-new-privileges\"]");
-	has(j, "HostConfig|CapDrop", "[\"NET_RAW\",\"MKNOD\",\"AUDIT_WRITE\",\"SYS_CHROOT\",\"SETFCAP\"]");
+	has(j, "HostConfig|CapDrop",
+		"[\"NET_RAW\",\"MKNOD\",\"AUDIT_WRITE\",\"SYS_CHROOT\",\"SETFCAP\"]");
 	has(j, "HostConfig|CapAdd", "");
 	has(j, "HostConfig|Privileged", "");
 	has(j, "HostConfig|PidMode", "");
 	has(j, "HostConfig|RestartPolicy", "{\"Name\":\"no\"}");
-	has(j, "HostConfig|LogConfig", "{\"Config\":{\"max-file\":\"3\",\"max-size\":\"10m\"},\"Type\":\"json-file\"}");
+	has(j, "HostConfig|LogConfig",
+		"{\"Config\":{\"max-file\":\"3\",\"max-size\":\"10m\"},\"Type\":\"json-file\"}");
 	has(j, "HostConfig|Memory", "536870912");
 	has(j, "HostConfig|MemorySwap", "536870912");
 	has(j, "HostConfig|PidsLimit", "512");
@@ -51,7 +54,9 @@ Test(spec, every_container_is_confined_and_bounded)
 
 Test(spec, limits_of_the_manifest_win)
 {
-	vk_autojson *j = make(INSTANCE(",\"memory\":67108864,\"cpus_milli\":250,\"pids\":20,\"stop_ms\":1500"), NULL);
+	vk_autojson *j = make(
+		INSTANCE(",\"memory\":67108864,\"cpus_milli\":250,\"pids\":20,\"stop_ms\":1500"),
+		NULL);
 	has(j, "HostConfig|Memory", "67108864");
 	has(j, "HostConfig|MemorySwap", "67108864");
 	has(j, "HostConfig|NanoCpus", "250000000");
@@ -62,28 +67,39 @@ Test(spec, limits_of_the_manifest_win)
 Test(spec, labels_say_whose_it_is)
 {
 	vk_autojson *j = make(INSTANCE(",\"gen\":4"), NULL);
-	static const char *const rows[][2] = {{"root", "0123456789abcdef"}, {"instance", "ragnar-web-3-1"},
-		{"stack", "ragnar"}, {"node", "web"}, {"version", "3"}, {"n", "1"}, {"release", "7"}, {"gen", "4"}};
+	static const char *const rows[][2] = {{"root", "0123456789abcdef"},
+		{"instance", "ragnar-web-3-1"}, {"stack", "ragnar"}, {"node", "web"},
+		{"version", "3"}, {"n", "1"}, {"release", "7"}, {"gen", "4"}};
 	for (size_t i = 0; i < VK_COUNT(rows); i++) {
 		vk_autofree char *path = vk_asprintf("Labels|viking.%s", rows[i][0]);
 		vk_autofree char *want = vk_asprintf("\"%s\"", rows[i][1]);
 		has(j, path, want);
 	}
 	has(j, "Labels|viking.run", "");
-	cr_assert_eq(strlen(json_string_value(json_object_get(json_object_get(j, "Labels"), "viking.hash"))), 64);
+	cr_assert_eq(strlen(json_string_value(
+			     json_object_get(json_object_get(j, "Labels"), "viking.hash"))),
+		64);
 }
 
 Test(spec, networks_ports_mounts_and_commands)
 {
-	vk_autojson *j = make(INSTANCE(",\"network\":\"viking-ragnar\",\"aliases\":[\"web\",\"api\"],"
-		"\"expose\":[{\"port\":8080}],\"publish\":[{\"port\":53,\"proto\":\"udp\",\"host\":5353},{\"port\":80}],"
-		"\"mounts\":[{\"volume\":\"v1\",\"path\":\"/data\"},{\"host\":\"/srv\",\"path\":\"/srv\"}],"
-		"\"cmd\":[\"a\",\"b c\"],\"entrypoint\":[],\"cwd\":\"/w\",\"env\":{\"A\":\"x=y z\"}"), NULL);
+	vk_autojson *j =
+		make(INSTANCE(",\"network\":\"viking-ragnar\",\"aliases\":[\"web\",\"api\"],"
+			      "\"expose\":[{\"port\":8080}],\"publish\":[{\"port\":53,\"proto\":"
+			      "\"udp\",\"host\":5353},{\"port\":80}],"
+			      "\"mounts\":[{\"volume\":\"v1\",\"path\":\"/data\"},{\"host\":\"/"
+			      "srv\",\"path\":\"/srv\"}],"
+			      "\"cmd\":[\"a\",\"b "
+			      "c\"],\"entrypoint\":[],\"cwd\":\"/w\",\"env\":{\"A\":\"x=y z\"}"),
+			NULL);
 	has(j, "HostConfig|NetworkMode", "\"viking-ragnar\"");
-	has(j, "NetworkingConfig", "{\"EndpointsConfig\":{\"viking-ragnar\":{\"Aliases\":[\"web\",\"api\"]}}}");
+	has(j, "NetworkingConfig",
+		"{\"EndpointsConfig\":{\"viking-ragnar\":{\"Aliases\":[\"web\",\"api\"]}}}");
 	has(j, "ExposedPorts", "{\"53/udp\":{},\"80/tcp\":{},\"8080/tcp\":{}}");
-	has(j, "HostConfig|PortBindings", "{\"53/udp\":[{\"HostPort\":\"5353\"}],\"80/tcp\":[{\"HostPort\":\"\"}]}");
-	has(j, "HostConfig|Mounts", "[{\"Source\":\"v1\",\"Target\":\"/data\",\"Type\":\"volume\"},"
+	has(j, "HostConfig|PortBindings",
+		"{\"53/udp\":[{\"HostPort\":\"5353\"}],\"80/tcp\":[{\"HostPort\":\"\"}]}");
+	has(j, "HostConfig|Mounts",
+		"[{\"Source\":\"v1\",\"Target\":\"/data\",\"Type\":\"volume\"},"
 		"{\"Source\":\"/srv\",\"Target\":\"/srv\",\"Type\":\"bind\"}]");
 	has(j, "Cmd", "[\"a\",\"b c\"]");
 	has(j, "Entrypoint", "[]");
@@ -93,8 +109,10 @@ Test(spec, networks_ports_mounts_and_commands)
 
 Test(spec, host_modes_and_privilege_when_the_policy_let_them_pass)
 {
-	vk_autojson *j = make(INSTANCE(",\"network\":\"viking-ragnar\",\"network_mode\":\"host\",\"pid_mode\":\"host\","
-		"\"privileged\":true"), NULL);
+	vk_autojson *j = make(INSTANCE(",\"network\":\"viking-ragnar\",\"network_mode\":\"host\","
+				       "\"pid_mode\":\"host\","
+				       "\"privileged\":true"),
+		NULL);
 	has(j, "HostConfig|NetworkMode", "\"host\"");
 	has(j, "NetworkingConfig", "");
 	has(j, "Hostname", "");
@@ -117,8 +135,10 @@ Test(spec, a_run_container_is_attached_and_marked)
 
 Test(spec, host_names_are_dns_labels)
 {
-	vk_autojson *j = make("{\"name\":\"ragnar-a_b.c-0123456789012345678901234567890123456789012345678901234567890\","
-		"\"stack\":\"ragnar\",\"node\":\"web\",\"image\":\"x\"}", NULL);
+	vk_autojson *j = make("{\"name\":\"ragnar-a_b.c-"
+			      "0123456789012345678901234567890123456789012345678901234567890\","
+			      "\"stack\":\"ragnar\",\"node\":\"web\",\"image\":\"x\"}",
+		NULL);
 	has(j, "Hostname", "\"ragnar-a-b-c-01234567890123456789012345678901234567890123456789\"");
 }
 

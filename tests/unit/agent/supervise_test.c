@@ -54,18 +54,22 @@ Test(supervise, an_exit_after_ten_seconds_is_no_failure)
 {
 	struct supervise s = {0};
 	for (int i = 0; i < 20; i++)
-		cr_assert_eq(supervise_ended(&s, &service, 1, SUPERVISE_QUICK_MS, false, &wait_ms), SUPERVISE_AGAIN);
+		cr_assert_eq(supervise_ended(&s, &service, 1, SUPERVISE_QUICK_MS, false, &wait_ms),
+			SUPERVISE_AGAIN);
 	cr_assert_eq(s.failures, 0);
-	cr_assert_eq(supervise_ended(&s, &service, 1, SUPERVISE_QUICK_MS - 1, false, &wait_ms), SUPERVISE_AGAIN);
+	cr_assert_eq(supervise_ended(&s, &service, 1, SUPERVISE_QUICK_MS - 1, false, &wait_ms),
+		SUPERVISE_AGAIN);
 	cr_assert_eq(s.failures, 1);
 }
 
 Test(supervise, what_others_stopped_starts_again_at_once)
 {
 	struct supervise s = {0};
-	const struct supervise_rule never = {.never = true, .restart_count = -1}, once = {.restart_count = 0};
+	const struct supervise_rule never = {.never = true, .restart_count = -1},
+				    once = {.restart_count = 0};
 	for (int i = 0; i < 20; i++) {
-		cr_assert_eq(supervise_ended(&s, &service, 137, 5, true, &wait_ms), SUPERVISE_AGAIN);
+		cr_assert_eq(
+			supervise_ended(&s, &service, 137, 5, true, &wait_ms), SUPERVISE_AGAIN);
 		cr_assert_eq(wait_ms, 0);
 	}
 	cr_assert_eq(s.failures, 0);
@@ -106,7 +110,8 @@ Test(supervise, counts_survive_a_restart_but_not_a_new_definition)
 	s.tail = json_pack("[s]", "last words");
 	vk_autojson *record = supervise_save(&s);
 	cr_assert(supervise_load(&t, record, "abc"));
-	cr_assert(t.failures == 2 && t.restarts == 2 && t.started && t.has_exit && t.exit_code == 1);
+	cr_assert(
+		t.failures == 2 && t.restarts == 2 && t.started && t.has_exit && t.exit_code == 1);
 	cr_assert_str_eq(t.reason, "exited with status 1");
 	cr_assert_str_eq(json_string_value(json_array_get(t.tail, 0)), "last words");
 	supervise_release(&t);
