@@ -389,9 +389,11 @@ class World:
         assert len(now) == 1, now
         return now[0]["n"]
 
-    def stages(self, stack, since=0):
-        """A follower of the stage events of the stack from now on."""
-        return Stream(self, "GET", f"/v1/events?follow=1&since={since}&stack={stack}")
+    def follow(self, stack=None, on_line=None):
+        """A follower of the events (of one stack) from now on."""
+        seq = max([e.get("seq", 0) for e in self.call("GET", "/v1/events")], default=0)
+        path = f"/v1/events?follow=1&since={seq}" + (f"&stack={stack}" if stack else "")
+        return Stream(self, "GET", path, on_line=on_line)
 
     def settled(self, stack):
         """Agent and router hold exactly what the current release says, and nothing drains."""
@@ -558,9 +560,9 @@ class Failure(Case):
     def test_a_client_that_goes_cancels(self):
         self.push()
         self.w.agent.hold("web")
-        events = self.w.stages("ragnar")
+        events = self.w.follow("ragnar")
         s = self.w.push("ragnar", document(self.w.commit()), self.token)
-        self.w.until(lambda: any(e["what"] == "s10" for e in events.lines), "s10")
+        self.w.until(lambda: any(e.get("what") == "s10" for e in events.lines), "s10")
         s.close()
         self.w.until(lambda: all("web-2" not in i["name"] for i in self.w.agent.doc["instances"]), "the taking back")
         self.w.agent.release()
@@ -853,12 +855,10 @@ class Kill(Case):
         hit = threading.Event()
 
         def watch(event):
-            if event["type"] == "stage" and event["what"] == stage and not hit.is_set():
+            if event.get("type") == "stage" and event.get("what") == stage and not hit.is_set():
                 w.process.kill()
                 hit.set()
-        seq = max([e.get("seq", 0) for e in w.call("GET", "/v1/events")], default=0)
-        path = f"/v1/events?follow=1&since={seq}" + ("" if stage == "s13" else "&stack=ragnar")
-        Stream(w, "GET", path, on_line=watch)
+        w.follow(None if stage == "s13" else "ragnar", watch)
         doc = document(w.commit())
         s = w.push("ragnar", doc, self.token)
         self.assertTrue(hit.wait(DEADLINE), f"stage {stage} was never reached: {s.out()}")
