@@ -103,6 +103,7 @@ Test(desired, a_bad_instance_is_kept_with_its_reason)
 		{",\"health\":{\"type\":\"http\",\"port\":80,\"path\":\"/ HTTP/1.1\\r\\nX: y\"}",
 			"path"},
 		{",\"pids\":5000000", "pids"},
+		{",\"cpus_milli\":9223372036854775807", "cpus_milli"},
 		{",\"imagee\":\"x\"", "imagee"},
 	};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
