@@ -12,6 +12,8 @@
 #include "listener.h"
 #include "monitor.h"
 
+#define ROOM_MS 3000 /* shorter than the monitor waits for our word */
+
 struct connection *connection_find(struct listener *l, uint32_t id)
 {
 	struct connection *c = l->connections;
@@ -48,6 +50,8 @@ static void unlink_connection(struct connection *c)
 		}
 }
 
+static void admit_waiting(struct listener *l);
+
 /* Over when both processes are. */
 static void settle(struct connection *c)
 {
@@ -60,9 +64,11 @@ static void settle(struct connection *c)
 	sources_end(l->sources, &c->source, how, c->logged_in, vk_mono_ms());
 	unlink_connection(c);
 	vk_timer_free(c->grace);
+	vk_timer_free(c->room);
 	vk_io_free(c->notes_io);
 	vk_closep(&c->notes);
 	free(c);
+	admit_waiting(l);
 	listener_place_free(l);
 	listener_settle(l);
 }
@@ -109,17 +115,43 @@ static bool key_has_room(const struct connection *c, const char *fingerprint)
 	return n < SESSIONS_PER_KEY;
 }
 
+static void admit(struct connection *c)
+{
+	c->logged_in = true;
+	vk_timer_set(c->grace, -1);
+	vk_timer_set(c->room, -1);
+	sources_login(c->l->sources, &c->source);
+	(void)send(c->notes, "y", 1, MSG_NOSIGNAL);
+	listener_place_free(c->l);
+}
+
+/* Scripts open many short connections with one key at once: those over the limit wait a moment for one of
+ * the others to end. */
+static void on_no_room(void *arg)
+{
+	struct connection *c = arg;
+	c->fingerprint[0] = '\0';
+	(void)send(c->notes, "n", 1, MSG_NOSIGNAL);
+}
+
 static void on_login(struct connection *c, const char *fingerprint)
 {
-	bool room = !c->logged_in && key_has_room(c, fingerprint);
-	(void)send(c->notes, room ? "y" : "n", 1, MSG_NOSIGNAL);
-	if (!room)
-		return;
-	c->logged_in = true;
+	if (c->logged_in || c->fingerprint[0] != '\0')
+		return; /* a monitor says it once */
 	snprintf(c->fingerprint, sizeof(c->fingerprint), "%s", fingerprint);
-	vk_timer_set(c->grace, -1);
-	sources_login(c->l->sources, &c->source);
-	listener_place_free(c->l);
+	if (key_has_room(c, fingerprint))
+		admit(c);
+	else
+		vk_timer_set(c->room, ROOM_MS);
+}
+
+static void admit_waiting(struct listener *l)
+{
+	for (struct connection *c = l->connections; c != NULL; c = c->next)
+		if (!c->logged_in && c->fingerprint[0] != '\0' && key_has_room(c, c->fingerprint)) {
+			admit(c);
+			return; /* one place was freed; admitting may change the list */
+		}
 }
 
 static void on_note(void *arg, int fd, int what)
@@ -209,6 +241,7 @@ void connection_start(struct listener *l, int fd, const struct source_id *source
 	snprintf(c->addr, sizeof(c->addr), "%s", addr);
 	c->grace = vk_timer_new(l->loop, on_grace, c);
 	vk_timer_set(c->grace, (int64_t)l->config->ssh_grace_ms);
+	c->room = vk_timer_new(l->loop, on_no_room, c);
 	c->next = l->connections;
 	l->connections = c;
 	int rc = launch(c, fd, &p, &err);

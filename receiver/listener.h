@@ -38,12 +38,12 @@ struct connection {
 	uint32_t id;
 	struct source_id source;
 	char addr[64]; /* "1.2.3.4 5678" */
-	char fingerprint[80];
+	char fingerprint[80]; /* "" until its key is known */
 	pid_t monitor;
 	struct vk_child *child;
 	int notes;
 	struct vk_io *notes_io;
-	struct vk_timer *grace;
+	struct vk_timer *grace, *room;
 	struct brood *brood;
 	bool logged_in, graced, session_over, monitor_over;
 	int session_status; /* wait status; 0 when unknown */
