@@ -90,6 +90,17 @@ static int key_fill(struct call *c, struct key_row *row, struct vk_err *err)
 	return 0;
 }
 
+struct key_claim {
+	const char *name, *line;
+};
+
+static bool key_coming(void *arg, const char *key, const json_t *value)
+{
+	const struct key_claim *k = arg;
+	return vk_streq(key + strlen("/key/"), k->name) ||
+		vk_streq(vk_json_str(value, "line", NULL), k->line);
+}
+
 static int key_unique(struct call *c, const struct key_row *row, struct vk_err *err)
 {
 	const char *name = call_text(c, "name");
@@ -98,6 +109,9 @@ static int key_unique(struct call *c, const struct key_row *row, struct vk_err *
 		return vk_err_set(err, VK_EXISTS, "there is a key %s already", name);
 	table_each(&c->s->st.keys, i, k) if (strcmp(k->line, row->line) == 0) return vk_err_set(
 		err, VK_EXISTS, "this key is there already, as %s", k->name);
+	struct key_claim claim = {.name = name, .line = row->line};
+	if (txn_pending(c->s, "/key/", key_coming, &claim))
+		return vk_err_set(err, VK_EXISTS, "this key, or one of this name, is being added");
 	return 0;
 }
 

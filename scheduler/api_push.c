@@ -88,7 +88,8 @@ static int git_create(struct call *c, const char *stack, struct vk_err *err)
 		return VK_NOTFOUND;
 	}
 	struct txn *t = txn_new(c->s);
-	int rc = stacks_create(c->s, t, stack, c->who.name, err);
+	/* two first pushes at once: the second waits for the first one's stack, behind it in the store */
+	int rc = stacks_coming(c->s, stack) ? 0 : stacks_create(c->s, t, stack, c->who.name, err);
 	if (rc != 0) {
 		txn_free(t);
 		return rc;

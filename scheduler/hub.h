@@ -36,7 +36,8 @@ struct sched {
 	json_t *restoring; /* keys of a restore whose last batch is still to come, or NULL */
 	char libssh
 		[64]; /* installed version of the library, "" = not known; read before the confinement */
-	size_t commits; /* transactions under way */
+	size_t commits;        /* transactions under way */
+	struct txn *under_way; /* those transactions, newest first */
 	int64_t started_ms;
 };
 

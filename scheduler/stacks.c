@@ -11,12 +11,18 @@
 
 #define ID_BYTES 8
 
+static bool has_subnet(void *arg, const char *key, const json_t *value)
+{
+	(void)key;
+	return vk_json_int(value, "subnet", -1) == (int64_t) * (uint64_t *)arg;
+}
+
 static bool subnet_used(void *arg, uint64_t index)
 {
 	const struct sched *s = arg;
 	struct stack *sk;
 	table_each(&s->st.stacks, i, sk) if (sk->exists && sk->row.subnet == index) return true;
-	return false;
+	return txn_pending(s, "/stack/", has_subnet, &index);
 }
 
 /* Routes of the host that are not our own networks: those would hide every subnet already in use. */
@@ -48,13 +54,25 @@ int stacks_subnet(struct sched *s, uint64_t *ret, struct vk_err *err)
 	return subnet_pick(&s->range, subnet_used, s, routes, ret, err);
 }
 
+static bool has_name(void *arg, const char *key, const json_t *value)
+{
+	(void)value;
+	return strcmp(key, arg) == 0;
+}
+
+bool stacks_coming(const struct sched *s, const char *name)
+{
+	vk_autofree char *key = vk_asprintf("/stack/%s", name);
+	return txn_pending(s, key, has_name, key);
+}
+
 int stacks_create(
 	struct sched *s, struct txn *t, const char *name, const char *who, struct vk_err *err)
 {
 	int rc = vk_stack_name(name, err);
 	if (rc != 0)
 		return rc;
-	if (state_stack(&s->st, name) != NULL)
+	if (state_stack(&s->st, name) != NULL || stacks_coming(s, name))
 		return vk_err_set(err, VK_EXISTS, "there is a stack %s already", name);
 	uint64_t subnet;
 	rc = stacks_subnet(s, &subnet, err);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <viking/log.h>
 #include <viking/mem.h>
+#include <viking/str.h>
 
 struct txn_item {
 	char *key;
@@ -18,6 +19,7 @@ struct txn {
 	size_t n, cap;
 	txn_fn *fn;
 	void *arg;
+	struct txn *next; /* in s->under_way */
 };
 
 struct txn *txn_new(struct sched *s)
@@ -82,6 +84,26 @@ void txn_del(struct txn *t, const char *fmt, ...)
 	va_end(ap);
 }
 
+static void txn_unlist(struct txn *t)
+{
+	for (struct txn **p = &t->s->under_way; *p != NULL; p = &(*p)->next) {
+		if (*p == t) {
+			*p = t->next;
+			return;
+		}
+	}
+}
+
+bool txn_pending(const struct sched *s, const char *prefix, txn_pending_fn *fn, void *arg)
+{
+	for (const struct txn *t = s->under_way; t != NULL; t = t->next)
+		for (size_t i = 0; i < t->n; i++)
+			if (t->item[i].value != NULL && vk_starts(t->item[i].key, prefix) &&
+				fn(arg, t->item[i].key, t->item[i].value))
+				return true;
+	return false;
+}
+
 /* What is true is only in the store now: the next start reads it. */
 static void txn_give_up(const char *why)
 {
@@ -94,6 +116,7 @@ static void txn_done(void *arg, const struct vk_err *err, bool committed, uint64
 	struct txn *t = arg;
 	(void)rev;
 	t->s->commits--;
+	txn_unlist(t);
 	bool failed = err != NULL && err->code != 0;
 	if (failed && (err->code == VK_UNAVAILABLE || err->code == VK_TIMEOUT))
 		txn_give_up(err->msg);
@@ -118,6 +141,8 @@ void txn_commit(struct txn *t, txn_fn *fn, void *arg)
 	t->fn = fn;
 	t->arg = arg;
 	t->s->commits++;
+	t->next = t->s->under_way;
+	t->s->under_way = t;
 	struct vk_op *ops = vk_calloc(t->n + 1, sizeof(*ops));
 	struct vk_strv texts = {0};
 	for (size_t i = 0; i < t->n; i++) {

@@ -20,4 +20,8 @@ typedef void txn_fn(void *arg, const struct vk_err *err);
 void txn_commit(struct txn *t, txn_fn *fn, void *arg); /* frees t; fn may be NULL */
 void txn_free(struct txn *t);                          /* for one that is not committed */
 
+/* Is there a put under prefix, not yet committed, that fn takes? For what must be unique before memory knows it. */
+typedef bool txn_pending_fn(void *arg, const char *key, const json_t *value);
+bool txn_pending(const struct sched *s, const char *prefix, txn_pending_fn *fn, void *arg);
+
 #endif

@@ -934,6 +934,33 @@ class Standing(Case):
         self.assertTrue(r.stderr.strip())
         self.w.call("GET", "/v1/ping")
 
+    def test_what_comes_at_once_is_still_unique(self):
+        answers, errors = [], []
+
+        def ask(method, path, body, **kw):
+            try:
+                answers.append(self.w.call(method, path, body, **kw))
+            except ApiError as e:
+                errors.append(e.name)
+
+        def at_once(*asks):
+            threads = [threading.Thread(target=ask, args=a, kwargs=kw) for a, kw in asks]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join(DEADLINE)
+        git = (("POST", "/v1/internal/git", {"stack": "ragnar", "verb": "push"}), {"role": "receiver", "token": self.token})
+        at_once(*[git] * 8)
+        self.assertEqual(([], 8, 1), (errors, len(answers), len({a["id"] for a in answers})))
+        at_once(*[(("POST", "/v1/stacks", {"name": f"s{i}"}), {}) for i in range(24)])
+        self.w.until(lambda: len(self.w.agent.doc["networks"]) == 25, "the networks")
+        self.assertEqual(25, len({n["subnet"] for n in self.w.agent.doc["networks"]}))
+        answers.clear()
+        line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 42 + "B"
+        at_once(*[(("POST", "/v1/keys", {"name": f"n{i}", "line": line, "role": "deploy", "stacks": []}), {})
+                  for i in range(8)])
+        self.assertEqual((1, 7), (len(answers), errors.count("EXISTS")), errors)
+
     def test_hundred_stacks_have_networks_of_their_own(self):
         for i in range(100):
             self.w.call("POST", "/v1/stacks", {"name": f"s{i}"})
