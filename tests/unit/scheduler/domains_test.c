@@ -1,0 +1,97 @@
+#include "domains.h"
+#include "op.h"
+#include "scene.h"
+
+Test(domains, clashes)
+{
+	cr_expect(domains_clash("a.com", "a.com"));
+	cr_expect(domains_clash("*.a.com", "x.a.com"));
+	cr_expect(domains_clash("x.y.a.com", "*.a.com"));
+	cr_expect(domains_clash("*.x.a.com", "*.a.com"));
+	cr_expect(!domains_clash("*.a.com", "a.com"));
+	cr_expect(!domains_clash("*.a.com", "xa.com"));
+	cr_expect(!domains_clash("a.com", "b.com"));
+}
+
+static void world(struct state *st)
+{
+	state_init(st);
+	scene_stack(st, "one", 0, "{'web':{'version':1,'type':'app','port':80,'domains':['one.com','*.w.com']}}");
+	scene_stack(st, "two", 1, "{'web':{'version':1,'type':'app','port':80,'domains':[]}}");
+	scene_put(st, "/domain/extra.org", "{'v':1,'stack':'two','node':'web'}");
+}
+
+Test(domains, come_from_manifest_command_and_name)
+{
+	struct state st;
+	world(&st);
+	vk_autojson *one = domains_of(&st, state_stack(&st, "one"), NULL, "apps.test");
+	cr_expect(scene_equal(one, "{'one.com':{'node':'web','from':'manifest'},'*.w.com':{'node':'web','from':'manifest'}}"));
+	vk_autojson *two = domains_of(&st, state_stack(&st, "two"), NULL, "apps.test");
+	cr_expect(scene_equal(two, "{'extra.org':{'node':'web','from':'command'},'two.apps.test':{'node':'web','from':'default'}}"));
+	vk_autojson *local = domains_of(&st, state_stack(&st, "two"), NULL, "");
+	cr_expect_not_null(json_object_get(local, "two.localhost"));
+	state_release(&st);
+}
+
+Test(domains, have_one_owner)
+{
+	struct state st;
+	world(&st);
+	cr_expect_str_eq(domains_owner(&st, "new", "one.com", "apps.test"), "one");
+	cr_expect_str_eq(domains_owner(&st, "new", "deep.down.w.com", "apps.test"), "one");
+	cr_expect_str_eq(domains_owner(&st, "new", "*.com", "apps.test"), "one");
+	cr_expect_str_eq(domains_owner(&st, "new", "extra.org", "apps.test"), "two");
+	cr_expect_str_eq(domains_owner(&st, "new", "two.apps.test", "apps.test"), "two", "the default counts too");
+	cr_expect_null(domains_owner(&st, "one", "one.com", "apps.test"));
+	cr_expect_null(domains_owner(&st, "new", "free.com", "apps.test"));
+	state_release(&st);
+}
+
+Test(domains, a_default_yields_to_another_stacks_word)
+{
+	struct state st;
+	world(&st);
+	scene_put(&st, "/domain/*.apps.test", "{'v':1,'stack':'one','node':'web'}");
+	vk_autojson *two = domains_of(&st, state_stack(&st, "two"), NULL, "apps.test");
+	cr_expect_null(json_object_get(two, "two.apps.test"));
+	state_release(&st);
+}
+
+Test(domains, a_deploy_under_way_holds_its_claims)
+{
+	struct state st;
+	world(&st);
+	struct op op = { .running = true };
+	op.overlay.claims = scene_json("{'domains':['soon.com'],'publish':['7000/tcp']}");
+	state_stack(&st, "two")->busy = &op;
+	cr_expect_str_eq(domains_owner(&st, "one", "soon.com", "apps.test"), "two");
+	cr_expect_str_eq(publish_owner(&st, "one", "7000/tcp"), "two");
+	cr_expect_null(publish_owner(&st, "one", "7000/udp"));
+	overlay_release(&op.overlay);
+	state_release(&st);
+}
+
+Test(domains, names_that_would_make_equal_containers_are_refused)
+{
+	struct state st;
+	struct vk_err err = {0};
+	state_init(&st);
+	scene_stack(&st, "a-b", 0, "{'c':{'version':1}}");
+	vk_autojson *clash = scene_json("{'nodes':{'b-c':{}}}"), *fine = scene_json("{'nodes':{'bc':{}}}");
+	cr_expect_eq(names_check(&st, "a", clash, &err), VK_CONFLICT);
+	cr_expect(strstr(err.msg, "a-b") != NULL && strstr(err.msg, "b-c") != NULL, "%s", err.msg);
+	cr_expect_eq(names_check(&st, "a", fine, NULL), 0);
+	state_release(&st);
+}
+
+Test(domains, urls_name_the_port_when_it_is_another_than_80)
+{
+	vk_autojson *d = scene_json("{'a.com':{},'*.b.com':{}}");
+	vk_autostrv plain = {0}, port = {0};
+	domains_urls(d, 80, &plain);
+	domains_urls(d, 8080, &port);
+	cr_assert_eq(plain.n, 1);
+	cr_expect_str_eq(plain.v[0], "http://a.com/");
+	cr_expect_str_eq(port.v[0], "http://a.com:8080/");
+}
