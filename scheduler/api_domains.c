@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "domains.h"
+#include "push.h"
 #include "router.h"
 
 void api_domains(struct call *c)
@@ -89,12 +90,9 @@ static const char *choose_node(
 static int check_free(
 	struct call *c, const struct stack *sk, const char *domain, struct vk_err *err)
 {
-	const char *owner = domains_owner(&c->s->st, c->stack, domain, c->s->cfg->base_domain);
-	if (owner != NULL) {
-		vk_err_set(err, VK_CONFLICT, "domain %s belongs to %s", domain, owner);
-		vk_err_hint(err, "viking domains %s", owner);
-		return VK_CONFLICT;
-	}
+	int rc = push_domain_free(c->s, c->stack, domain, err);
+	if (rc != 0)
+		return rc;
 	vk_autojson *mine = domains_of(&c->s->st, sk, NULL, c->s->cfg->base_domain);
 	const char *from = vk_json_str(json_object_get(mine, domain), "from", "default");
 	if (strcmp(from, "default") != 0)

@@ -11,6 +11,7 @@
 #include "domains.h"
 #include "place.h"
 #include "policy.h"
+#include "txn.h"
 
 json_t *push_claims(const json_t *doc)
 {
@@ -31,6 +32,31 @@ json_t *push_claims(const json_t *doc)
 	return json_pack("{s:o,s:o}", "domains", domains, "publish", publish);
 }
 
+struct domain_claim {
+	const char *stack, *domain, *owner;
+};
+
+static bool domain_coming(void *arg, const char *key, const json_t *value)
+{
+	struct domain_claim *k = arg;
+	const char *stack = vk_json_str(value, "stack", "");
+	if (strcmp(stack, k->stack) == 0 || !domains_clash(key + strlen("/domain/"), k->domain))
+		return false;
+	k->owner = stack;
+	return true;
+}
+
+int push_domain_free(struct sched *s, const char *stack, const char *domain, struct vk_err *err)
+{
+	struct domain_claim claim = {.stack = stack, .domain = domain};
+	claim.owner = domains_owner(&s->st, stack, domain, s->cfg->base_domain);
+	if (claim.owner == NULL && !txn_pending(s, "/domain/", domain_coming, &claim))
+		return 0;
+	vk_err_set(err, VK_CONFLICT, "domain %s belongs to %s", domain, claim.owner);
+	vk_err_hint(err, "viking domains %s", claim.owner);
+	return VK_CONFLICT;
+}
+
 static int check_domain(struct sched *s, const char *stack, const char *domain, struct vk_err *err)
 {
 	char normal[VK_DOMAIN_MAX + 1];
@@ -39,12 +65,7 @@ static int check_domain(struct sched *s, const char *stack, const char *domain, 
 		return rc;
 	if (strcmp(normal, domain) != 0)
 		return vk_err_set(err, VK_INVALID, "domain %s must be written %s", domain, normal);
-	const char *owner = domains_owner(&s->st, stack, domain, s->cfg->base_domain);
-	if (owner == NULL)
-		return 0;
-	vk_err_set(err, VK_CONFLICT, "domain %s belongs to %s", domain, owner);
-	vk_err_hint(err, "viking domains %s", owner);
-	return VK_CONFLICT;
+	return push_domain_free(s, stack, domain, err);
 }
 
 /* No two nodes of one document may have the same domain or host port. */

@@ -9,6 +9,8 @@
 json_t *push_claims(const json_t *doc);
 /* Are they free for this stack? CONFLICT names who has it. Also names of containers (names_check). */
 int push_claims_check(struct sched *s, const char *stack, const json_t *doc, struct vk_err *err);
+/* CONFLICT when a domain is another stack's, or is being given to one right now. */
+int push_domain_free(struct sched *s, const char *stack, const char *domain, struct vk_err *err);
 /* Everything, with the caller's rights on other stacks' boats. */
 int push_check(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
 	struct vk_err *err);

@@ -960,6 +960,12 @@ class Standing(Case):
         at_once(*[(("POST", "/v1/keys", {"name": f"n{i}", "line": line, "role": "deploy", "stacks": []}), {})
                   for i in range(8)])
         self.assertEqual((1, 7), (len(answers), errors.count("EXISTS")), errors)
+        answers.clear()
+        for i in range(4):
+            self.push(f"s{i}")
+        errors.clear()
+        at_once(*[(("POST", f"/v1/stacks/s{i}/domains", {"domain": "x.test", "node": "web"}), {}) for i in range(4)])
+        self.assertEqual((1, 3), (len(answers), errors.count("CONFLICT")), errors)
 
     def test_hundred_stacks_have_networks_of_their_own(self):
         for i in range(100):
