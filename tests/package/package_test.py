@@ -32,10 +32,15 @@ def run(*argv, check=True, timeout=1500, **kw):
 
 
 def page(host="demo.localhost"):
-    c = http.client.HTTPConnection("127.0.0.1", 80, timeout=5)
-    c.request("GET", "/", headers={"Host": host})
-    r = c.getresponse()
-    return r.status, r.read().decode()
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", 80, timeout=5)) as c:
+        c.request("GET", "/", headers={"Host": host})
+        r = c.getresponse()
+        return r.status, r.read().decode()
+
+
+def text(path):
+    with open(path) as f:
+        return f.read()
 
 
 ROOT_LABEL = "label=viking.root=" + hashlib.sha256(b"/var/lib/viking").hexdigest()[:16]
@@ -97,7 +102,7 @@ PLACES = {
 }
 # Who gets an answer at a socket (file, path, role) and who is sent away.
 SOCKETS = [
-    ("/run/viking/agent.sock", "/facts", None, ["viking-sched"]),
+    ("/run/viking/agent.sock", "/facts", None, ["viking-sched", "viking-agent"]),
     ("/var/run/docker.sock", "/_ping", None, ["viking-build", "viking-agent"]),
     ("/run/viking/api.sock", "/v1/stacks", None, []),
     ("/run/viking/api.sock", "/v1/ping", "scheduler", []),
@@ -113,8 +118,16 @@ SOCKETS = [
 class Package(unittest.TestCase):
     """One story; unittest runs the chapters in the order of their names."""
 
+    @classmethod
+    def setUpClass(cls):
+        """A copy of the sources, so that whoever edits them meanwhile does not change what is tested."""
+        cls.top = tempfile.mkdtemp(prefix="viking-package-test.", dir="/var/tmp")
+        cls.src = cls.top + "/viking"
+        shutil.copytree(TOP, cls.src, symlinks=True, ignore=lambda d, names: [
+            n for n in names if d == TOP and (n == ".git" or n == "build" or n.startswith("build-"))])
+
     def test_1_bootstrap_serves_the_demo(self):
-        out = run(TOP + "/packaging/bootstrap.sh", "--demo")
+        out = run(self.src + "/packaging/bootstrap.sh", "--demo")
         self.assertIn("type 'viking help' to get help", out)
         self.assertIn("http://demo.localhost", out)
         status, body = page()
@@ -122,7 +135,7 @@ class Package(unittest.TestCase):
         self.assertIn("It sails", body)
 
     def test_2_every_process_has_its_own_user_and_is_confined(self):
-        table = json.load(open("/run/viking/processes.json"))
+        table = json.loads(text("/run/viking/processes.json"))
         status = {name: status_of(p["pid"]) for name, p in table.items()}
         owner = {name: pwd.getpwuid(int(st["Uid"].split()[0])).pw_name for name, st in status.items()}
         self.assertEqual({"scheduler": "viking-sched", "agent": "viking-agent", "builder": "viking-build", "router": "viking-route",
@@ -215,12 +228,12 @@ class Package(unittest.TestCase):
         return run(*SSH, "-p", "2222", "viking@127.0.0.1", *words)
 
     def test_3_bootstrap_again_changes_nothing(self):
-        before, pid = demo_container(), open("/run/viking/vikingd.pid").read()
+        before, pid = demo_container(), text("/run/viking/vikingd.pid")
         self.assertTrue(before)
-        out = run(TOP + "/packaging/bootstrap.sh", "--demo")
+        out = run(self.src + "/packaging/bootstrap.sh", "--demo")
         self.assertIn("built and installed", out)
         self.assertEqual(before, demo_container())
-        self.assertEqual(pid, open("/run/viking/vikingd.pid").read())
+        self.assertEqual(pid, text("/run/viking/vikingd.pid"))
         self.assertEqual(1, len(json.loads(run("viking", "keys:list", "--json"))["keys"]))
 
     def test_4_package_is_clean(self):
@@ -247,23 +260,24 @@ class Package(unittest.TestCase):
     def test_5_unit_is_valid_and_its_command_tells_readiness(self):
         out = run("systemd-analyze", "verify", "/lib/systemd/system/viking.service", check=False)
         self.assertNotIn("viking.service", out.replace("docker.service", ""))
-        line = next(x for x in open("/lib/systemd/system/viking.service") if x.startswith("ExecStart="))
+        line = next(x for x in text("/lib/systemd/system/viking.service").split("\n") if x.startswith("ExecStart="))
         argv = line.strip().split("=", 1)[1].split()
         self.assertEqual(["/usr/sbin/vikingd"], argv)
         self.restart(argv)
 
     def restart(self, argv):
         """Ends vikingd as systemd would and starts the unit's exact command line with a NOTIFY_SOCKET."""
-        pid = int(open("/run/viking/vikingd.pid").read())
+        pid = int(text("/run/viking/vikingd.pid"))
         os.kill(pid, 15)
-        wait_for("vikingd to end", lambda: not os.path.exists(f"/proc/{pid}"), 20)
+        wait_for("vikingd to end", lambda: not os.path.exists(f"/proc/{pid}/exe"), 20)
         d = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, d)
         s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         s.bind(d + "/notify")
         s.settimeout(30)
         with open("/var/log/viking/vikingd.log", "ab") as log:
-            subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET": d + "/notify"})
+            subprocess.run(["setsid", "-f"] + argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True,
+                           env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET": d + "/notify"})
         got = b""
         while b"READY=1" not in got:
             got += s.recv(4096)
@@ -300,7 +314,7 @@ class Package(unittest.TestCase):
         self.assertEqual(helpers, self.helpers())
 
     def helpers(self):
-        return [open("/run/viking/helpers/" + name).read() for name in ("haproxy", "registry")]
+        return [text("/run/viking/helpers/" + name) for name in ("haproxy", "registry")]
 
     def newer(self):
         """The same package with a higher version: what an upgrade installs."""
@@ -337,6 +351,7 @@ class Package(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         """What bootstrap made beside the package: its own directory and the person's copy of the demo."""
+        shutil.rmtree(cls.top, ignore_errors=True)
         shutil.rmtree("/var/lib/viking-bootstrap", ignore_errors=True)
         shutil.rmtree(os.path.expanduser("~/viking-demo"), ignore_errors=True)
 
@@ -348,7 +363,7 @@ def processes_of_viking():
     for d in glob.glob("/proc/[0-9]*"):
         with contextlib.suppress(OSError):
             if os.stat(d).st_uid in uids:
-                found.append(open(d + "/cmdline").read())
+                found.append(text(d + "/cmdline"))
     return found
 
 
