@@ -9,6 +9,9 @@
 #define LINES_DEFAULT 100
 #define BYTES_MAX     (16u << 20) /* of the answer from the ring */
 #define QUEUE_MAX     (32u << 20) /* a reader that falls behind further is cut off */
+/* Lines of one container are in order, those of several as they were read: after a pause of the agent
+ * one container's minute stands before another's. The search for a time goes on for so long. */
+#define DISORDER_MS 600000
 
 struct logquery {
 	struct logqueries *set;
@@ -68,7 +71,7 @@ static bool take_line(void *arg, const char *raw, size_t n)
 	if (text == NULL)
 		return false; /* a segment's head */
 	if (t < q->since_ms)
-		return true;
+		return t < q->since_ms - DISORDER_MS;
 	json_array_append_new(q->past,
 		shown(t, vk_json_str(line, "i", ""), (int)vk_json_int(line, "s", 1),
 			json_incref(text)));

@@ -141,6 +141,29 @@ class Agent(unittest.TestCase):
             os.kill(pid, signal.SIGCONT)
         wait_for("it to serve", lambda: self.status() == (200, "calm\n"), 20)
 
+    def test_lines_since_a_time_are_those_of_all_containers(self):
+        """Read after a pause, the lines of two containers lie one behind the other and not by their times."""
+        h = self.h
+        ids = [self.container(node)["Id"] for node in ("side", "greedy")]
+        pid = h.kill("agent", signal.SIGSTOP)
+        try:
+            for k in range(4):
+                s, e = engine("POST", f"/containers/{ids[k % 2]}/exec", {"Cmd": ["sh", "-c", f"echo turn {k} > /proc/1/fd/1"],
+                                                                        "AttachStdout": True})
+                self.assertEqual(201, s, e)
+                self.assertEqual(200, engine("POST", f"/exec/{e['Id']}/start", {"Detach": False, "Tty": False})[0])
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+        def turns(query):
+            data = unix_call(h.path("run/viking/agent.sock"), "GET", f"/logs?stack={self.stack}&{query}")[1]
+            lines = [json.loads(x) for x in data.splitlines()]
+            return {x["l"]: x["t"] for x in lines if x.get("l", "").startswith("turn ")}
+
+        times = wait_for("the four lines", lambda: (lambda t: t if len(t) == 4 else None)(turns("n=1000")), 15)
+        for t in times.values():
+            self.assertEqual({k: v for k, v in times.items() if v >= t}, turns(f"since={t}"))
+
     def status(self):
         return self.h.get(self.other + ".apps.test")
 
