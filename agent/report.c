@@ -55,8 +55,8 @@ static const char *reason_of(const struct inst *i)
 json_t *inst_report(const struct inst *i)
 {
 	const char *state = inst_state(i);
-	bool ended = vk_streq(state, "failed") || vk_streq(state, "exited") ||
-		vk_streq(state, "backoff");
+	/* the last words stay with an instance that is being tried again: who gives up on it shows them */
+	bool well = vk_streq(state, "healthy");
 	json_t *j = json_pack("{s:s,s:s,s:I,s:s,s:s,s:I,s:i,s:b,s:s}", "name", i->name, "state",
 		state, "gen", (json_int_t)(i->want != NULL ? i->want->gen : 0), "container", i->id,
 		"ip", i->phase == PHASE_UP ? i->ip : "", "started_ms",
@@ -72,7 +72,7 @@ json_t *inst_report(const struct inst *i)
 		i->published != NULL && i->phase == PHASE_UP ? json_deep_copy(i->published)
 							     : json_object());
 	json_object_set_new(j, "tail",
-		ended && i->sup.tail != NULL ? json_deep_copy(i->sup.tail) : json_array());
+		!well && i->sup.tail != NULL ? json_deep_copy(i->sup.tail) : json_array());
 	json_object_set_new(
 		j, "listening", i->listening != NULL ? json_incref(i->listening) : json_array());
 	return j;
