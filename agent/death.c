@@ -167,6 +167,7 @@ static void on_state(void *arg, const struct vk_err *err, json_t *answer)
 	}
 	int code = (int)vk_json_int(state, "ExitCode", 0);
 	int64_t lived = time_ms(state, "FinishedAt") - time_ms(state, "StartedAt");
+	inst_follow(i); /* what ended before it was ever seen to run has said something too */
 	explain(i, state, code);
 	read_tail(i, code, lived < 0 ? 0 : lived);
 }

@@ -94,6 +94,13 @@ static void watch_health(struct inst *i)
 	start_probe(i);
 }
 
+void inst_follow(struct inst *i)
+{
+	if (i->follow == NULL)
+		i->follow = logfollow_new(
+			i->a->loop, i->a->engine, i->a->logs, i->stack, i->node, i->name, i->id);
+}
+
 void inst_up(struct inst *i)
 {
 	inst_phase(i, PHASE_UP);
@@ -102,9 +109,7 @@ void inst_up(struct inst *i)
 	i->timed_out = false;
 	i->probe_text[0] = '\0';
 	i->reason[0] = '\0';
-	if (i->follow == NULL)
-		i->follow = logfollow_new(
-			i->a->loop, i->a->engine, i->a->logs, i->stack, i->node, i->name, i->id);
+	inst_follow(i);
 	watch_health(i);
 	vk_log(VK_INFO, "running", "instance=%s container=%.12s ip=%s", i->name, i->id, i->ip);
 }

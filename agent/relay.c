@@ -152,12 +152,12 @@ void relay_free(struct relay *r)
 {
 	if (r == NULL)
 		return;
+	vk_httpd_free(r->httpd); /* first: it tells what it still answers that the client is gone */
 	while (r->sessions != NULL)
 		session_free(r->sessions);
 	while (r->facts != NULL)
 		facts_free(r->facts);
 	logqueries_free(r->queries);
-	vk_httpd_free(r->httpd);
 	if (r->fd >= 0)
 		close(r->fd);
 	free(r);
