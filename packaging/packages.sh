@@ -3,6 +3,10 @@ viking_build="build-essential cmake ninja-build pkg-config debhelper dpkg-dev fa
 	libevent-dev libgit2-dev libjansson-dev libmicrohttpd-dev libseccomp-dev libsodium-dev libsqlite3-dev
 	libssh-dev libyaml-dev libcrypt-dev"
 viking_run="git haproxy docker.io docker-registry openssh-client adduser curl ca-certificates iptables"
+# Docker's own packages conflict with Debian's.
+if dpkg-query -W -f '${Status}' docker-ce 2>/dev/null | grep -q 'ok installed'; then
+	viking_run=${viking_run/docker.io /}
+fi
 viking_demo="busybox-static"
 viking_test="libcriterion-dev clang clang-format libclang-rt-14-dev busybox-static openssh-server
 	dropbear-bin python3 python3-paramiko python3-yaml wrk apache2-utils jq lintian man-db universal-ctags systemd iproute2
