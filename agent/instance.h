@@ -93,7 +93,7 @@ void inst_stop(struct inst *i); /* stop.c: SIGTERM, wait, kill, remove */
 void inst_remove(struct inst *i);
 void inst_death(struct inst *i); /* death.c: why did it end, and what now */
 void inst_start_failed(struct inst *i, const char *why);
-void inst_up(struct inst *i); /* health.c: runs and is verified */
+void inst_up(struct inst *i);     /* health.c: runs and is verified */
 void inst_follow(struct inst *i); /* its log into the ring, if that is not done yet */
 void inst_down(struct inst *i);
 void inst_reprobe(struct inst *i); /* the document changed its health check */
