@@ -269,7 +269,7 @@ class Receiver:
     def tree(self, files=None, *init):
         d = tempfile.mkdtemp(prefix="tree-", dir=self.root)
         self.git(d, "init", "-q", "-b", "master", *init)
-        for name, data in (files or {"Dockerfile": "FROM scratch\n", "a": str(random.random())}).items():
+        for name, data in {"Dockerfile": "FROM scratch\n", "a": str(random.random()), **(files or {})}.items():
             with open(f"{d}/{name}", "wb") as f:
                 f.write(data if isinstance(data, bytes) else data.encode())
         self.commit(d)
@@ -786,7 +786,7 @@ class Strangers(unittest.TestCase):
         s = self.connect("127.0.0.8")
         s.recv(10)
         session = wait_for("a session", lambda: [p for p in r.processes("viking-session") if p not in nursery], 5)
-        os.kill(session[0], signal.SIGSEGV)
+        os.kill(session[0], signal.SIGABRT)
         wait_for("another nursery", lambda: r.processes("viking-session") and
                  not set(r.processes("viking-session")) & set(nursery + session), 5)
         s.close()
