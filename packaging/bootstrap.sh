@@ -27,7 +27,8 @@ setting() { # NAME DEFAULT: the effective value
 	viking config 2>/dev/null | awk -v n="$1:" '$1 == n {print $2; exit}'
 }
 with_systemd() { [ -d /run/systemd/system ]; }
-answers() { viking stacks:list >/dev/null 2>&1; }
+# The API answers before the last process serves; vikingd's table knows of all.
+answers() { viking stacks:list >/dev/null 2>&1 && ! grep -q '"ready":false' /run/viking/processes.json; }
 
 sources() { # all that the package is built from, as a tar
 	tar -C "$src" --exclude=./.git --exclude=./build --exclude='./build-*' --exclude=__pycache__ "$@" -cf - .
