@@ -69,11 +69,26 @@ static void leave_nodes(struct leave *l, struct txn *t, const struct stack *sk)
 	}
 }
 
+/* The files of a website stay where they were published, under the name of then. */
+static json_t *release_moved(const struct stack *sk, const struct release *r)
+{
+	json_t *row = model_encode(release_fields, r);
+	json_t *nodes = json_deep_copy(r->nodes), *entry;
+	const char *node;
+	json_object_foreach(
+		nodes, node, entry) if (strcmp(vk_json_str(entry, "type", "app"), "website") == 0 &&
+		json_object_get(entry, "files") == NULL)
+		json_object_set_new(entry, "files", json_string(sk->name));
+	if (nodes != NULL)
+		json_object_set_new(row, "nodes", nodes);
+	return row;
+}
+
 static void leave_releases(struct leave *l, struct txn *t, const struct stack *sk)
 {
 	for (size_t i = 0; i < sk->n_releases; i++) {
 		vk_autofree char *rest = vk_asprintf("/%u", sk->release[i]->n);
-		row_leave(l, t, "release", rest, model_encode(release_fields, sk->release[i]));
+		row_leave(l, t, "release", rest, release_moved(sk, sk->release[i]));
 	}
 	row_leave(l, t, "current", "",
 		sk->current == 0

@@ -20,6 +20,8 @@ struct load {
 	load_fn *fn;
 	void *arg;
 	uint64_t leader_rev; /* of the key as it was found */
+	uint64_t
+		epoch_floor; /* of a backup: epochs, and with them all revisions sent, never fall */
 	bool imported;
 	struct vk_strv keys, values; /* of a backup */
 	char *backup;                /* its path */
@@ -39,8 +41,11 @@ static int import_line(void *arg, json_t *line, struct vk_err *err)
 	struct load *l = arg;
 	const char *key = vk_json_str(line, "key", NULL);
 	const json_t *value = json_object_get(line, "value");
-	if (key == NULL)
-		return 0; /* the first line and the last */
+	if (key == NULL) { /* the first line, with the revision then: no epoch was higher */
+		uint64_t rev = (uint64_t)vk_json_int(line, "rev", 0);
+		l->epoch_floor = rev > l->epoch_floor ? rev : l->epoch_floor;
+		return 0;
+	}
 	if (!json_is_object(value))
 		return vk_err_set(err, VK_INVALID, "key %s has no value", key);
 	if (strcmp(key, "/leader") == 0)
@@ -129,6 +134,8 @@ static void lead_done(void *arg, const struct vk_err *err, bool committed, uint6
 static void lead(struct load *l)
 {
 	struct sched *s = l->s;
+	if (s->st.epoch < l->epoch_floor)
+		s->st.epoch = l->epoch_floor;
 	s->st.epoch++;
 	vk_autojson *row = json_pack("{s:i,s:I,s:s,s:i,s:I}", "v", MODEL_VERSION, "epoch",
 		(json_int_t)s->st.epoch, "host", s->cfg->host_name, "pid", (int)getpid(),

@@ -5,7 +5,7 @@
  *
  *	{"version", "hash", "born": release whose document defines this version, "type", "service", "scale", "port",
  *	 "exclusive": stop the old before starting the new (volume or host port), "domains": [...], "publish": [ports],
- *	 "task": has a release task, "host"}
+ *	 "task": has a release task, "host", "files": stack whose name a website's files lie under, if not this one's}
  */
 #ifndef SCHEDULER_PLACE_H
 #define SCHEDULER_PLACE_H

@@ -105,16 +105,15 @@ void router_free(struct router *t)
 
 void router_refresh(struct sched *s)
 {
-	if (!hosts_synced(s))
-		return;
 	struct routes_in in = {
 		.st = &s->st,
 		.base_domain = s->cfg->base_domain,
 		.address = hosts_address,
 		.arg = s,
 	};
-	feed_set(s->router->routes, routes_build(&in));
-	feed_set(s->router->sites, sites_build(&in));
+	feed_set(s->router->sites, sites_build(&in)); /* files need no agent */
+	if (hosts_synced(s))
+		feed_set(s->router->routes, routes_build(&in));
 }
 
 void router_watch(struct sched *s, struct vk_req *r)

@@ -129,8 +129,10 @@ json_t *sites_build(const struct routes_in *in)
 				: NULL;
 			if (commit != NULL)
 				json_object_set_new(sites, domain,
-					json_pack("{s:s,s:s,s:s}", "stack", sk->name, "node", node,
-						"commit", commit));
+					json_pack("{s:s,s:s,s:s}", "stack",
+						vk_json_str(json_object_get(entries, node), "files",
+							sk->name),
+						"node", node, "commit", commit));
 		}
 	}
 	return json_pack("{s:o}", "sites", sites);
