@@ -16,7 +16,8 @@ Test(domains, clashes)
 static void world(struct state *st)
 {
 	state_init(st);
-	scene_stack(st, "one", 0, "{'web':{'version':1,'type':'app','port':80,'domains':['one.com','*.w.com']}}");
+	scene_stack(st, "one", 0,
+		"{'web':{'version':1,'type':'app','port':80,'domains':['one.com','*.w.com']}}");
 	scene_stack(st, "two", 1, "{'web':{'version':1,'type':'app','port':80,'domains':[]}}");
 	scene_put(st, "/domain/extra.org", "{'v':1,'stack':'two','node':'web'}");
 }
@@ -26,9 +27,13 @@ Test(domains, come_from_manifest_command_and_name)
 	struct state st;
 	world(&st);
 	vk_autojson *one = domains_of(&st, state_stack(&st, "one"), NULL, "apps.test");
-	cr_expect(scene_equal(one, "{'one.com':{'node':'web','from':'manifest'},'*.w.com':{'node':'web','from':'manifest'}}"));
+	cr_expect(scene_equal(one,
+		"{'one.com':{'node':'web','from':'manifest'},'*.w.com':{'node':'web','from':'"
+		"manifest'}}"));
 	vk_autojson *two = domains_of(&st, state_stack(&st, "two"), NULL, "apps.test");
-	cr_expect(scene_equal(two, "{'extra.org':{'node':'web','from':'command'},'two.apps.test':{'node':'web','from':'default'}}"));
+	cr_expect(scene_equal(two,
+		"{'extra.org':{'node':'web','from':'command'},'two.apps.test':{'node':'web','from':"
+		"'default'}}"));
 	vk_autojson *local = domains_of(&st, state_stack(&st, "two"), NULL, "");
 	cr_expect_not_null(json_object_get(local, "two.localhost"));
 	state_release(&st);
@@ -42,7 +47,8 @@ Test(domains, have_one_owner)
 	cr_expect_str_eq(domains_owner(&st, "new", "deep.down.w.com", "apps.test"), "one");
 	cr_expect_str_eq(domains_owner(&st, "new", "*.com", "apps.test"), "one");
 	cr_expect_str_eq(domains_owner(&st, "new", "extra.org", "apps.test"), "two");
-	cr_expect_str_eq(domains_owner(&st, "new", "two.apps.test", "apps.test"), "two", "the default counts too");
+	cr_expect_str_eq(domains_owner(&st, "new", "two.apps.test", "apps.test"), "two",
+		"the default counts too");
 	cr_expect_null(domains_owner(&st, "one", "one.com", "apps.test"));
 	cr_expect_null(domains_owner(&st, "new", "free.com", "apps.test"));
 	state_release(&st);
@@ -62,7 +68,7 @@ Test(domains, a_deploy_under_way_holds_its_claims)
 {
 	struct state st;
 	world(&st);
-	struct op op = { .running = true };
+	struct op op = {.running = true};
 	op.overlay.claims = scene_json("{'domains':['soon.com'],'publish':['7000/tcp']}");
 	state_stack(&st, "two")->busy = &op;
 	cr_expect_str_eq(domains_owner(&st, "one", "soon.com", "apps.test"), "two");
@@ -78,7 +84,8 @@ Test(domains, names_that_would_make_equal_containers_are_refused)
 	struct vk_err err = {0};
 	state_init(&st);
 	scene_stack(&st, "a-b", 0, "{'c':{'version':1}}");
-	vk_autojson *clash = scene_json("{'nodes':{'b-c':{}}}"), *fine = scene_json("{'nodes':{'bc':{}}}");
+	vk_autojson *clash = scene_json("{'nodes':{'b-c':{}}}"),
+		    *fine = scene_json("{'nodes':{'bc':{}}}");
 	cr_expect_eq(names_check(&st, "a", clash, &err), VK_CONFLICT);
 	cr_expect(strstr(err.msg, "a-b") != NULL && strstr(err.msg, "b-c") != NULL, "%s", err.msg);
 	cr_expect_eq(names_check(&st, "a", fine, NULL), 0);

@@ -4,11 +4,15 @@ Test(model, rows_come_back_as_they_were_written)
 {
 	struct state st;
 	state_init(&st);
-	scene_put(&st, "/key/ann", "{'v':1,'line':'ssh-ed25519 AA','fingerprint':'SHA256:x','role':'deploy','stacks':['a-*'],"
+	scene_put(&st, "/key/ann",
+		"{'v':1,'line':'ssh-ed25519 "
+		"AA','fingerprint':'SHA256:x','role':'deploy','stacks':['a-*'],"
 		"'created_ms':5,'expires_ms':6,'last_used_ms':7}");
 	const struct key_row *k = table_get(&st.keys, "ann");
 	vk_autojson *again = model_encode(key_fields, k);
-	cr_expect(scene_equal(again, "{'v':1,'line':'ssh-ed25519 AA','fingerprint':'SHA256:x','role':'deploy','stacks':['a-*'],"
+	cr_expect(scene_equal(again,
+		"{'v':1,'line':'ssh-ed25519 "
+		"AA','fingerprint':'SHA256:x','role':'deploy','stacks':['a-*'],"
 		"'created_ms':5,'expires_ms':6,'last_used_ms':7}"));
 	state_release(&st);
 }
@@ -26,8 +30,8 @@ Test(model, a_newer_schema_is_refused)
 
 Test(model, unknown_and_cut_keys_are_refused)
 {
-	static const char *const bad[] = { "stack/a", "/nothing/a", "/stack", "/stack/", "/release/a", "/release/a/x",
-		"/release/a/0", "/config/a/" };
+	static const char *const bad[] = {"stack/a", "/nothing/a", "/stack", "/stack/",
+		"/release/a", "/release/a/x", "/release/a/0", "/config/a/"};
 	struct state st;
 	struct vk_err err = {0};
 	state_init(&st);
@@ -58,7 +62,8 @@ Test(model, releases_stay_in_order_of_their_numbers)
 	state_init(&st);
 	scene_put(&st, "/stack/a", "{'v':1,'id':'00'}");
 	for (size_t i = 0; i < 5; i++) {
-		static const char *const keys[] = { "/release/a/10", "/release/a/2", "/release/a/33", "/release/a/1", "/release/a/9" };
+		static const char *const keys[] = {"/release/a/10", "/release/a/2", "/release/a/33",
+			"/release/a/1", "/release/a/9"};
 		scene_put(&st, keys[i], "{'v':1,'outcome':'ok'}");
 	}
 	const struct stack *sk = state_stack(&st, "a");

@@ -23,7 +23,7 @@ static int place(const char *doc, const char *old, struct place_in *more, struct
 static json_t *entries_after(const char *doc)
 {
 	struct place_out out;
-	struct place_in in = { .release = 1 };
+	struct place_in in = {.release = 1};
 	cr_assert_eq(place(doc, NULL, &in, &out), 0, "%s", last.msg);
 	json_t *nodes = json_incref(out.nodes);
 	place_out_release(&out);
@@ -63,7 +63,7 @@ Test(place, a_changed_image_makes_the_next_version_only_there)
 {
 	vk_autojson *old = entries_after(ONE), *boats = scene_json("{'src':{'ref':'r@2'}}");
 	vk_autofree char *text = vk_json_text(old);
-	struct place_in in = { .resolve.boats = boats };
+	struct place_in in = {.resolve.boats = boats};
 	struct place_out out;
 	cr_assert_eq(place(ONE, text, &in, &out), 0);
 	cr_expect(vk_strv_has(&out.changed, "web") && out.changed.n == 1);
@@ -76,7 +76,7 @@ Test(place, versions_go_on_from_the_highest_ever_used)
 	struct state st;
 	state_init(&st);
 	struct stack *sk = scene_stack(&st, "ragnar", 0, "{'web':{'version':8}}");
-	struct place_in in = { .nodes = &sk->nodes };
+	struct place_in in = {.nodes = &sk->nodes};
 	struct place_out out;
 	cr_assert_eq(place(ONE, NULL, &in, &out), 0);
 	cr_expect_eq(vk_json_int(json_object_get(out.nodes, "web"), "version", 0), 9);
@@ -95,13 +95,15 @@ Test(place, a_service_changes_only_when_told_to)
 	cr_expect(json_equal(json_object_get(json_object_get(out.nodes, "db"), "hash"),
 		json_object_get(json_object_get(old, "db"), "hash")));
 	place_out_release(&out);
-	struct place_in in = { .services = true, .force = true };
+	struct place_in in = {.services = true, .force = true};
 	cr_assert_eq(place(changed, text, &in, &out), 0);
 	cr_expect(vk_strv_has(&out.changed, "db"));
-	cr_expect(vk_strv_has(&out.changed, "web"), "force makes a new version of what is no service");
+	cr_expect(vk_strv_has(&out.changed, "web"),
+		"force makes a new version of what is no service");
 	place_out_release(&out);
 	cr_assert_eq(place(ONE, text, &in, &out), 0);
-	cr_expect(vk_strv_has(&out.unchanged, "db"), "an unchanged service keeps running even then");
+	cr_expect(
+		vk_strv_has(&out.unchanged, "db"), "an unchanged service keeps running even then");
 	place_out_release(&out);
 }
 
@@ -109,9 +111,11 @@ Test(place, only_the_named_node_changes)
 {
 	vk_autojson *old = entries_after("{'nodes':{'web':{'boat':'src'},'api':{'image':'a'}}}");
 	vk_autofree char *text = vk_json_text(old);
-	struct place_in in = { .force = true, .services = true, .only = "api" };
+	struct place_in in = {.force = true, .services = true, .only = "api"};
 	struct place_out out;
-	cr_assert_eq(place("{'nodes':{'web':{'boat':'src','env':{'N':'1'}},'api':{'image':'a'}}}", text, &in, &out), 0);
+	cr_assert_eq(place("{'nodes':{'web':{'boat':'src','env':{'N':'1'}},'api':{'image':'a'}}}",
+			     text, &in, &out),
+		0);
 	cr_expect(vk_strv_has(&out.changed, "api"));
 	cr_expect(vk_strv_has(&out.held, "web"), "its change waits and is told");
 	place_out_release(&out);
@@ -139,7 +143,10 @@ Test(place, a_volume_or_a_host_port_has_one_holder)
 		cr_expect_eq(place(two[i], NULL, NULL, &out), VK_INVALID, "%s", two[i]);
 		cr_expect(strstr(last.msg, "db") != NULL);
 	}
-	cr_assert_eq(place("{'nodes':{'db':{'image':'p','scale':2,'volumes':[{'path':'/d','host':'/srv'}]}}}", NULL, NULL, &out), 0);
+	cr_assert_eq(place("{'nodes':{'db':{'image':'p','scale':2,'volumes':[{'path':'/d','host':'/"
+			   "srv'}]}}}",
+			     NULL, NULL, &out),
+		0);
 	cr_expect(!vk_json_bool(json_object_get(out.nodes, "db"), "exclusive", true));
 	place_out_release(&out);
 }

@@ -9,13 +9,20 @@ static int check(struct vk_config *cfg, const char *node, struct vk_err *ret)
 	return policy_check(cfg, doc, err);
 }
 
-#define CONFIG(paths_, ports_) { .policy_host_paths = (char *)paths_, .policy_publish = (char *)ports_ }
+#define CONFIG(paths_, ports_) \
+	{ \
+		.policy_host_paths = (char *)paths_, .policy_publish = (char *)ports_ \
+	}
 
 Test(policy, nothing_dangerous_is_allowed_by_default)
 {
 	static const char *const bad[] = {
-		"{'privileged':true}", "{'network_mode':'host'}", "{'pid_mode':'host'}", "{'volumes':[{'path':'/d','host':'/srv'}]}",
-		"{'publish':[{'host':80,'port':80}]}", "{'publish':[{'host':0,'port':80}]}",
+		"{'privileged':true}",
+		"{'network_mode':'host'}",
+		"{'pid_mode':'host'}",
+		"{'volumes':[{'path':'/d','host':'/srv'}]}",
+		"{'publish':[{'host':80,'port':80}]}",
+		"{'publish':[{'host':0,'port':80}]}",
 	};
 	char none[] = "", ports[] = "1024-65535";
 	struct vk_config cfg = CONFIG(none, ports);
@@ -23,9 +30,14 @@ Test(policy, nothing_dangerous_is_allowed_by_default)
 		struct vk_err err = {0};
 		cr_expect_eq(check(&cfg, bad[i], &err), VK_DENIED, "%s", bad[i]);
 		cr_expect(strstr(err.msg, "web") != NULL, "the node is named: %s", err.msg);
-		cr_expect(strstr(err.msg, "policy.") != NULL || strstr(err.hint, "policy.") != NULL, "%s", bad[i]);
+		cr_expect(strstr(err.msg, "policy.") != NULL || strstr(err.hint, "policy.") != NULL,
+			"%s", bad[i]);
 	}
-	cr_expect_eq(check(&cfg, "{'publish':[{'host':5000,'port':80}],'network_mode':'default','pid_mode':''}", NULL), 0);
+	cr_expect_eq(check(&cfg,
+			     "{'publish':[{'host':5000,'port':80}],'network_mode':'default','pid_"
+			     "mode':''}",
+			     NULL),
+		0);
 }
 
 Test(policy, each_setting_allows_its_own_only)
@@ -45,9 +57,11 @@ Test(policy, a_host_path_lies_under_an_allowed_one_and_goes_nowhere_else)
 	struct vk_config cfg = CONFIG(paths, ports);
 	cr_expect_eq(check(&cfg, "{'volumes':[{'path':'/d','host':'/srv/data'}]}", NULL), 0);
 	cr_expect_eq(check(&cfg, "{'volumes':[{'path':'/d','host':'/srv/data/a'}]}", NULL), 0);
-	static const char *const bad[] = { "/srv/database", "/srv/data/../../etc", "/srv", "srv/data", "/opt/..", "/etc" };
+	static const char *const bad[] = {
+		"/srv/database", "/srv/data/../../etc", "/srv", "srv/data", "/opt/..", "/etc"};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
-		vk_autofree char *node = vk_asprintf("{'volumes':[{'path':'/d','host':'%s'}]}", bad[i]);
+		vk_autofree char *node =
+			vk_asprintf("{'volumes':[{'path':'/d','host':'%s'}]}", bad[i]);
 		cr_expect_eq(check(&cfg, node, NULL), VK_DENIED, "%s", bad[i]);
 	}
 }

@@ -17,31 +17,44 @@ static const char *address_of(void *arg, const char *instance, bool *ret_healthy
 
 static json_t *stack_of(const struct state *st, const char *const *reported)
 {
-	struct routes_in in = { .st = st, .base_domain = "t", .address = address_of, .arg = (void *)(uintptr_t)reported };
+	struct routes_in in = {.st = st,
+		.base_domain = "t",
+		.address = address_of,
+		.arg = (void *)(uintptr_t)reported};
 	vk_autojson *all = routes_build(&in);
 	return json_incref(json_object_get(json_object_get(all, "stacks"), "a"));
 }
 
-#define SERVER(name, addr, state) "{'id':'" name "','addr':'" addr "','port':80,'state':'" state "'}"
+#define SERVER(name, addr, state) \
+	"{'id':'" name "','addr':'" addr "','port':80,'state':'" state "'}"
 
 static struct stack *world(struct state *st)
 {
 	state_init(st);
-	return scene_stack(st, "a", 0, "{'web':{'version':1,'born':1,'scale':2,'port':80,'domains':['a.com']}}");
+	return scene_stack(st, "a", 0,
+		"{'web':{'version':1,'born':1,'scale':2,'port':80,'domains':['a.com']}}");
 }
 
 Test(routes, only_what_has_an_address_is_a_server)
 {
 	struct state st;
 	world(&st);
-	const char *const some[] = { "a-web-1-1=10.0.0.2", NULL }, *const sick[] = { "a-web-1-1=10.0.0.2", "a-web-1-2!10.0.0.3", NULL };
-	const char *const none[] = { NULL };
-	vk_autojson *one = stack_of(&st, some), *two = stack_of(&st, sick), *empty = stack_of(&st, none);
-	cr_expect(scene_equal(one, "{'backends':{'web':{'servers':[" SERVER("a-web-1-1", "10.0.0.2", "ready") "]}},"
-		"'domains':{'a.com':'web'},'sites':[]}"));
-	cr_expect(scene_equal(json_object_get(two, "backends"), "{'web':{'servers':[" SERVER("a-web-1-1", "10.0.0.2", "ready") ","
-		SERVER("a-web-1-2", "10.0.0.3", "drain") "]}}"), "what is unhealthy gets nothing new");
-	cr_expect(scene_equal(empty, "{'backends':{'web':{'servers':[]}},'domains':{'a.com':'web'},'sites':[]}"),
+	const char *const some[] = {"a-web-1-1=10.0.0.2", NULL},
+			  *const sick[] = {"a-web-1-1=10.0.0.2", "a-web-1-2!10.0.0.3", NULL};
+	const char *const none[] = {NULL};
+	vk_autojson *one = stack_of(&st, some), *two = stack_of(&st, sick),
+		    *empty = stack_of(&st, none);
+	cr_expect(scene_equal(one,
+		"{'backends':{'web':{'servers':[" SERVER(
+			"a-web-1-1", "10.0.0.2", "ready") "]}},"
+							  "'domains':{'a.com':'web'},'sites':[]}"));
+	cr_expect(scene_equal(json_object_get(two, "backends"),
+			  "{'web':{'servers':[" SERVER("a-web-1-1", "10.0.0.2", "ready") "," SERVER(
+				  "a-web-1-2", "10.0.0.3", "drain") "]}}"),
+		"what is unhealthy gets nothing new");
+	cr_expect(
+		scene_equal(empty,
+			"{'backends':{'web':{'servers':[]}},'domains':{'a.com':'web'},'sites':[]}"),
 		"a name without a server answers 503, not 404");
 	state_release(&st);
 }
@@ -50,20 +63,27 @@ Test(routes, a_switch_moves_to_the_new_version_in_one_table)
 {
 	struct state st;
 	struct stack *sk = world(&st);
-	const char *const all[] = { "a-web-1-1=10.0.0.2", "a-web-1-2=10.0.0.3", "a-web-2-1=10.0.0.4", NULL };
-	struct release next = { .n = 2, .nodes = scene_json("{'web':{'version':2,'born':2,'scale':1,'port':80,'domains':['b.com']}}") };
-	struct op op = { .running = true, .overlay.release = &next };
+	const char *const all[] = {
+		"a-web-1-1=10.0.0.2", "a-web-1-2=10.0.0.3", "a-web-2-1=10.0.0.4", NULL};
+	struct release next = {.n = 2,
+		.nodes = scene_json(
+			"{'web':{'version':2,'born':2,'scale':1,'port':80,'domains':['b.com']}}")};
+	struct op op = {.running = true, .overlay.release = &next};
 	inst_set(inst_list_add(&op.overlay.fresh), "a", "web", 2, 1, 2);
 	sk->busy = &op;
 	vk_autojson *before = stack_of(&st, all);
 	cr_expect(scene_equal(json_object_get(before, "domains"), "{'a.com':'web'}"));
-	cr_expect_eq(json_array_size(json_object_get(json_object_get(json_object_get(before, "backends"), "web"), "servers")), 2,
-		"what is being started gets no request yet");
+	cr_expect_eq(
+		json_array_size(json_object_get(
+			json_object_get(json_object_get(before, "backends"), "web"), "servers")),
+		2, "what is being started gets no request yet");
 	op.overlay.switched = true;
 	vk_autojson *after = stack_of(&st, all);
 	cr_expect(scene_equal(json_object_get(after, "domains"), "{'b.com':'web'}"));
-	cr_expect(scene_equal(json_object_get(after, "backends"), "{'web':{'servers':[" SERVER("a-web-1-1", "10.0.0.2", "drain") ","
-		SERVER("a-web-1-2", "10.0.0.3", "drain") "," SERVER("a-web-2-1", "10.0.0.4", "ready") "]}}"));
+	cr_expect(scene_equal(json_object_get(after, "backends"),
+		"{'web':{'servers':[" SERVER("a-web-1-1", "10.0.0.2", "drain") "," SERVER(
+			"a-web-1-2", "10.0.0.3", "drain") "," SERVER("a-web-2-1", "10.0.0.4",
+			"ready") "]}}"));
 	json_decref(next.nodes);
 	overlay_release(&op.overlay);
 	state_release(&st);
@@ -73,8 +93,8 @@ Test(routes, a_leaving_stack_has_no_routes)
 {
 	struct state st;
 	struct stack *sk = world(&st);
-	const char *const all[] = { "a-web-1-1=10.0.0.2", NULL };
-	struct op op = { .running = true, .overlay.all_stop = true };
+	const char *const all[] = {"a-web-1-1=10.0.0.2", NULL};
+	struct op op = {.running = true, .overlay.all_stop = true};
 	sk->busy = &op;
 	cr_expect_null(stack_of(&st, all));
 	state_release(&st);
@@ -84,13 +104,14 @@ Test(routes, stopped_and_drained_instances_get_nothing_new)
 {
 	struct state st;
 	struct stack *sk = world(&st);
-	const char *const all[] = { "a-web-1-1=10.0.0.2", "a-web-1-2=10.0.0.3", NULL };
-	struct op op = { .running = true };
+	const char *const all[] = {"a-web-1-1=10.0.0.2", "a-web-1-2=10.0.0.3", NULL};
+	struct op op = {.running = true};
 	vk_strv_add(&op.overlay.drain, "a-web-1-2");
 	sk->busy = &op;
 	vk_autojson *draining = stack_of(&st, all);
-	cr_expect(scene_equal(json_object_get(draining, "backends"), "{'web':{'servers':["
-		SERVER("a-web-1-1", "10.0.0.2", "ready") "," SERVER("a-web-1-2", "10.0.0.3", "drain") "]}}"));
+	cr_expect(scene_equal(json_object_get(draining, "backends"),
+		"{'web':{'servers':[" SERVER("a-web-1-1", "10.0.0.2", "ready") "," SERVER(
+			"a-web-1-2", "10.0.0.3", "drain") "]}}"));
 	sk->busy = NULL;
 	overlay_release(&op.overlay);
 	scene_put(&st, "/node/a/web", "{'v':1,'scale':-1,'gen':0,'stopped':true}");
@@ -103,12 +124,15 @@ Test(routes, sites_are_those_of_the_release_that_bore_them)
 {
 	struct state st;
 	state_init(&st);
-	scene_stack(&st, "a", 0, "{'help':{'type':'website','version':1,'born':1,'domains':['h.com']}}");
-	struct routes_in in = { .st = &st, .base_domain = "t", .address = address_of };
+	scene_stack(&st, "a", 0,
+		"{'help':{'type':'website','version':1,'born':1,'domains':['h.com']}}");
+	struct routes_in in = {.st = &st, .base_domain = "t", .address = address_of};
 	vk_autojson *sites = sites_build(&in);
-	cr_expect(scene_equal(sites, "{'sites':{'h.com':{'stack':'a','node':'help','commit':'c1'}}}"));
-	const char *const none[] = { NULL };
+	cr_expect(scene_equal(
+		sites, "{'sites':{'h.com':{'stack':'a','node':'help','commit':'c1'}}}"));
+	const char *const none[] = {NULL};
 	vk_autojson *stack = stack_of(&st, none);
-	cr_expect(scene_equal(stack, "{'backends':{},'domains':{'h.com':'help'},'sites':['help']}"));
+	cr_expect(
+		scene_equal(stack, "{'backends':{},'domains':{'h.com':'help'},'sites':['help']}"));
 	state_release(&st);
 }

@@ -34,12 +34,15 @@ static inline void scene_del(struct state *st, const char *key)
 }
 
 /* A stack with one good release v1 whose entries are `nodes`. */
-static inline struct stack *scene_stack(struct state *st, const char *name, unsigned subnet, const char *nodes)
+static inline struct stack *scene_stack(
+	struct state *st, const char *name, unsigned subnet, const char *nodes)
 {
-	vk_autofree char *stack = vk_asprintf("/stack/%s", name), *release = vk_asprintf("/release/%s/1", name);
+	vk_autofree char *stack = vk_asprintf("/stack/%s", name),
+			 *release = vk_asprintf("/release/%s/1", name);
 	vk_autofree char *current = vk_asprintf("/current/%s", name);
 	vk_autofree char *row = vk_asprintf("{'v':1,'id':'00','subnet':%u}", subnet);
-	vk_autofree char *made = vk_asprintf("{'v':1,'outcome':'ok','commit':'c1','nodes':%s}", nodes);
+	vk_autofree char *made =
+		vk_asprintf("{'v':1,'outcome':'ok','commit':'c1','nodes':%s}", nodes);
 	scene_put(st, stack, row);
 	scene_put(st, release, made);
 	scene_put(st, current, "{'v':1,'n':1}");

@@ -29,7 +29,8 @@ Test(subnet, ranges_hold_as_many_stacks_as_they_have_24s)
 
 Test(subnet, what_is_no_range_is_refused)
 {
-	static const char *const bad[] = { "", "10.0.0.0/25", "10.0.0.0/7", "10.0.0/16", "a/16", "10.0.0.0/-1", "::/16" };
+	static const char *const bad[] = {
+		"", "10.0.0.0/25", "10.0.0.0/7", "10.0.0/16", "a/16", "10.0.0.0/-1", "::/16"};
 	struct subnet_range r;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		cr_expect_eq(subnet_range_parse(bad[i], &r, NULL), VK_INVALID, "%s", bad[i]);
@@ -38,7 +39,8 @@ Test(subnet, what_is_no_range_is_refused)
 Test(subnet, the_lowest_free_one_outside_the_hosts_routes_is_taken)
 {
 	struct subnet_range r = range_of("10.210.0.0/16");
-	vk_autojson *routes = json_pack("[s,s,s,s]", "0.0.0.0/0", "10.210.2.128/25", "10.210.4.0/22", "192.168.0.0/16");
+	vk_autojson *routes = json_pack(
+		"[s,s,s,s]", "0.0.0.0/0", "10.210.2.128/25", "10.210.4.0/22", "192.168.0.0/16");
 	uint64_t used = 2, index = 0;
 	cr_assert_eq(subnet_pick(&r, used_below, &used, routes, &index, NULL), 0);
 	cr_expect_eq(index, 3, "2 holds a route, the default route means nothing");
