@@ -25,9 +25,10 @@ static int on_data(ssh_session ssh, ssh_channel ch, void *data, uint32_t len, in
 	const char *p = data;
 	size_t n = len;
 	c->received += len;
-	if (is_stderr || c->in < 0 || c->state != CHANNEL_RUNNING)
+	bool starting = c->state < CHANNEL_RUNNING; /* the client need not wait for our answer */
+	if (is_stderr || (c->in < 0 && !starting))
 		return (int)len; /* nobody reads it any more */
-	while (c->queue.len == 0 && n > 0) {
+	while (!starting && c->queue.len == 0 && n > 0) {
 		ssize_t w = write(c->in, p, n);
 		if (w < 0 && errno == EINTR)
 			continue;

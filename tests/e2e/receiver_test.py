@@ -416,6 +416,24 @@ class FrontDoor(unittest.TestCase):
         self.assertIn(b"\r\n", out)
         os.close(fd)
 
+    def test_input_sent_before_the_program_runs_is_not_lost(self):
+        r = self.r
+        import paramiko
+        c = paramiko.SSHClient()
+        c.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+        c.connect("127.0.0.1", r.port, "viking", key_filename=r.key, look_for_keys=False, allow_agent=False)
+        r.push(r.tree(), self.stack)
+        flush = b"0000"
+        for _ in range(5):
+            ch = c.get_transport().open_session()
+            ch.exec_command(f"git-upload-pack '/{self.stack}'")
+            ch.sendall(flush)  # "I want nothing", before the advertisement
+            ch.shutdown_write()
+            out = b"".join(iter(lambda: ch.recv(65536), b""))
+            self.assertIn(b"refs/heads/master", out)
+            self.assertEqual(0, ch.recv_exit_status())
+        c.close()
+
     # ---- git ----
 
     def test_push_clone_fetch_tags(self):
