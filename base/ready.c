@@ -24,6 +24,7 @@ void vk_ready(int fd, const struct vk_sandbox_report *r)
 		vk_buf_addf(&b, "SANDBOX=%s\n", text);
 	}
 	vk_buf_adds(&b, "READY=1\n");
-	vk_write_all(fd, b.data, b.len, NULL); /* vikingd's end may be gone: nothing to do about it */
+	vk_write_all(
+		fd, b.data, b.len, NULL); /* vikingd's end may be gone: nothing to do about it */
 	close(fd);
 }

@@ -11,7 +11,8 @@ int hook_open(struct hook *h, const char *program, struct vk_err *err)
 	vk_log_init(program);
 	const char *socket = getenv("VIKING_API"), *token = getenv("VIKING_TOKEN");
 	if (h->stack == NULL || socket == NULL || token == NULL) {
-		vk_err_set(err, VK_DENIED, "this repository takes pushes only through viking's SSH");
+		vk_err_set(
+			err, VK_DENIED, "this repository takes pushes only through viking's SSH");
 		return vk_err_hint(err, "git push ssh://viking@HOST:PORT/STACK");
 	}
 	h->api = (struct vk_api_opts){.socket = socket, .token = token, .role = "hook"};

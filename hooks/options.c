@@ -16,7 +16,8 @@ static int set_note(struct push_options *o, const char *value, struct vk_err *er
 	if (value == NULL || *value == '\0')
 		return vk_err_set(err, VK_INVALID, "push option note needs a text: -o note=TEXT");
 	if (strlen(value) > NOTE_MAX_BYTES)
-		return vk_err_set(err, VK_LIMIT, "push option note is longer than %d bytes", NOTE_MAX_BYTES);
+		return vk_err_set(
+			err, VK_LIMIT, "push option note is longer than %d bytes", NOTE_MAX_BYTES);
 	if (o->note != NULL)
 		return vk_err_set(err, VK_INVALID, "push option note is given twice");
 	o->note = vk_strdup(value);
@@ -25,7 +26,8 @@ static int set_note(struct push_options *o, const char *value, struct vk_err *er
 
 static int unknown(const char *name, struct vk_err *err)
 {
-	static const char *const words[] = {"dry-run", "no-cache", "wait", "supersede", "note", NULL};
+	static const char *const words[] = {
+		"dry-run", "no-cache", "wait", "supersede", "note", NULL};
 	char clean[64];
 	vk_str_printable(name, strlen(name), clean, sizeof(clean));
 	vk_err_set(err, VK_INVALID, "unknown push option \"%s\"", clean);
@@ -35,7 +37,8 @@ static int unknown(const char *name, struct vk_err *err)
 	return vk_err_hint(err, "-o dry-run, no-cache, wait, supersede or note=TEXT");
 }
 
-static int set_option(struct push_options *o, const char *name, const char *value, struct vk_err *err)
+static int set_option(
+	struct push_options *o, const char *name, const char *value, struct vk_err *err)
 {
 	if (vk_streq(name, "note"))
 		return set_note(o, value, err);
@@ -58,7 +61,8 @@ int push_options_add(struct push_options *o, const char *text, size_t n, struct 
 	if (o->given.n == OPTIONS_MAX)
 		return vk_err_set(err, VK_LIMIT, "more than %d push options", OPTIONS_MAX);
 	if (n > OPTION_MAX_BYTES)
-		return vk_err_set(err, VK_LIMIT, "a push option is longer than %d bytes", OPTION_MAX_BYTES);
+		return vk_err_set(
+			err, VK_LIMIT, "a push option is longer than %d bytes", OPTION_MAX_BYTES);
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return vk_err_set(err, VK_INVALID, "a push option has control bytes");
@@ -68,7 +72,8 @@ int push_options_add(struct push_options *o, const char *text, size_t n, struct 
 		*value++ = '\0';
 	int rc = set_option(o, name, value, err);
 	if (rc == 0 && o->wait && o->supersede)
-		rc = vk_err_set(err, VK_INVALID, "push options wait and supersede contradict each other");
+		rc = vk_err_set(
+			err, VK_INVALID, "push options wait and supersede contradict each other");
 	if (rc == 0)
 		vk_strv_addn(&o->given, text, n);
 	return rc;
@@ -99,7 +104,8 @@ json_t *push_options_json(const struct push_options *o)
 {
 	json_t *list = json_array();
 	for (size_t i = 0; i < o->given.n; i++)
-		json_array_append_new(list, vk_json_safe_string(o->given.v[i], strlen(o->given.v[i])));
+		json_array_append_new(
+			list, vk_json_safe_string(o->given.v[i], strlen(o->given.v[i])));
 	return list;
 }
 

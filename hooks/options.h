@@ -16,8 +16,8 @@
 
 struct push_options {
 	bool dry_run, no_cache, wait, supersede;
-	char *note;            /* NULL = none */
-	struct vk_strv given;  /* as they came, for the API */
+	char *note;           /* NULL = none */
+	struct vk_strv given; /* as they came, for the API */
 };
 
 int push_options_add(struct push_options *o, const char *text, size_t n, struct vk_err *err);

@@ -34,7 +34,7 @@ static int length_of(const char *digits)
 	int n = 0;
 	for (int i = 0; i < LENGTH_DIGITS; i++) {
 		char c = digits[i];
-		int v = c >= '0' && c <= '9' ? c - '0'
+		int v = c >= '0' && c <= '9'   ? c - '0'
 			: c >= 'a' && c <= 'f' ? c - 'a' + 10
 			: c >= 'A' && c <= 'F' ? c - 'A' + 10
 					       : -1;
@@ -45,8 +45,8 @@ static int length_of(const char *digits)
 	return n;
 }
 
-int pktline_next(struct pktline *p, enum pktline_kind *ret_kind, const char **ret_data, size_t *ret_n,
-	struct vk_err *err)
+int pktline_next(struct pktline *p, enum pktline_kind *ret_kind, const char **ret_data,
+	size_t *ret_n, struct vk_err *err)
 {
 	drop_last(p);
 	*ret_kind = PKTLINE_NONE;

@@ -23,8 +23,8 @@ void pktline_release(struct pktline *p);
 int pktline_feed(struct pktline *p, const void *bytes, size_t n, struct vk_err *err);
 /* The next whole packet. *ret_kind NONE: more bytes are needed. *ret_data (without the length, and
  * without one final newline) is borrowed until the next call of feed or next. */
-int pktline_next(struct pktline *p, enum pktline_kind *ret_kind, const char **ret_data, size_t *ret_n,
-	struct vk_err *err);
+int pktline_next(struct pktline *p, enum pktline_kind *ret_kind, const char **ret_data,
+	size_t *ret_n, struct vk_err *err);
 
 int pktline_add(struct vk_buf *out, const void *data, size_t n);
 int pktline_addf(struct vk_buf *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

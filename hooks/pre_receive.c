@@ -9,10 +9,10 @@
 
 #include "report.h"
 
-#define STDIN_MAX       ((size_t)REF_UPDATES_MAX * (REF_NAME_MAX + 128))
-#define DOC_MAX         (1u << 20)
-#define CHECK_MS        60000 /* reading the tree */
-#define CHECK_API_MS    30000
+#define STDIN_MAX    ((size_t)REF_UPDATES_MAX * (REF_NAME_MAX + 128))
+#define DOC_MAX      (1u << 20)
+#define CHECK_MS     60000 /* reading the tree */
+#define CHECK_API_MS 30000
 
 extern char **environ;
 
@@ -81,8 +81,9 @@ static int check_disk(const struct hook *h, struct vk_err *err)
 	char have[24], want[24];
 	vk_format_size(left, have);
 	vk_format_size(h->config->free_bytes_min, want);
-	vk_err_set(err, VK_LIMIT, "the host has only %s of disk left, a push needs %s (receive.min_free)",
-		have, want);
+	vk_err_set(err, VK_LIMIT,
+		"the host has only %s of disk left, a push needs %s (receive.min_free)", have,
+		want);
 	return vk_err_hint(err, "viking gc");
 }
 
@@ -137,14 +138,13 @@ static void show_lines(const json_t *answer)
 {
 	size_t i;
 	json_t *line;
-	json_array_foreach(json_object_get(answer, "out"), i, line)
-		if (json_is_string(line))
-			report_line(json_string_value(line), json_string_length(line));
+	json_array_foreach(json_object_get(answer, "out"), i, line) if (json_is_string(line))
+		report_line(json_string_value(line), json_string_length(line));
 }
 
 /* Asks the scheduler; shows its lines. */
-static int ask(struct hook *h, const struct ref_update *r, const struct push_options *o, json_t *doc,
-	bool *ret_dry, struct vk_err *err)
+static int ask(struct hook *h, const struct ref_update *r, const struct push_options *o,
+	json_t *doc, bool *ret_dry, struct vk_err *err)
 {
 	vk_autojson *body = hook_push_body(r, push_options_json(o));
 	json_object_set(body, "doc", doc);
@@ -174,8 +174,8 @@ static int check_deploy(struct hook *h, const struct ref_update *r, const struct
 	return rc != 0 ? rc : ask(h, r, o, doc, ret_dry, err);
 }
 
-static int judge(struct hook *h, int fd, struct ref_updates *u, struct push_options *o,
-	struct vk_err *err)
+static int judge(
+	struct hook *h, int fd, struct ref_updates *u, struct push_options *o, struct vk_err *err)
 {
 	char preferred[REF_NAME_MAX + 1];
 	int rc = pre_receive_read(fd, u, err);

@@ -44,11 +44,13 @@ static void adopt_head(const struct hook *h, const struct ref_update *r)
 
 static void tell_moved(struct hook *h, const struct ref_update *r)
 {
-	vk_autojson *body = json_pack("{s:s, s:s, s:s}", "stack", h->stack, "ref", r->ref, "new", r->new);
+	vk_autojson *body =
+		json_pack("{s:s, s:s, s:s}", "stack", h->stack, "ref", r->ref, "new", r->new);
 	struct vk_err err = {0};
 	h->api.timeout_ms = 0;
 	if (vk_api_call(&h->api, "POST", "/v1/internal/git/moved", body, NULL, &err) != 0)
-		report_problem("the deploy stands, but viking did not hear that the branch moved", NULL);
+		report_problem(
+			"the deploy stands, but viking did not hear that the branch moved", NULL);
 }
 
 /* Past the commit point: from here on the branch moves, whatever the client does. */

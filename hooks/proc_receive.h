@@ -23,8 +23,8 @@ struct proc_request {
 void proc_request_init(struct proc_request *q);
 void proc_request_release(struct proc_request *q);
 /* Adds what is to be sent to git to out. phase is READY when all has come. */
-int proc_request_feed(struct proc_request *q, const void *p, size_t n, struct vk_buf *out,
-	struct vk_err *err);
+int proc_request_feed(
+	struct proc_request *q, const void *p, size_t n, struct vk_buf *out, struct vk_err *err);
 /* "ng REF REASON": one printable line, at most REASON_MAX bytes. */
 void proc_answer_ng(struct vk_buf *out, const char *ref, const char *reason);
 

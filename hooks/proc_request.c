@@ -93,8 +93,8 @@ static int take_all(struct proc_request *q, struct vk_buf *out, struct vk_err *e
 	}
 }
 
-int proc_request_feed(struct proc_request *q, const void *p, size_t n, struct vk_buf *out,
-	struct vk_err *err)
+int proc_request_feed(
+	struct proc_request *q, const void *p, size_t n, struct vk_buf *out, struct vk_err *err)
 {
 	const char *bytes = p;
 	while (n > 0) { /* in pieces that surely fit beside an unfinished packet */

@@ -19,7 +19,8 @@ static bool is_oid(const char *p, size_t n, size_t digits)
 static int check_oids(const char *line, size_t old, size_t new, struct vk_err *err)
 {
 	if (is_oid(line, old, 64) || is_oid(line + old + 1, new, 64)) {
-		vk_err_set(err, VK_INVALID, "repositories with SHA-256 object names are not supported");
+		vk_err_set(err, VK_INVALID,
+			"repositories with SHA-256 object names are not supported");
 		return vk_err_hint(err, "git init --object-format=sha1");
 	}
 	if (!is_oid(line, old, 40) || !is_oid(line + old + 1, new, 40))
@@ -106,7 +107,8 @@ static void judge_branch(struct ref_verdict *v, const struct ref_update *r, cons
 		return;
 	}
 	if (deploys) {
-		refuse(v, "viking stacks:destroy STACK", "the deploy branch %s cannot be deleted", name);
+		refuse(v, "viking stacks:destroy STACK", "the deploy branch %s cannot be deleted",
+			name);
 		return;
 	}
 	if (deletes) {
@@ -139,8 +141,8 @@ void refs_judge(struct ref_updates *u, const char *branches, const char *preferr
 	}
 	for (size_t i = 0; i < u->n && deploying > 1; i++)
 		if (u->verdicts[i].kind == REF_DEPLOY) {
-			vk_autofree char *hint = vk_asprintf("git push <remote> %s",
-				u->v[i].ref + strlen(HEADS));
+			vk_autofree char *hint =
+				vk_asprintf("git push <remote> %s", u->v[i].ref + strlen(HEADS));
 			refuse(&u->verdicts[i], hint,
 				"%zu deploy branches in one push, and a stack runs one; try: %s",
 				deploying, hint);

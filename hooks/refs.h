@@ -38,7 +38,8 @@ int refs_add(struct ref_updates *u, const char *line, size_t n, struct vk_err *e
 /* branches: the names that deploy, comma-separated; preferred: the one to name in hints. */
 void refs_judge(struct ref_updates *u, const char *branches, const char *preferred);
 bool refs_all_refused(const struct ref_updates *u);
-const struct ref_update *refs_deploying(const struct ref_updates *u); /* NULL if none; at most one is */
+const struct ref_update *refs_deploying(
+	const struct ref_updates *u); /* NULL if none; at most one is */
 void refs_release(struct ref_updates *u);
 
 bool ref_is_zero(const char *oid);

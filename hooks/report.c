@@ -10,7 +10,8 @@ static void write_line(const char *text, size_t n)
 	vk_str_printable(text, n, line, REPORT_LINE_MAX);
 	size_t len = strlen(line);
 	line[len++] = '\n';
-	(void)vk_write_all(STDERR_FILENO, line, len, NULL); /* a reader that went ends us by SIGPIPE */
+	(void)vk_write_all(
+		STDERR_FILENO, line, len, NULL); /* a reader that went ends us by SIGPIPE */
 }
 
 void report_line(const char *text, size_t n)

@@ -129,9 +129,13 @@ static int spawn(struct listener *l, int sock, pid_t *ret, struct vk_err *err)
 	const int keep[] = {sock, -1};
 	vk_autostrv env = {0};
 	environ_program(&env);
-	const struct vk_proc_opts o = {.path = path, .argv = argv,
-		.env = (const char *const *)env.v, .in = VK_FD_NULL, .out = VK_FD_NULL,
-		.err = VK_FD_INHERIT, .keep = keep};
+	const struct vk_proc_opts o = {.path = path,
+		.argv = argv,
+		.env = (const char *const *)env.v,
+		.in = VK_FD_NULL,
+		.out = VK_FD_NULL,
+		.err = VK_FD_INHERIT,
+		.keep = keep};
 	struct vk_proc p;
 	int rc = vk_proc_start(&o, &p, err);
 	if (rc == 0)

@@ -9,16 +9,17 @@
 #include "command.h"
 #include "session.h"
 
-#define READ_BYTES      32768u
-#define FAR_RTT_US      2000     /* from here on libssh's window of 1.28 MB holds an upload back */
-#define SCRATCH_BYTES   (8u << 20)
-#define SIDE_MAX        4096u    /* columns and rows believed */
-#define REPORT_MS       1000
-#define TEXT_MAX        (64u << 10)
+#define READ_BYTES    32768u
+#define FAR_RTT_US    2000 /* from here on libssh's window of 1.28 MB holds an upload back */
+#define SCRATCH_BYTES (8u << 20)
+#define SIDE_MAX      4096u /* columns and rows believed */
+#define REPORT_MS     1000
+#define TEXT_MAX      (64u << 10)
 
 /* ---- callbacks: record and queue ---- */
 
-static int on_data(ssh_session ssh, ssh_channel ch, void *data, uint32_t len, int is_stderr, void *arg)
+static int on_data(
+	ssh_session ssh, ssh_channel ch, void *data, uint32_t len, int is_stderr, void *arg)
 {
 	(void)ssh, (void)ch;
 	struct channel *c = arg;
@@ -92,7 +93,8 @@ static int on_pty(ssh_session ssh, ssh_channel ch, const char *term, int columns
 	return 0;
 }
 
-static int on_resize(ssh_session ssh, ssh_channel ch, int columns, int rows, int px, int py, void *arg)
+static int on_resize(
+	ssh_session ssh, ssh_channel ch, int columns, int rows, int px, int py, void *arg)
 {
 	(void)ssh, (void)ch, (void)px, (void)py;
 	struct channel *c = arg;
@@ -154,8 +156,12 @@ ssh_channel channel_open(struct session *s)
 	ssh_channel ch = c != NULL ? ssh_channel_new(s->ssh) : NULL;
 	if (ch == NULL)
 		return NULL;
-	*c = (struct channel){.s = s, .n = (unsigned)(c - s->channels), .state = CHANNEL_OPEN,
-		.ssh = ch, .in = -1, .queue = VK_BUF_INIT(QUEUE_MAX)};
+	*c = (struct channel){.s = s,
+		.n = (unsigned)(c - s->channels),
+		.state = CHANNEL_OPEN,
+		.ssh = ch,
+		.in = -1,
+		.queue = VK_BUF_INIT(QUEUE_MAX)};
 	c->out = (struct stream){.fd = -1, .left = VK_BUF_INIT(TEXT_MAX)};
 	c->err = (struct stream){.fd = -1, .is_stderr = true, .left = VK_BUF_INIT(TEXT_MAX)};
 	c->callbacks = (struct ssh_channel_callbacks_struct){.userdata = c,
@@ -370,7 +376,8 @@ static void send_exit(struct channel *c)
 
 void channel_settle(struct channel *c)
 {
-	bool drained = c->out.fd < 0 && c->err.fd < 0 && c->out.left.len == 0 && c->err.left.len == 0;
+	bool drained =
+		c->out.fd < 0 && c->err.fd < 0 && c->out.left.len == 0 && c->err.left.len == 0;
 	if (c->state == CHANNEL_RUNNING && c->exited && drained && !c->client_closed) {
 		send_exit(c);
 		channel_release(c);
@@ -407,7 +414,8 @@ static bool far_away(const struct session *s)
 {
 	struct tcp_info info = {0};
 	socklen_t n = sizeof(info);
-	return getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 && info.tcpi_rtt > FAR_RTT_US;
+	return getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
+		info.tcpi_rtt > FAR_RTT_US;
 }
 
 /* libssh has no setter for its receive window, but a read asks the client for as much as its count says.
@@ -445,7 +453,8 @@ void channel_report(struct channel *c, int64_t now)
 		c->resized = false;
 		session_tell(c->s, &m);
 	}
-	if (c->state != CHANNEL_RUNNING || c->received == c->reported || now - c->reported_ms < REPORT_MS)
+	if (c->state != CHANNEL_RUNNING || c->received == c->reported ||
+		now - c->reported_ms < REPORT_MS)
 		return;
 	struct message m = MESSAGE_INIT(MESSAGE_PROGRESS, c->n);
 	m.num[0] = (uint32_t)mib;

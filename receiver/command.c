@@ -27,12 +27,14 @@ static size_t printable_sequence(const unsigned char *p, size_t n)
 static int check_bytes(const char *text, size_t n, struct vk_err *err)
 {
 	if (n > COMMAND_MAX)
-		return vk_err_set(err, VK_LIMIT, "the command is longer than %d bytes", COMMAND_MAX);
+		return vk_err_set(
+			err, VK_LIMIT, "the command is longer than %d bytes", COMMAND_MAX);
 	for (size_t i = 0; i < n;) {
 		size_t len = printable_sequence((const unsigned char *)text + i, n - i);
 		if (len == 0)
 			return vk_err_set(err, VK_INVALID,
-				"the command has a control byte or invalid UTF-8 at byte %zu", i + 1);
+				"the command has a control byte or invalid UTF-8 at byte %zu",
+				i + 1);
 		i += len;
 	}
 	return 0;
@@ -79,7 +81,8 @@ static int parse_git(const struct vk_strv *words, const char *service, size_t ne
 	if (kind < 0)
 		return vk_err_set(err, VK_DENIED, "git %.40s is not served here", service);
 	if (words->n != next + 1)
-		return vk_err_set(err, VK_INVALID, "git %s takes one repository and no options", service);
+		return vk_err_set(
+			err, VK_INVALID, "git %s takes one repository and no options", service);
 	ret->kind = (enum command_kind)kind;
 	return parse_stack(words->v[next], ret, err);
 }
@@ -139,7 +142,8 @@ bool command_env_value(const char *s)
 	size_t n = strlen(s);
 	if (n == 0 || n > 64)
 		return false;
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				      "._:=@+-";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+		"._:=@+-";
 	return strspn(s, allowed) == n;
 }

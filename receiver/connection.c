@@ -100,7 +100,8 @@ static void on_monitor_exit(void *arg, pid_t pid, int status)
 static void on_grace(void *arg)
 {
 	struct connection *c = arg;
-	const struct nursery_note n = {.kind = NURSERY_KILL, .id = c->id, .client = -1, .monitor = -1};
+	const struct nursery_note n = {
+		.kind = NURSERY_KILL, .id = c->id, .client = -1, .monitor = -1};
 	c->graced = true;
 	vk_log(VK_INFO, "grace-over", "from=\"%s\"", c->addr);
 	if (c->brood != NULL)
@@ -189,9 +190,13 @@ static int spawn_monitor(struct connection *c, int session, int notes, struct vk
 	const int keep[] = {session, notes, -1};
 	vk_autostrv env = {0};
 	environ_program(&env);
-	const struct vk_proc_opts o = {.path = path, .argv = argv,
-		.env = (const char *const *)env.v, .in = VK_FD_NULL, .out = VK_FD_NULL,
-		.err = VK_FD_INHERIT, .keep = keep};
+	const struct vk_proc_opts o = {.path = path,
+		.argv = argv,
+		.env = (const char *const *)env.v,
+		.in = VK_FD_NULL,
+		.out = VK_FD_NULL,
+		.err = VK_FD_INHERIT,
+		.keep = keep};
 	struct vk_proc p;
 	int rc = vk_proc_start(&o, &p, err);
 	if (rc == 0)

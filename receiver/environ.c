@@ -6,9 +6,9 @@ extern char **environ;
 
 static bool is_private(const char *entry)
 {
-	static const char *const names[] = {"VIKING_READY_FD=", "VIKING_TOKEN=", "VIKING_STACK=",
-		"VIKING_KEY=", "VIKING_API=", "VIKING_CONFIG_FILE=", "VIKING_ROOT=", "VIKING_STAGE_FD=",
-		"VIKING_SSH="};
+	static const char *const names[] = {
+		"VIKING_READY_FD=", "VIKING_TOKEN=", "VIKING_STACK=", "VIKING_KEY=", "VIKING_API=",
+		"VIKING_CONFIG_FILE=", "VIKING_ROOT=", "VIKING_STAGE_FD=", "VIKING_SSH="};
 	for (size_t i = 0; i < VK_COUNT(names); i++)
 		if (vk_starts(entry, names[i]))
 			return true;

@@ -14,7 +14,8 @@
 #define EXPORT_MS   900000
 #define BACKLOG     64
 
-struct export {
+struct export
+{
 	struct exports *all;
 	pid_t pid; /* 0 = free */
 	struct vk_child *child;
@@ -88,9 +89,13 @@ static int spawn(const struct exports *e, int fd, pid_t *ret, struct vk_err *err
 	vk_autofree char *path = vk_libexec_path(e->config, "viking-export");
 	vk_autostrv env = {0};
 	environ_program(&env);
-	const struct vk_proc_opts o = {.path = path, .argv = argv,
-		.env = (const char *const *)env.v, .in = fd, .out = fd,
-		.err = VK_FD_INHERIT, .die_with_parent = true};
+	const struct vk_proc_opts o = {.path = path,
+		.argv = argv,
+		.env = (const char *const *)env.v,
+		.in = fd,
+		.out = fd,
+		.err = VK_FD_INHERIT,
+		.die_with_parent = true};
 	struct vk_proc p;
 	int rc = vk_proc_start(&o, &p, err);
 	if (rc == 0)
@@ -132,8 +137,12 @@ int exports_new(struct vk_loop *l, const struct vk_config *c, const char *config
 	struct exports **ret, struct vk_err *err)
 {
 	struct exports *e = vk_alloc(sizeof(*e));
-	*e = (struct exports){.loop = l, .config = c, .config_file = config_file, .fd = -1,
-		.path = vk_run_path(c, "export.sock"), .builder = getuid()};
+	*e = (struct exports){.loop = l,
+		.config = c,
+		.config_file = config_file,
+		.fd = -1,
+		.path = vk_run_path(c, "export.sock"),
+		.builder = getuid()};
 	for (size_t i = 0; i < EXPORTS_MAX; i++)
 		e->rows[i].all = e;
 	const struct passwd *pw = c->single_uid ? NULL : getpwnam("viking-build");

@@ -16,8 +16,9 @@ struct hostkeys {
 };
 
 /* SECURITY.md 5c. */
-static const char key_exchanges[] = "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"
-				    "diffie-hellman-group16-sha512";
+static const char key_exchanges[] =
+	"curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,"
+	"diffie-hellman-group16-sha512";
 static const char ciphers[] =
 	"chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr";
 static const char macs[] = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com";
@@ -46,8 +47,8 @@ static int set_options(ssh_bind b, struct vk_err *err)
 	};
 	for (size_t i = 0; i < VK_COUNT(options); i++)
 		if (ssh_bind_options_set(b, options[i].type, options[i].value) != 0)
-			return vk_err_set(err, VK_INTERNAL, "libssh refuses a setting: %s",
-				ssh_get_error(b));
+			return vk_err_set(
+				err, VK_INTERNAL, "libssh refuses a setting: %s", ssh_get_error(b));
 	return 0;
 }
 
@@ -83,7 +84,8 @@ static int read_key(const char *path, ssh_key *ret, struct vk_err *err)
 	explicit_bzero(text.data, text.len);
 	if (rc != SSH_OK) {
 		vk_err_set(err, VK_INVALID, "%s is no host key that can be read", path);
-		return vk_err_hint(err, "put the file back from a backup; a new key locks clients out");
+		return vk_err_hint(
+			err, "put the file back from a backup; a new key locks clients out");
 	}
 	return 0;
 }
@@ -95,14 +97,14 @@ static void log_fingerprint(ssh_key key)
 	if (ssh_get_publickey_hash(key, SSH_PUBLICKEY_HASH_SHA256, &hash, &n) != 0)
 		return;
 	char *text = ssh_get_fingerprint_hash(SSH_PUBLICKEY_HASH_SHA256, hash, n);
-	vk_log(VK_INFO, "host-key", "type=%s fingerprint=%s", ssh_key_type_to_char(ssh_key_type(key)),
-		text != NULL ? text : "?");
+	vk_log(VK_INFO, "host-key", "type=%s fingerprint=%s",
+		ssh_key_type_to_char(ssh_key_type(key)), text != NULL ? text : "?");
 	ssh_string_free_char(text);
 	ssh_clean_pubkey_hash(&hash);
 }
 
-static int load_key(ssh_bind b, const char *path, enum ssh_keytypes_e type, int bits,
-	struct vk_err *err)
+static int load_key(
+	ssh_bind b, const char *path, enum ssh_keytypes_e type, int bits, struct vk_err *err)
 {
 	ssh_key key = NULL;
 	int rc = vk_fs_exists(path) ? 0 : make_key(path, type, bits, err);

@@ -13,6 +13,7 @@ int hostkeys_load(const struct vk_config *c, struct hostkeys **ret, struct vk_er
 void hostkeys_free(struct hostkeys *k);
 /* Makes an accepted socket (taken over) a server session that has not yet read anything. */
 struct ssh_session_struct;
-int hostkeys_accept(struct hostkeys *k, int fd, struct ssh_session_struct **ret, struct vk_err *err);
+int hostkeys_accept(
+	struct hostkeys *k, int fd, struct ssh_session_struct **ret, struct vk_err *err);
 
 #endif

@@ -43,10 +43,16 @@ static void on_deadline(void *arg)
 static void repack(struct housekeeping *h, const char *path)
 {
 	/* an hour is longer than any push stays between its objects and its ref */
-	static const char *const argv[] = {"git", "-c", "core.fsync=all", "-c", "pack.threads=1", "-c",
-		"pack.windowMemory=64m", "gc", "--quiet", "--no-cruft", "--prune=1.hour.ago", NULL};
-	const struct vk_proc_opts o = {.path = h->config->git_path, .argv = argv, .env = repo_git_env,
-		.cwd = path, .in = VK_FD_NULL, .out = VK_FD_NULL, .err = VK_FD_NULL,
+	static const char *const argv[] = {"git", "-c", "core.fsync=all", "-c", "pack.threads=1",
+		"-c", "pack.windowMemory=64m", "gc", "--quiet", "--no-cruft", "--prune=1.hour.ago",
+		NULL};
+	const struct vk_proc_opts o = {.path = h->config->git_path,
+		.argv = argv,
+		.env = repo_git_env,
+		.cwd = path,
+		.in = VK_FD_NULL,
+		.out = VK_FD_NULL,
+		.err = VK_FD_NULL,
 		.die_with_parent = true};
 	struct vk_proc p;
 	struct vk_err err = {0};

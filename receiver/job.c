@@ -27,11 +27,23 @@ static const struct {
 	int number;
 	bool accepted; /* from a client */
 } signals[] = {
-	{"HUP", SIGHUP, true}, {"INT", SIGINT, true}, {"TERM", SIGTERM, true}, {"QUIT", SIGQUIT, true},
-	{"KILL", SIGKILL, true}, {"USR1", SIGUSR1, true}, {"USR2", SIGUSR2, true},
-	{"ALRM", SIGALRM, false}, {"PIPE", SIGPIPE, false}, {"ABRT", SIGABRT, false},
-	{"FPE", SIGFPE, false}, {"ILL", SIGILL, false}, {"SEGV", SIGSEGV, false},
-	{"XCPU", SIGXCPU, false}, {"XFSZ", SIGXFSZ, false}, {"BUS", SIGBUS, false}, {"SYS", SIGSYS, false},
+	{"HUP", SIGHUP, true},
+	{"INT", SIGINT, true},
+	{"TERM", SIGTERM, true},
+	{"QUIT", SIGQUIT, true},
+	{"KILL", SIGKILL, true},
+	{"USR1", SIGUSR1, true},
+	{"USR2", SIGUSR2, true},
+	{"ALRM", SIGALRM, false},
+	{"PIPE", SIGPIPE, false},
+	{"ABRT", SIGABRT, false},
+	{"FPE", SIGFPE, false},
+	{"ILL", SIGILL, false},
+	{"SEGV", SIGSEGV, false},
+	{"XCPU", SIGXCPU, false},
+	{"XFSZ", SIGXFSZ, false},
+	{"BUS", SIGBUS, false},
+	{"SYS", SIGSYS, false},
 };
 
 static const char *signal_name(int number)
@@ -54,7 +66,8 @@ static void tell_listener(const struct monitor *m, const char *stack)
 {
 	char note[VK_NAME_MAX + 2];
 	int n = snprintf(note, sizeof(note), "%c%s", NOTE_PUSHED, stack);
-	(void)send(m->listener, note, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT); /* only housekeeping */
+	(void)send(
+		m->listener, note, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT); /* only housekeeping */
 }
 
 static void release(struct job *j)
@@ -67,7 +80,10 @@ static void release(struct job *j)
 	vk_closep(&j->stage);
 	repo_close(&j->repo);
 	command_release(&j->command);
-	*j = (struct job){.m = j->m, .channel = j->channel, .terminal = -1, .stage = -1,
+	*j = (struct job){.m = j->m,
+		.channel = j->channel,
+		.terminal = -1,
+		.stage = -1,
 		.repo = {.lock = -1}};
 }
 
@@ -156,7 +172,8 @@ void job_progress(struct job *j, uint32_t mib)
 
 void job_resize(struct job *j, uint32_t columns, uint32_t rows)
 {
-	const struct winsize w = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
+	const struct winsize w = {
+		.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
 	if (j->used && j->terminal >= 0) /* the kernel sends SIGWINCH to the foreground group */
 		ioctl(j->terminal, TIOCSWINSZ, &w);
 }
@@ -186,7 +203,8 @@ static void ends_release(struct ends *e)
 
 static int open_terminal(struct job *j, const struct message *q, struct ends *e, struct vk_err *err)
 {
-	const struct winsize w = {.ws_col = (unsigned short)q->num[1], .ws_row = (unsigned short)q->num[2]};
+	const struct winsize w = {
+		.ws_col = (unsigned short)q->num[1], .ws_row = (unsigned short)q->num[2]};
 	if (openpty(&j->terminal, &e->child[0], NULL, NULL, &w) != 0)
 		return vk_err_errno(err, errno, "no terminal");
 	(void)fcntl(j->terminal, F_SETFD, FD_CLOEXEC);
@@ -210,7 +228,8 @@ static int open_pipes(struct ends *e, struct vk_err *err)
 		e->child[i] = pair[i == 0 ? 0 : 1];
 		e->ours[i] = pair[i == 0 ? 1 : 0];
 		(void)fcntl(e->ours[i], F_SETFL, O_NONBLOCK);
-		(void)fcntl(e->ours[i], F_SETPIPE_SZ, PIPE_BYTES); /* fewer turns; as it is will do */
+		(void)fcntl(
+			e->ours[i], F_SETPIPE_SZ, PIPE_BYTES); /* fewer turns; as it is will do */
 	}
 	return 0;
 }
@@ -228,7 +247,8 @@ static int open_stage(struct job *j, struct ends *e, struct vk_err *err)
 	return 0;
 }
 
-static int spawn(struct job *j, const struct program *p, struct ends *e, bool pty, struct vk_err *err)
+static int spawn(
+	struct job *j, const struct program *p, struct ends *e, bool pty, struct vk_err *err)
 {
 	const int keep[] = {e->stage_write >= 0 ? e->stage_write : j->repo.lock,
 		e->stage_write >= 0 ? j->repo.lock : -1, -1};
@@ -291,8 +311,10 @@ static int prepare_git(struct job *j, struct vk_err *err)
 			vk_json_str(answer, "renamed_from", NULL), &j->repo, err);
 	const json_t *pending = json_object_get(answer, "pending");
 	if (rc == 0 && json_is_object(pending)) {
-		const char *ref = vk_json_str(pending, "ref", ""), *new = vk_json_str(pending, "new", "");
-		rc = repo_move_ref(m->config, &j->repo, ref, vk_json_str(pending, "old", ""), new, err);
+		const char *ref = vk_json_str(pending, "ref", ""),
+			   *new = vk_json_str(pending, "new", "");
+		rc = repo_move_ref(
+			m->config, &j->repo, ref, vk_json_str(pending, "old", ""), new, err);
 		vk_autojson *moved = json_pack(
 			"{s:s, s:s, s:s}", "stack", j->command.stack, "ref", ref, "new", new);
 		if (rc == 0)

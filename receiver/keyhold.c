@@ -8,9 +8,9 @@
 #include <viking/json.h>
 #include <viking/str.h>
 
-#define FIRST_LINE_MS 10000
+#define FIRST_LINE_MS  10000
 #define LINE_MAX_BYTES 65536
-#define RETRY_MS      1000
+#define RETRY_MS       1000
 
 struct keyhold {
 	struct vk_loop *loop;
@@ -99,10 +99,11 @@ static int send_request(struct keyhold *k, struct vk_err *err)
 	if (body == NULL)
 		return vk_err_set(err, VK_INVALID, "a key that is not text");
 	vk_autofree char *text = vk_json_text(body);
-	vk_autofree char *request = vk_asprintf("POST /v1/internal/session HTTP/1.1\r\nHost: viking\r\n"
-						"Viking-Role: receiver\r\nContent-Type: application/json\r\n"
-						"Content-Length: %zu\r\n\r\n%s",
-		strlen(text), text);
+	vk_autofree char *request =
+		vk_asprintf("POST /v1/internal/session HTTP/1.1\r\nHost: viking\r\n"
+			    "Viking-Role: receiver\r\nContent-Type: application/json\r\n"
+			    "Content-Length: %zu\r\n\r\n%s",
+			strlen(text), text);
 	return vk_write_all(k->fd, request, strlen(request), err);
 }
 
@@ -190,8 +191,13 @@ int keyhold_new(struct vk_loop *l, const char *socket, const char *key, const ch
 	keyhold_fn *revoked, void *arg, struct keyhold **ret, struct vk_err *err)
 {
 	struct keyhold *k = vk_alloc(sizeof(*k));
-	*k = (struct keyhold){.loop = l, .socket = vk_strdup(socket), .key = vk_strdup(key),
-		.addr = vk_strdup(addr), .revoked = revoked, .arg = arg, .fd = -1,
+	*k = (struct keyhold){.loop = l,
+		.socket = vk_strdup(socket),
+		.key = vk_strdup(key),
+		.addr = vk_strdup(addr),
+		.revoked = revoked,
+		.arg = arg,
+		.fd = -1,
 		.refusal = VK_BUF_INIT(LINE_MAX_BYTES)};
 	k->retry = vk_timer_new(l, on_retry, k);
 	int rc = connect_now(k, err);

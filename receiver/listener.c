@@ -9,9 +9,9 @@
 #include <viking/log.h>
 #include <viking/str.h>
 
-#define ACCEPT_BURST   64
-#define PAUSE_MS       500  /* out of descriptors */
-#define STOP_MS        3000
+#define ACCEPT_BURST    64
+#define PAUSE_MS        500 /* out of descriptors */
+#define STOP_MS         3000
 #define USER_TIMEOUT_MS 120000u
 
 size_t listener_config_words(const struct listener *l, const char **words)
@@ -119,8 +119,8 @@ static bool may_wait(const struct listener *l, const struct source_id *id)
 static void enter_queue(struct listener *l, int fd, const struct source_id *id, const char *addr)
 {
 	struct waiting *w = &l->waiting[l->waiting_n++];
-	*w = (struct waiting){.fd = fd, .source = *id,
-		.until = vk_mono_ms() + (int64_t)l->config->ssh_grace_ms};
+	*w = (struct waiting){
+		.fd = fd, .source = *id, .until = vk_mono_ms() + (int64_t)l->config->ssh_grace_ms};
 	snprintf(w->addr, sizeof(w->addr), "%s", addr);
 	arm_queue(l);
 }

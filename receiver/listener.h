@@ -14,9 +14,9 @@
 #include "nursery.h"
 #include "sources.h"
 
-#define BACKLOG           4096
-#define SESSIONS_PER_KEY  16
-#define WAITING_MAX       256 /* accepted, not started: their source has all its places in use */
+#define BACKLOG            4096
+#define SESSIONS_PER_KEY   16
+#define WAITING_MAX        256 /* accepted, not started: their source has all its places in use */
 #define WAITING_PER_SOURCE 64
 
 struct listener;
@@ -37,7 +37,7 @@ struct connection {
 	struct listener *l;
 	uint32_t id;
 	struct source_id source;
-	char addr[64]; /* "1.2.3.4 5678" */
+	char addr[64];        /* "1.2.3.4 5678" */
 	char fingerprint[80]; /* "" until its key is known */
 	pid_t monitor;
 	struct vk_child *child;

@@ -90,7 +90,8 @@ static char *take_string(struct reader *r)
 	return s;
 }
 
-static int take_body(struct reader *r, const struct layout *l, struct message *m, struct vk_err *err)
+static int take_body(
+	struct reader *r, const struct layout *l, struct message *m, struct vk_err *err)
 {
 	for (unsigned i = 0; i < l->numbers; i++)
 		m->num[i] = take_number(r, 4);
@@ -102,8 +103,8 @@ static int take_body(struct reader *r, const struct layout *l, struct message *m
 	return vk_err_set(err, VK_INVALID, "a message of kind %d has a wrong length", (int)m->kind);
 }
 
-int message_decode(const void *p, size_t n, enum message_from from, struct message *ret,
-	struct vk_err *err)
+int message_decode(
+	const void *p, size_t n, enum message_from from, struct message *ret, struct vk_err *err)
 {
 	struct reader r = {.p = p, .n = n};
 	unsigned kind = take_number(&r, 1), channel = take_number(&r, 1);

@@ -119,11 +119,14 @@ static void on_term(void *arg, int signo)
 
 int monitor_run(const struct monitor_opts *o, struct vk_err *err)
 {
-	struct monitor m = {.config = o->config, .config_file = o->config_file, .addr = o->addr,
-		.session = o->session, .listener = o->listener};
+	struct monitor m = {.config = o->config,
+		.config_file = o->config_file,
+		.addr = o->addr,
+		.session = o->session,
+		.listener = o->listener};
 	for (unsigned i = 0; i < CHANNELS_MAX; i++)
-		m.jobs[i] = (struct job){.m = &m, .channel = i, .terminal = -1, .stage = -1,
-			.repo = {.lock = -1}};
+		m.jobs[i] = (struct job){
+			.m = &m, .channel = i, .terminal = -1, .stage = -1, .repo = {.lock = -1}};
 	int rc = vk_loop_new(&m.loop, err);
 	if (rc != 0)
 		return rc;

@@ -33,8 +33,8 @@ struct job {
 	bool used, ending;
 	pid_t pid;
 	struct vk_child *child;
-	int terminal;   /* master of the pty, -1 */
-	int stage;      /* read end: pre-receive has begun; -1 */
+	int terminal; /* master of the pty, -1 */
+	int stage;    /* read end: pre-receive has begun; -1 */
 	struct vk_io *stage_io;
 	struct vk_timer *deadline; /* of receiving */
 	struct vk_timer *kill;
@@ -78,7 +78,7 @@ bool jobs_none(const struct monitor *m);
 
 /* monitor.c */
 void monitor_tell(struct monitor *m, const struct message *msg);
-void monitor_end(struct monitor *m); /* ends all jobs, then the loop */
+void monitor_end(struct monitor *m);    /* ends all jobs, then the loop */
 void monitor_settle(struct monitor *m); /* stops the loop when it is ending and no job is left */
 /* Greeting of a log-in without a command. Caller frees. */
 char *monitor_greeting(const struct monitor *m);

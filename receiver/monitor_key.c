@@ -43,7 +43,8 @@ static bool listener_agrees(const struct monitor *m, const char *fingerprint)
 {
 	char note[128], reply = 'n';
 	int n = snprintf(note, sizeof(note), "%c%s", NOTE_LOGIN, fingerprint);
-	if (n < 0 || n >= (int)sizeof(note) || send(m->listener, note, (size_t)n, MSG_NOSIGNAL) != n)
+	if (n < 0 || n >= (int)sizeof(note) ||
+		send(m->listener, note, (size_t)n, MSG_NOSIGNAL) != n)
 		return false;
 	struct pollfd p = {.fd = m->listener, .events = POLLIN};
 	while (poll(&p, 1, LISTENER_MS) < 0 && errno == EINTR)
@@ -73,7 +74,8 @@ void monitor_on_login(struct monitor *m, const struct message *q)
 		return;
 	}
 	if (!listener_agrees(m, keyhold_fingerprint(m->key))) {
-		vk_log(VK_WARN, "login-refused", "key=%s why=\"too many sessions\"", keyhold_name(m->key));
+		vk_log(VK_WARN, "login-refused", "key=%s why=\"too many sessions\"",
+			keyhold_name(m->key));
 		keyhold_free(m->key);
 		m->key = NULL;
 		answer(m, false, "this key has too many connections open");

@@ -43,6 +43,7 @@ enum session_exit {
 
 /* The nursery's own program after its start-up: until control ends. */
 struct hostkeys;
-int nursery_serve(int control, const struct vk_config *c, struct hostkeys *keys, struct vk_err *err);
+int nursery_serve(
+	int control, const struct vk_config *c, struct hostkeys *keys, struct vk_err *err);
 
 #endif

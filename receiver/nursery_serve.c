@@ -15,7 +15,7 @@
 #include "nursery.h"
 #include "session.h"
 
-#define SESSIONS_MAX   4096
+#define SESSIONS_MAX 4096
 #if defined(__SANITIZE_ADDRESS__)
 #define SESSION_AS 0 /* its shadow memory is address space */
 #else
@@ -71,8 +71,11 @@ static void __attribute__((noreturn)) be_session(struct nursery *n, int client, 
 
 static void report_end(struct nursery *n, uint32_t id, int status)
 {
-	const struct nursery_note note = {.kind = NURSERY_ENDED, .id = id, .value = (uint32_t)status,
-		.client = -1, .monitor = -1};
+	const struct nursery_note note = {.kind = NURSERY_ENDED,
+		.id = id,
+		.value = (uint32_t)status,
+		.client = -1,
+		.monitor = -1};
 	(void)nursery_send(n->control, &note, NULL); /* gone: the loop sees it next */
 }
 
@@ -93,7 +96,8 @@ static void kill_session(const struct nursery *n, uint32_t id)
 {
 	for (size_t i = 0; i < n->n; i++)
 		if (n->rows[i].id == id)
-			kill(n->rows[i].pid, SIGKILL); /* not reaped yet, so the pid is still its own */
+			kill(n->rows[i].pid,
+				SIGKILL); /* not reaped yet, so the pid is still its own */
 }
 
 static void reap(struct nursery *n)
@@ -148,8 +152,8 @@ int nursery_serve(int control, const struct vk_config *c, struct hostkeys *keys,
 	if (rc == 0)
 		rc = nursery_send(control, &ready, err);
 	while (rc == 0) {
-		struct pollfd p[] = {{.fd = control, .events = POLLIN},
-			{.fd = n->children, .events = POLLIN}};
+		struct pollfd p[] = {
+			{.fd = control, .events = POLLIN}, {.fd = n->children, .events = POLLIN}};
 		if (poll(p, VK_COUNT(p), -1) < 0 && errno != EINTR)
 			rc = vk_err_errno(err, errno, "poll");
 		if (rc == 0 && p[1].revents != 0)

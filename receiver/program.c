@@ -68,7 +68,8 @@ static void upload_settings(struct program *p)
 /* index-pack maps the pack it writes; a delta bomb needs more than this (SECURITY.md 1.4). */
 static void receive_limits(struct program *p, const struct vk_config *c)
 {
-#if !defined(__SANITIZE_ADDRESS__) /* whose shadow memory is address space: the hooks could not start */
+#if !defined( \
+	__SANITIZE_ADDRESS__) /* whose shadow memory is address space: the hooks could not start */
 	p->limit_as = c->pack_max + 4 * c->object_max + 1024 * MIB;
 #endif
 	p->limit_fsize = 2 * c->pack_max + 64 * MIB;
@@ -95,7 +96,8 @@ void program_git(const struct program_context *x, const struct command *cmd, con
 	vk_strv_add(&ret->argv, repo);
 	for (size_t i = 0; repo_git_env[i] != NULL; i++)
 		vk_strv_add(&ret->env, repo_git_env[i]);
-	vk_strv_add(&ret->env, "MALLOC_ARENA_MAX=1"); /* arenas are address space, which is limited */
+	vk_strv_add(
+		&ret->env, "MALLOC_ARENA_MAX=1"); /* arenas are address space, which is limited */
 	if (*x->git_protocol != '\0')
 		vk_strv_addf(&ret->env, "GIT_PROTOCOL=%s", x->git_protocol);
 	vk_strv_addf(&ret->env, "VIKING_STACK=%s", cmd->stack);

@@ -13,10 +13,10 @@
 /* Who runs it and how: all strings borrowed. */
 struct program_context {
 	const struct vk_config *config;
-	const char *config_file;            /* "" = none */
-	const char *token, *key, *api;      /* token, key's name, socket */
+	const char *config_file;                /* "" = none */
+	const char *token, *key, *api;          /* token, key's name, socket */
 	const char *term, *lang, *git_protocol; /* "" = not sent */
-	int stage_fd;                       /* receive-pack: pre-receive says there that it has begun; -1 */
+	int stage_fd; /* receive-pack: pre-receive says there that it has begun; -1 */
 };
 
 struct program {
@@ -28,7 +28,8 @@ struct program {
 
 void program_git(const struct program_context *x, const struct command *cmd, const char *repo,
 	struct program *ret);
-void program_viking(const struct program_context *x, const struct command *cmd, struct program *ret);
+void program_viking(
+	const struct program_context *x, const struct command *cmd, struct program *ret);
 void program_release(struct program *p);
 
 #endif

@@ -135,7 +135,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	int rc = vk_config_from_argv(&argc, argv, &r.config, &err);
 	if (rc == 0 && argc > 1)
-		rc = vk_err_set(&err, VK_USAGE, "usage: viking-receiver [--config FILE] [--root DIR]");
+		rc = vk_err_set(
+			&err, VK_USAGE, "usage: viking-receiver [--config FILE] [--root DIR]");
 	if (rc == 0)
 		rc = serve(&r, &err);
 	if (rc != 0)

@@ -27,8 +27,11 @@ const char *const repo_git_env[] = {
 static int run_git(const struct vk_config *c, const char *cwd, const char *const *argv,
 	struct vk_buf *out, struct vk_err *err)
 {
-	const struct vk_proc_opts o = {
-		.path = c->git_path, .argv = argv, .env = repo_git_env, .cwd = cwd, .die_with_parent = true};
+	const struct vk_proc_opts o = {.path = c->git_path,
+		.argv = argv,
+		.env = repo_git_env,
+		.cwd = cwd,
+		.die_with_parent = true};
 	return vk_proc_run(&o, NULL, 0, out, NULL, GIT_MS, err);
 }
 
@@ -85,7 +88,8 @@ static int discard(const struct vk_config *c, const char *path, struct vk_err *e
 }
 
 /* A stack that was renamed brings its repository along. */
-static bool take_renamed(const struct vk_config *c, const char *path, const char *id, const char *from)
+static bool take_renamed(
+	const struct vk_config *c, const char *path, const char *id, const char *from)
 {
 	if (from == NULL || *id == '\0' || vk_stack_name(from, NULL) != 0)
 		return false;
@@ -93,8 +97,8 @@ static bool take_renamed(const struct vk_config *c, const char *path, const char
 	return has_id(old, id) && rename(old, path) == 0;
 }
 
-int repo_open(const struct vk_config *c, const char *stack, const char *id, const char *renamed_from,
-	struct repo *ret, struct vk_err *err)
+int repo_open(const struct vk_config *c, const char *stack, const char *id,
+	const char *renamed_from, struct repo *ret, struct vk_err *err)
 {
 	vk_autofree char *dir = vk_state_path(c, "repos");
 	vk_autofree char *path = vk_state_path(c, "repos/%s.git", stack);
@@ -139,7 +143,8 @@ static void remove_matching(const char *dir, const char *const *patterns)
 		for (size_t i = 0; patterns[i] != NULL; i++)
 			if (vk_glob(patterns[i], e->d_name)) {
 				vk_autofree char *path = vk_asprintf("%s/%s", dir, e->d_name);
-				(void)vk_fs_remove_tree(path, NULL); /* the next cleaning tries again */
+				(void)vk_fs_remove_tree(
+					path, NULL); /* the next cleaning tries again */
 				break;
 			}
 	closedir(d);
@@ -167,14 +172,16 @@ void repo_clean(struct repo *r)
 int repo_move_ref(const struct vk_config *c, const struct repo *r, const char *ref, const char *old,
 	const char *new, struct vk_err *err)
 {
-	const char *const move[] = {"git", "-c", "core.fsync=all", "update-ref", "--end-of-options", ref,
-		new, old, NULL};
-	const char *const ask[] = {"git", "rev-parse", "--verify", "--quiet", "--end-of-options", ref, NULL};
+	const char *const move[] = {"git", "-c", "core.fsync=all", "update-ref", "--end-of-options",
+		ref, new, old, NULL};
+	const char *const ask[] = {
+		"git", "rev-parse", "--verify", "--quiet", "--end-of-options", ref, NULL};
 	vk_autobuf out = VK_BUF_INIT(256);
 	if (!vk_starts(ref, "refs/heads/") || !vk_is_commit(old) || !vk_is_commit(new))
 		return vk_err_set(err, VK_INTERNAL, "the ref to move is not one");
 	int rc = run_git(c, r->path, move, NULL, err);
-	if (rc != 0 && run_git(c, r->path, ask, &out, NULL) == 0 && vk_starts(vk_buf_str(&out), new))
+	if (rc != 0 && run_git(c, r->path, ask, &out, NULL) == 0 &&
+		vk_starts(vk_buf_str(&out), new))
 		rc = 0;
 	return rc;
 }

@@ -10,7 +10,7 @@
 
 #include "nursery.h"
 
-#define BURST       16 /* dopolls before the channels get their turn */
+#define BURST       16   /* dopolls before the channels get their turn */
 #define GRACE_EXTRA 5000 /* the listener ends us first; this is for when it is gone */
 
 void session_tell(struct session *s, const struct message *m)
@@ -257,11 +257,14 @@ static int exit_status(const struct session *s)
 int session_run(ssh_session ssh, int monitor, int64_t grace_ms)
 {
 	int64_t now = vk_mono_ms();
-	struct session s = {.ssh = ssh, .fd = ssh_get_fd(ssh), .monitor = monitor, .heard_ms = now,
+	struct session s = {.ssh = ssh,
+		.fd = ssh_get_fd(ssh),
+		.monitor = monitor,
+		.heard_ms = now,
 		.grace_ms = now + grace_ms + GRACE_EXTRA};
 	for (unsigned i = 0; i < CHANNELS_MAX; i++)
-		s.channels[i] = (struct channel){.s = &s, .n = i, .in = -1, .out = {.fd = -1},
-			.err = {.fd = -1}};
+		s.channels[i] = (struct channel){
+			.s = &s, .n = i, .in = -1, .out = {.fd = -1}, .err = {.fd = -1}};
 	start(&s);
 	while (!s.ended)
 		turn(&s);

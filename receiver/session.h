@@ -25,21 +25,21 @@
 #define PROBES_MAX     20           /* refused queries without signature */
 #define KEEPALIVE_MS   30000
 #define KEEPALIVES_MAX 3
-#define IDLE_MS        600000       /* without a running command */
+#define IDLE_MS        600000 /* without a running command */
 
 struct session;
 
 enum channel_state {
 	CHANNEL_FREE,
-	CHANNEL_OPEN,     /* waits for its one request */
-	CHANNEL_WANTS,    /* request recorded, not yet passed on */
-	CHANNEL_ASKED,    /* the monitor has it */
+	CHANNEL_OPEN,  /* waits for its one request */
+	CHANNEL_WANTS, /* request recorded, not yet passed on */
+	CHANNEL_ASKED, /* the monitor has it */
 	CHANNEL_RUNNING,
 	CHANNEL_DRAINING, /* client gone, the monitor's answer or EXITED is still to come */
 };
 
 struct stream {
-	int fd;             /* -1 = at its end */
+	int fd; /* -1 = at its end */
 	bool is_stderr;
 	struct vk_buf left; /* read, not yet taken by libssh */
 };
@@ -70,7 +70,7 @@ struct session {
 	bool exchanged, in_event, logged_in, tried, ended;
 	unsigned failed, probes, keepalives;
 	int64_t heard_ms, busy_ms, grace_ms;
-	bool opened; /* a channel was opened: no more need for quick ACKs */
+	bool opened;   /* a channel was opened: no more need for quick ACKs */
 	void *scratch; /* address space for the window trick, never touched */
 	struct ssh_server_callbacks_struct callbacks;
 	struct channel channels[CHANNELS_MAX];
@@ -80,7 +80,8 @@ struct session {
 int session_run(ssh_session ssh, int monitor, int64_t grace_ms);
 
 /* session_auth.c */
-int session_on_key(ssh_session ssh, const char *user, struct ssh_key_struct *key, char state, void *arg);
+int session_on_key(
+	ssh_session ssh, const char *user, struct ssh_key_struct *key, char state, void *arg);
 
 /* channel.c */
 ssh_channel channel_open(struct session *s); /* NULL: not now */

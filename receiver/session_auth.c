@@ -82,7 +82,8 @@ static int refuse(struct session *s, bool signature)
 	return SSH_AUTH_DENIED;
 }
 
-int session_on_key(ssh_session ssh, const char *user, struct ssh_key_struct *key, char state, void *arg)
+int session_on_key(
+	ssh_session ssh, const char *user, struct ssh_key_struct *key, char state, void *arg)
 {
 	(void)ssh;
 	struct session *s = arg;

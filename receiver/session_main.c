@@ -10,7 +10,8 @@
 static int find_control(int argc, char **argv, int *ret, struct vk_err *err)
 {
 	uint64_t fd = 0;
-	if (argc != 3 || !vk_streq(argv[1], "--control") || vk_parse_u64(argv[2], 3, 1 << 20, &fd) != 0)
+	if (argc != 3 || !vk_streq(argv[1], "--control") ||
+		vk_parse_u64(argv[2], 3, 1 << 20, &fd) != 0)
 		return vk_err_set(err, VK_USAGE, "viking-session is started by viking-receiver");
 	*ret = (int)fd;
 	return 0;

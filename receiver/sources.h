@@ -21,12 +21,12 @@
 
 /* Why a connection ended. */
 enum ending {
-	ENDING_FINE,      /* it logged in */
-	ENDING_NO_LOGIN,  /* left without trying a key: a scan */
-	ENDING_FAILED,    /* tried keys, none was let in */
-	ENDING_GARBAGE,   /* did not speak SSH, or wrongly */
-	ENDING_GRACE,     /* had to be ended at the grace time */
-	ENDING_CRASHED,   /* its session died of a signal */
+	ENDING_FINE,     /* it logged in */
+	ENDING_NO_LOGIN, /* left without trying a key: a scan */
+	ENDING_FAILED,   /* tried keys, none was let in */
+	ENDING_GARBAGE,  /* did not speak SSH, or wrongly */
+	ENDING_GRACE,    /* had to be ended at the grace time */
+	ENDING_CRASHED,  /* its session died of a signal */
 };
 
 enum verdict {
@@ -35,7 +35,10 @@ enum verdict {
 	VERDICT_REFUSE, /* under a penalty */
 };
 
-struct source_id { uint8_t bytes[8]; bool v6; };
+struct source_id {
+	uint8_t bytes[8];
+	bool v6;
+};
 
 struct sources;
 struct sources *sources_new(unsigned total_max, unsigned per_source_max);

@@ -33,8 +33,8 @@ static void say(struct buildlimits *b, const char *why, const struct vk_build_cg
 	if (vk_streq(b->said, why[0] ? why : "all hold"))
 		return;
 	snprintf(b->said, sizeof(b->said), "%s", why[0] ? why : "all hold");
-	vk_log(why[0] ? VK_WARN : VK_INFO, "build-limits", "memory=%d cpu=%d pids=%d why=\"%s\"", r->memory,
-		r->cpu, r->pids, b->said);
+	vk_log(why[0] ? VK_WARN : VK_INFO, "build-limits", "memory=%d cpu=%d pids=%d why=\"%s\"",
+		r->memory, r->cpu, r->pids, b->said);
 }
 
 static void apply(void *arg)
@@ -63,8 +63,9 @@ struct buildlimits *buildlimits_new(struct vk_loop *l, const struct vk_config *c
 {
 	struct buildlimits *b = vk_alloc(sizeof(*b));
 	b->loop = l;
-	b->limits = (struct vk_build_cgroup_limits){
-		.memory = c->build_memory, .cpu_weight = c->build_cpu_weight, .pids = c->build_pids};
+	b->limits = (struct vk_build_cgroup_limits){.memory = c->build_memory,
+		.cpu_weight = c->build_cpu_weight,
+		.pids = c->build_pids};
 	b->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (b->inotify >= 0)
 		b->io = vk_io_new(l, b->inotify, VK_READ, on_created, b);

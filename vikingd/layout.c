@@ -10,7 +10,13 @@
 #include <viking/str.h>
 
 static const char *const users[] = {
-	"viking", "viking-build", "viking-agent", "viking-sched", "viking-route", "viking-web", NULL,
+	"viking",
+	"viking-build",
+	"viking-agent",
+	"viking-sched",
+	"viking-route",
+	"viking-web",
+	NULL,
 };
 
 struct directory {
@@ -151,12 +157,13 @@ int layout_registry(const struct vk_config *c, struct vk_err *err)
 	vk_autofree char *htpasswd = vk_state_path(c, "registry/htpasswd");
 	vk_autofree char *file = vk_state_path(c, "registry/config.yml");
 	/* No blobdescriptor cache: with it, garbage collection under a running registry corrupts. */
-	vk_autofree char *text = vk_asprintf("version: 0.1\n"
+	vk_autofree char *text = vk_asprintf(
+		"version: 0.1\n"
 		"log: {level: warn, accesslog: {disabled: true}}\n"
 		"storage:\n  filesystem: {rootdirectory: \"%s\"}\n  delete: {enabled: true}\n"
 		"http: {addr: \"%s:%llu\", secret: \"%s\"}\n"
 		"auth:\n  htpasswd: {realm: viking, path: \"%s\"}\n",
-		data, c->registry_address, (unsigned long long)c->registry_port, vk_buf_str(&secret),
-		htpasswd);
+		data, c->registry_address, (unsigned long long)c->registry_port,
+		vk_buf_str(&secret), htpasswd);
 	return write_owned(c, file, text, 0600, "viking-build", "viking-build", err);
 }

@@ -38,7 +38,8 @@ static void report_engine(const struct vk_config *c)
 	if (vk_connect_unix(c->engine_socket, &fd, &err) == 0)
 		return;
 	vk_log(VK_ERROR, "no-engine", "socket=%s try=\"%s\"", c->engine_socket,
-		"sudo apt-get install docker.io && sudo systemctl start docker (without systemd: sudo dockerd)");
+		"sudo apt-get install docker.io && sudo systemctl start docker (without systemd: "
+		"sudo dockerd)");
 }
 
 static int serve(const struct vk_config *c, const char *config_file, struct vk_err *err)

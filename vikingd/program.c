@@ -31,8 +31,8 @@ unsigned program_failures(unsigned failures, int64_t lived_ms)
 	return lived_ms >= LIFE_FORGIVES_MS ? 0 : failures + 1;
 }
 
-static void helper_argv(const struct program_row *row, const struct vk_config *c,
-	struct vk_strv *ret)
+static void helper_argv(
+	const struct program_row *row, const struct vk_config *c, struct vk_strv *ret)
 {
 	if (vk_streq(row->name, "registry")) {
 		vk_strv_add(ret, c->registry_path);

@@ -10,11 +10,11 @@
 enum program_kind { PROGRAM_ROLE, PROGRAM_HELPER };
 
 struct program_row {
-	const char *name;       /* "scheduler" */
+	const char *name; /* "scheduler" */
 	enum program_kind kind;
 	const char *executable; /* role: below LIBEXEC */
 	const char *user;
-	const char *after;      /* started once this role is ready; NULL = at once */
+	const char *after; /* started once this role is ready; NULL = at once */
 };
 
 extern const struct program_row program_rows[];

@@ -23,11 +23,11 @@
 struct program {
 	struct supervisor *s;
 	const struct program_row *row;
-	pid_t pid;              /* 0 = not running */
+	pid_t pid; /* 0 = not running */
 	int pidfd, ready_fd;
 	struct vk_io *died, *told;
 	struct vk_timer *again;
-	struct vk_buf line;     /* what came over ready_fd, up to a newline */
+	struct vk_buf line; /* what came over ready_fd, up to a newline */
 	char sandbox[320];
 	bool ready, adopted, wanted;
 	unsigned failures, restarts;
@@ -72,8 +72,8 @@ static void write_table(struct supervisor *s)
 			continue;
 		json_object_set_new(all, p->row->name,
 			json_pack("{s:i s:I s:i s:s s:b s:b}", "pid", (int)p->pid, "started_ms",
-				(json_int_t)p->started_ms, "restarts", (int)p->restarts, "sandbox", p->sandbox,
-				"ready", p->ready, "adopted", p->adopted));
+				(json_int_t)p->started_ms, "restarts", (int)p->restarts, "sandbox",
+				p->sandbox, "ready", p->ready, "adopted", p->adopted));
 	}
 	vk_autofree char *path = vk_run_path(s->config, "processes.json");
 	vk_autofree char *text = vk_json_text(all);
@@ -100,7 +100,8 @@ static void became_ready(struct program *p)
 	p->ready = true;
 	for (size_t i = 0; i < program_rows_n; i++) {
 		struct program *q = &s->programs[i];
-		if (q->row->after && vk_streq(q->row->after, p->row->name) && q->pid == 0 && !q->wanted)
+		if (q->row->after && vk_streq(q->row->after, p->row->name) && q->pid == 0 &&
+			!q->wanted)
 			program_start(q);
 	}
 	write_table(s);
@@ -155,12 +156,12 @@ static void gone(struct program *p, int status, bool known)
 	int64_t lived = vk_mono_ms() - p->started_mono;
 	vk_log(s->stopping ? VK_INFO : VK_WARN, "exited", "process=%s pid=%d %s=%d lived_ms=%lld",
 		p->row->name, (int)p->pid,
-		!known                ? "status_unknown"
-		: WIFSIGNALED(status) ? "signal"
-				      : "status",
-		!known                ? -1
-		: WIFSIGNALED(status) ? WTERMSIG(status)
-				      : WEXITSTATUS(status),
+		!known                        ? "status_unknown"
+			: WIFSIGNALED(status) ? "signal"
+					      : "status",
+		!known                        ? -1
+			: WIFSIGNALED(status) ? WTERMSIG(status)
+					      : WEXITSTATUS(status),
 		(long long)lived);
 	vk_io_free(VK_TAKE(p->died));
 	vk_closep(&p->pidfd);
@@ -279,13 +280,15 @@ static void base_environment(struct vk_strv *env)
 {
 	vk_strv_add(env, "PATH=/usr/sbin:/usr/bin:/sbin:/bin");
 	vk_strv_add(env, "LANG=C.UTF-8");
-	for (char **e = environ; *e != NULL; e++) /* settings reach the children as they reached us */
-		if (vk_starts(*e, "VIKING_") || vk_starts(*e, "ASAN_OPTIONS=") || vk_starts(*e, "LOG_LEVEL="))
+	for (char **e = environ; *e != NULL;
+		e++) /* settings reach the children as they reached us */
+		if (vk_starts(*e, "VIKING_") || vk_starts(*e, "ASAN_OPTIONS=") ||
+			vk_starts(*e, "LOG_LEVEL="))
 			vk_strv_add(env, *e);
 }
 
-static int start_role(struct program *p, struct vk_proc_opts *o, struct vk_strv *env,
-	struct vk_err *err)
+static int start_role(
+	struct program *p, struct vk_proc_opts *o, struct vk_strv *env, struct vk_err *err)
 {
 	int ready[2];
 	if (pipe2(ready, O_CLOEXEC) < 0)
@@ -323,7 +326,8 @@ static int launch(struct program *p, struct vk_err *err)
 		.out = VK_FD_NULL,
 		.user = p->s->config->single_uid ? NULL : p->row->user,
 	};
-	int r = p->row->kind == PROGRAM_ROLE ? start_role(p, &o, &env, err) : start_helper(p, &o, err);
+	int r = p->row->kind == PROGRAM_ROLE ? start_role(p, &o, &env, err)
+					     : start_helper(p, &o, err);
 	return r < 0 ? r : watch(p, err);
 }
 

@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	size_t deploying = 0;
 	for (size_t i = 0; i < whole.updates.n; i++)
 		deploying += whole.updates.verdicts[i].kind == REF_DEPLOY;
-	if (deploying > 1 || whole.options.given.n > OPTIONS_MAX || whole.updates.n > REF_UPDATES_MAX)
+	if (deploying > 1 || whole.options.given.n > OPTIONS_MAX ||
+		whole.updates.n > REF_UPDATES_MAX)
 		abort();
 	(void)push_options_add(&o, (const char *)data, n, NULL);
 	push_options_release(&o);

@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	/* and what a taken-over session could send its monitor */
 	if (message_decode(data, n, FROM_SESSION, &m, NULL) == 0) {
 		vk_autobuf again = VK_BUF_INIT(1);
-		if (message_encode(&m, &again, NULL) != 0 || again.len != n || memcmp(again.data, data, n) != 0)
+		if (message_encode(&m, &again, NULL) != 0 || again.len != n ||
+			memcmp(again.data, data, n) != 0)
 			abort();
 		message_release(&m);
 	}

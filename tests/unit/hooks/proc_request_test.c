@@ -57,8 +57,8 @@ Test(proc_request, without_options)
 	struct proc_request q;
 	vk_autobuf out = VK_BUF_INIT(4096);
 	char text[256];
-	int n = snprintf(text, sizeof(text), "000eversion=1\n0000%04zx%s0000", strlen(ZERO " " ONE " refs/heads/main") + 4,
-		ZERO " " ONE " refs/heads/main");
+	int n = snprintf(text, sizeof(text), "000eversion=1\n0000%04zx%s0000",
+		strlen(ZERO " " ONE " refs/heads/main") + 4, ZERO " " ONE " refs/heads/main");
 	proc_request_init(&q);
 	cr_assert_eq(proc_request_feed(&q, text, (size_t)n, &out, NULL), 0);
 	cr_expect_eq(q.phase, PROC_READY);
@@ -70,12 +70,19 @@ Test(proc_request, without_options)
 Test(proc_request, wrong_talk_is_refused)
 {
 	static const char *const bad[] = {"000dversion=2", "0003", "fff1", "zzzz", "0005x",
-		"000dversion=1" "0000" "0008what", "000dversion=1" "0000" "0000" "0008more"};
+		"000dversion=1"
+		"0000"
+		"0008what",
+		"000dversion=1"
+		"0000"
+		"0000"
+		"0008more"};
 	for (size_t i = 0; i < VK_COUNT(bad); i++) {
 		struct proc_request q;
 		vk_autobuf out = VK_BUF_INIT(4096);
 		proc_request_init(&q);
-		cr_expect_eq(proc_request_feed(&q, bad[i], strlen(bad[i]), &out, NULL), VK_INVALID, "%s", bad[i]);
+		cr_expect_eq(proc_request_feed(&q, bad[i], strlen(bad[i]), &out, NULL), VK_INVALID,
+			"%s", bad[i]);
 		proc_request_release(&q);
 	}
 }

@@ -25,7 +25,8 @@ Test(refs, deploy_branches_tags_and_the_rest)
 	} rows[] = {
 		{ZERO " " ONE " refs/heads/main", REF_DEPLOY, ""},
 		{ONE " " TWO " refs/heads/master", REF_DEPLOY, ""},
-		{ZERO " " ONE " refs/heads/feature/x", REF_REFUSED, "git push <remote> feature/x:master"},
+		{ZERO " " ONE " refs/heads/feature/x", REF_REFUSED,
+			"git push <remote> feature/x:master"},
 		{ZERO " " ONE " refs/heads/mai", REF_REFUSED, "git push <remote> mai:master"},
 		{ONE " " ZERO " refs/heads/main", REF_REFUSED, "viking stacks:destroy STACK"},
 		{ONE " " ZERO " refs/heads/other", REF_REFUSED, ""},
@@ -75,14 +76,15 @@ Test(refs, a_reason_is_short_and_printable)
 
 Test(refs, lines_that_cannot_be_read)
 {
-	static const char *const bad[] = {"", " ", ONE, ONE " " TWO, ONE " " TWO " ", "x " ONE " refs/heads/a",
-		ONE "  refs/heads/a", ONE "1 " TWO "2 refs/heads/a",
+	static const char *const bad[] = {"", " ", ONE, ONE " " TWO, ONE " " TWO " ",
+		"x " ONE " refs/heads/a", ONE "  refs/heads/a", ONE "1 " TWO "2 refs/heads/a",
 		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA " TWO " refs/heads/a"};
 	struct ref_updates u = {0};
 	for (size_t i = 0; i < VK_COUNT(bad); i++)
 		cr_expect_eq(refs_add(&u, bad[i], strlen(bad[i]), NULL), VK_INVALID, "%s", bad[i]);
 	struct vk_err err = {0};
-	const char *sha256 = ZERO "000000000000000000000000 " ONE "111111111111111111111111 refs/heads/a";
+	const char *sha256 =
+		ZERO "000000000000000000000000 " ONE "111111111111111111111111 refs/heads/a";
 	cr_expect_eq(refs_add(&u, sha256, strlen(sha256), &err), VK_INVALID);
 	cr_expect(strstr(err.msg, "SHA-256") != NULL, "%s", err.msg);
 	refs_release(&u);

@@ -123,5 +123,6 @@ Test(command, env_values)
 	cr_expect_not(command_env_value(""));
 	cr_expect_not(command_env_value("a b"));
 	cr_expect_not(command_env_value("$(id)"));
-	cr_expect_not(command_env_value("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+	cr_expect_not(command_env_value(
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
 }

@@ -41,7 +41,8 @@ Test(message, every_cut_and_every_tail_is_refused)
 	struct message got;
 	cr_assert_eq(message_encode(&m, &b, NULL), 0);
 	for (size_t n = 0; n < b.len; n++)
-		cr_expect_eq(message_decode(b.data, n, FROM_SESSION, &got, NULL), VK_INVALID, "%zu", n);
+		cr_expect_eq(
+			message_decode(b.data, n, FROM_SESSION, &got, NULL), VK_INVALID, "%zu", n);
 	vk_buf_addc(&b, 'x');
 	cr_expect_eq(message_decode(b.data, b.len, FROM_SESSION, &got, NULL), VK_INVALID);
 }
@@ -66,7 +67,8 @@ Test(message, nul_bytes_and_far_channels_are_refused)
 	const char signal[] = {MESSAGE_SIGNAL, 0, 0, 3, 'I', '\0', 'T'};
 	const char channel[] = {MESSAGE_CLOSE, CHANNELS_MAX};
 	cr_expect_eq(message_decode(signal, sizeof(signal), FROM_SESSION, &got, NULL), VK_INVALID);
-	cr_expect_eq(message_decode(channel, sizeof(channel), FROM_SESSION, &got, NULL), VK_INVALID);
+	cr_expect_eq(
+		message_decode(channel, sizeof(channel), FROM_SESSION, &got, NULL), VK_INVALID);
 }
 
 Test(message, only_two_kinds_come_before_log_in)

@@ -13,7 +13,8 @@ static struct vk_config config;
 static void setup(void)
 {
 	cr_assert_not_null(mkdtemp(dir));
-	config = (struct vk_config){.state_dir = dir, .git_path = git_path, .deploy_branches = branches};
+	config = (struct vk_config){
+		.state_dir = dir, .git_path = git_path, .deploy_branches = branches};
 }
 
 static void teardown(void)
@@ -116,6 +117,7 @@ Test(repo, moves_only_real_refs)
 	cr_expect_eq(repo_move_ref(&config, &r, "HEAD", zero, zero, NULL), VK_INTERNAL);
 	cr_expect_eq(repo_move_ref(&config, &r, "refs/heads/trunk", "x", zero, NULL), VK_INTERNAL);
 	cr_expect_eq(repo_move_ref(&config, &r, "refs/heads/trunk", zero,
-		"1111111111111111111111111111111111111111", NULL), VK_FAILED, "no such object");
+			     "1111111111111111111111111111111111111111", NULL),
+		VK_FAILED, "no such object");
 	repo_close(&r);
 }

@@ -76,7 +76,8 @@ Test(sources, a_crash_is_worse_and_there_is_an_end_to_it)
 	cr_expect_eq(sources_start(s, &a, PENALTY_MAX_MS - PENALTY_MIN_MS), VERDICT_REFUSE);
 	cr_expect_eq(sources_start(s, &a, PENALTY_MAX_MS), VERDICT_GO);
 	sources_end(s, &home, ENDING_CRASHED, true, 0);
-	cr_expect_eq(sources_start(s, &home, 0), VERDICT_GO, "proxies of the host are not punished");
+	cr_expect_eq(
+		sources_start(s, &home, 0), VERDICT_GO, "proxies of the host are not punished");
 	sources_free(s);
 }
 
@@ -84,7 +85,8 @@ Test(sources, memory_is_bounded)
 {
 	struct sources *s = sources_new(100, 10);
 	for (unsigned i = 0; i < SOURCES_MAX; i++) {
-		struct source_id x = {.bytes = {10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i}};
+		struct source_id x = {
+			.bytes = {10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i}};
 		sources_end(s, &x, ENDING_CRASHED, true, 0);
 	}
 	const struct source_id fresh = id("11.0.0.1");
