@@ -37,7 +37,7 @@ Test(resolve, the_routed_node_gets_a_port_and_a_probe)
 	cr_expect_eq(vk_json_int(one, "port", 0), 3000);
 	cr_expect_str_eq(vk_json_str(one, "image", ""), "r@1");
 	expect_at(one, "env", "{}");
-	expect_at(one, "health", "{'type':'http','port':3000}");
+	expect_at(one, "health", "{'type':'http','port':3000,'below':500}");
 	vk_autojson *none =
 		resolved("{'nodes':{'web':{'boat':'src'}}}", "{'src':{'ref':'r@1'}}", "{}", "web");
 	cr_expect_eq(vk_json_int(none, "port", 0), PORT_DEFAULT);
