@@ -32,7 +32,8 @@ add_compile_options(-include ${CMAKE_SOURCE_DIR}/include/viking/banned.h)
 include_directories(${CMAKE_SOURCE_DIR}/include)
 
 if(VIKING_SANITIZE)
-	add_compile_options(-fsanitize=${VIKING_SANITIZE} -fno-omit-frame-pointer)
+	# gcc takes the null checks that the sanitizers add for calls with a null format
+	add_compile_options(-fsanitize=${VIKING_SANITIZE} -fno-omit-frame-pointer -Wno-format-truncation)
 	add_link_options(-fsanitize=${VIKING_SANITIZE})
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug" AND NOT VIKING_COVERAGE AND NOT VIKING_FUZZERS)
 	add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
