@@ -145,7 +145,8 @@ static json_t *resolve_health(const json_t *node, bool routed, int port)
 	const char *type = vk_json_str(health, "type", "auto");
 	if (strcmp(type, "auto") == 0) {
 		type = port == 0 ? "none" : routed ? "http" : "tcp";
-		if (routed && port != 0) /* nobody promised that "/" is there: any answer but a 5xx will do */
+		if (routed &&
+			port != 0) /* nobody promised that "/" is there: any answer but a 5xx will do */
 			json_object_set_new(health, "below", json_integer(500));
 	}
 	json_object_set_new(health, "type", json_string(type));
