@@ -11,6 +11,7 @@
 #include "host.h"
 #include "images.h"
 #include "instance.h"
+#include "killer.h"
 #include "logring.h"
 #include "net.h"
 #include "policy.h"
@@ -476,6 +477,7 @@ void agent_free(struct agent *a)
 	if (a->info_op != NULL)
 		vk_engine_op_cancel(a->info_op);
 	vk_engine_free(a->engine);
+	killer_forget(a);
 	desired_free(a->desired);
 	json_decref(a->counters);
 	free(a);

@@ -41,6 +41,7 @@ struct agent {
 	struct events *events;
 	struct status *status;
 	struct relay *relay;
+	struct killer *killers; /* that wait for the engine */
 	struct vk_timer *resync, *save, *settle;
 	struct vk_engine_op *list_op, *info_op;
 	bool list_again;

@@ -9,9 +9,26 @@
 
 struct killer {
 	struct agent *a;
+	struct killer *next; /* in the agent's list, so that none is lost when it stops */
 	char container[65], exec[80];
 	int signo;
 };
+
+static void killer_free(struct killer *k)
+{
+	for (struct killer **at = &k->a->killers; *at != NULL; at = &(*at)->next)
+		if (*at == k) {
+			*at = k->next;
+			break;
+		}
+	free(k);
+}
+
+void killer_forget(struct agent *a)
+{
+	while (a->killers != NULL)
+		killer_free(a->killers);
+}
 
 int killer_number(const char *name)
 {
@@ -72,7 +89,7 @@ static void on_shell_created(void *arg, const struct vk_err *err, json_t *answer
 		vk_autojson *body = json_pack("{s:b}", "Detach", 1);
 		vk_engine_call_async(k->a->engine, "POST", path, body, AGENT_CALL_MS, NULL, NULL);
 	}
-	free(k);
+	killer_free(k);
 }
 
 static void by_shell(struct killer *k, int pid)
@@ -80,7 +97,7 @@ static void by_shell(struct killer *k, int pid)
 	vk_autobuf b = VK_BUF_INIT(65536);
 	int inner = proc_read(pid, "status", &b) == 0 ? killer_inner_pid(vk_buf_str(&b)) : 0;
 	if (inner <= 0) {
-		free(k);
+		killer_free(k);
 		return;
 	}
 	vk_autofree char *text =
@@ -96,7 +113,7 @@ static void on_exec(void *arg, const struct vk_err *err, json_t *answer)
 	int pid = (int)vk_json_int(answer, "Pid", 0);
 	if (err->code != 0 || !vk_json_bool(answer, "Running", false) || pid <= 1 ||
 		!in_container(k, pid) || signal_directly(pid, k->signo)) {
-		free(k);
+		killer_free(k);
 		return;
 	}
 	by_shell(k, pid);
@@ -109,6 +126,8 @@ void killer_exec(struct agent *a, const char *container, const char *exec, const
 		return;
 	struct killer *k = vk_alloc(sizeof(*k));
 	k->a = a;
+	k->next = a->killers;
+	a->killers = k;
 	k->signo = signo;
 	snprintf(k->container, sizeof(k->container), "%s", container);
 	snprintf(k->exec, sizeof(k->exec), "%s", exec);

@@ -11,6 +11,7 @@
 
 /* signal: "KILL", "INT", "SIGTERM" ...; unknown names are ignored. */
 void killer_exec(struct agent *a, const char *container, const char *exec, const char *signal);
+void killer_forget(struct agent *a);   /* after the engine is freed: no answer comes any more */
 int killer_number(const char *signal); /* 0 = unknown */
 /* The last number of the NSpid line of /proc/PID/status, 0 if there is none. Pure. */
 int killer_inner_pid(const char *status);

@@ -1,6 +1,7 @@
 """The agent by itself: a real engine, and in the scheduler's place a small server that has only the agent's routes.
 
 The engine is reached through a pipe that can be frozen, as if it were stopped."""
+import contextlib
 import http.server
 import json
 import os
@@ -105,17 +106,27 @@ class Pipe(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     def __init__(self, path):
         self.flowing = threading.Event()
         self.flowing.set()
+        self.ends = set()
         super().__init__(path, Piece)
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def handle_error(self, request, client_address):
         pass
 
+    def stop(self):
+        """As the engine's end: nobody listens any more, every connection is cut."""
+        os.unlink(self.server_address)
+        self.shutdown(), self.server_close()
+        for s in list(self.ends):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
 
 class Piece(socketserver.BaseRequestHandler):
     def handle(self):
         up = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         up.connect(ENGINE)
+        self.server.ends |= {self.request, up}
         other = {self.request: up, up: self.request}
         open_ = [self.request, up]
         with up:
@@ -128,6 +139,7 @@ class Piece(socketserver.BaseRequestHandler):
                         continue
                     open_.remove(s)
                     other[s].shutdown(socket.SHUT_WR)
+        self.server.ends -= {self.request, up}
 
 
 class Frames:
@@ -422,6 +434,33 @@ class Alone(unittest.TestCase):
         self.assertEqual(r["container"], self.sched.status[i["name"]]["container"])
         self.assertEqual(2, len(self.mine()))
 
+    def test_engine_restarted(self):
+        i, j = self.instance(), self.instance("two")
+        self.publish(i, j)
+        a, b = (self.wait_state(x["name"], "healthy") for x in (i, j))
+        self.pipe.stop()
+        # what it would have told nobody: one container killed
+        self.assertEqual(204, engine("POST", f"/containers/{a['container']}/kill")[0])
+        wait_for("facts without an engine", lambda: self.sched.facts[-1]["engine"] == "", 10)
+        self.pipe = Pipe(self.root + "/engine.sock")
+        wait_for("another container", lambda: self.sched.status[i["name"]]["container"] not in ("", a["container"])
+                 and self.sched.state(i["name"]) == "healthy", 20)
+        self.assertEqual(b["container"], self.sched.status[j["name"]]["container"])
+        self.assertEqual("healthy", self.sched.state(j["name"]))
+        wait_for("facts with an engine", lambda: self.sched.facts[-1]["engine"] != "", 10)
+        # its events are heard again
+        engine("DELETE", f"/containers/{b['container']}?force=1")
+        wait_for("the second to be replaced", lambda: self.sched.status[j["name"]]["container"] not in ("", b["container"])
+                 and self.sched.state(j["name"]) == "healthy", 20)
+
+    def test_http_answers_that_count(self):
+        base = {"type": "http", "port": 8080, "interval_ms": 100}
+        auto = self.instance("auto", health=dict(base, path="/missing", below=500))
+        asked = self.instance("asked", health=dict(base, path="/missing"), health_timeout_ms=1000)
+        self.publish(auto, asked)
+        self.assertIn("404", self.wait_state(auto["name"], "healthy")["probe"])
+        self.assertIn("404", self.wait_state(asked["name"], "unhealthy")["probe"])
+
     def test_old_epochs_are_refused(self):
         i = self.instance()
         self.publish(i, epoch=5)
@@ -476,12 +515,10 @@ class Alone(unittest.TestCase):
         out, err, end = f.until_end()
         self.assertEqual((data + b"x y\n", b"err\n", {"status": 7}), (out, err, end))
         # a terminal, its size, a signal
-        script = "sleep 0.2; stty size; read x; stty size; read x; exit 9"
+        script = "for s in '33 101' '20 60'; do until stty size 2>&- | grep \"$s\"; do sleep 0.05; done; done; read x; exit 9"
         f = Frames(self.sock(), {"instance": i["name"], "cmd": ["sh", "-c", script], "tty": True, "rows": 33, "cols": 101})
         f.read_until(b"33 101")
         f.send(2, struct.pack(">HH", 20, 60))
-        time.sleep(0.3)  # the engine takes it on another connection
-        f.send(0, b"\n")
         f.read_until(b"20 60")
         f.send(0, b"\n")
         self.assertEqual({"status": 9}, f.until_end()[2])
