@@ -7,11 +7,16 @@
 #include <viking/log.h>
 #include <viking/str.h>
 
+#define AGAIN_MS 25
+#define TRIES    80 /* two seconds */
+
 struct killer {
 	struct agent *a;
 	struct killer *next; /* in the agent's list, so that none is lost when it stops */
 	char container[65], exec[80];
 	int signo;
+	unsigned tries;
+	struct vk_timer *again;
 };
 
 static void killer_free(struct killer *k)
@@ -21,6 +26,7 @@ static void killer_free(struct killer *k)
 			*at = k->next;
 			break;
 		}
+	vk_timer_free(k->again);
 	free(k);
 }
 
@@ -111,12 +117,24 @@ static void on_exec(void *arg, const struct vk_err *err, json_t *answer)
 {
 	struct killer *k = arg;
 	int pid = (int)vk_json_int(answer, "Pid", 0);
-	if (err->code != 0 || !vk_json_bool(answer, "Running", false) || pid <= 1 ||
-		!in_container(k, pid) || signal_directly(pid, k->signo)) {
+	bool ended = err->code != 0 || json_is_integer(json_object_get(answer, "ExitCode"));
+	/* its first output may be here before the engine knows its pid */
+	if (!ended && (pid <= 1 || !in_container(k, pid)) && ++k->tries < TRIES) {
+		vk_timer_set(k->again, AGAIN_MS);
+		return;
+	}
+	if (ended || pid <= 1 || !in_container(k, pid) || signal_directly(pid, k->signo)) {
 		killer_free(k);
 		return;
 	}
 	by_shell(k, pid);
+}
+
+static void ask(void *arg)
+{
+	struct killer *k = arg;
+	vk_autofree char *path = vk_asprintf("/exec/%s/json", k->exec);
+	vk_engine_call_async(k->a->engine, "GET", path, NULL, AGENT_CALL_MS, on_exec, k);
 }
 
 void killer_exec(struct agent *a, const char *container, const char *exec, const char *signal)
@@ -129,8 +147,8 @@ void killer_exec(struct agent *a, const char *container, const char *exec, const
 	k->next = a->killers;
 	a->killers = k;
 	k->signo = signo;
+	k->again = vk_timer_new(a->loop, ask, k);
 	snprintf(k->container, sizeof(k->container), "%s", container);
 	snprintf(k->exec, sizeof(k->exec), "%s", exec);
-	vk_autofree char *path = vk_asprintf("/exec/%s/json", exec);
-	vk_engine_call_async(a->engine, "GET", path, NULL, AGENT_CALL_MS, on_exec, k);
+	ask(k);
 }

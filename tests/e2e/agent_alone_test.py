@@ -534,6 +534,25 @@ class Alone(unittest.TestCase):
             wait_for("its end", lambda: not self.exec_pids(i, "sleep 4321"), 5)
         self.assertEqual(404, Frames(self.sock(), {"instance": "nobody", "cmd": ["true"]}).code)
 
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root to become another user")
+    def test_exec_without_root(self):
+        """As installed: in the group docker, not root, so it cannot signal the containers' processes itself."""
+        self.agent.terminate()
+        self.agent.wait()
+        shutil.copy(AGENT, self.root + "/viking-agent")
+        os.chmod(self.root, 0o755)
+        for d, _, files in os.walk(self.root):
+            for f in [d] + [os.path.join(d, f) for f in files]:
+                shutil.chown(f, "nobody")
+        os.chmod(self.root + "/run/viking/api.sock", 0o666)
+        group = os.stat(ENGINE).st_gid
+        os.chown(self.root + "/engine.sock", 0, group)
+        os.chmod(self.root + "/engine.sock", 0o660)
+        self.agent = subprocess.Popen(["setpriv", "--reuid=nobody", f"--regid={group}", "--clear-groups", self.root + "/viking-agent",
+                                       "--root", self.root], stdout=self.log, stderr=self.log)
+        wait_for("its socket", lambda: os.path.exists(self.sock()) and os.stat(self.sock()).st_uid != 0, 5)
+        self.test_exec()
+
     def test_run(self):
         i = self.instance()
         self.publish(i)
