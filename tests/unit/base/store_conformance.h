@@ -70,19 +70,40 @@ void watched_fn(void *arg, const struct vk_event *ev, size_t n, uint64_t rev, bo
 void wait_text(struct fixture *f, const struct watched *w, const char *text);
 void wait_until(struct fixture *f, const bool *flag);
 
+/* clang-format off */
 #define CONFORMANCE_CASES(X) \
 	X(empty) \
 	X(put_get_del) \
 	X(revisions) \
-	X(range_is_ordered_and_bounded) X(prefix_bytes) X(values_are_bytes) X(compare_mod_rev) X( \
-		compare_create_rev) X(compare_several) X(delete_prefix) X(nothing_changed) \
-		X(key_twice) X(empty_key) X(completion_is_never_inside_submit) X(submits_copy) X( \
-			order_of_batch) X(completion_may_submit) X(watch_sees_transactions_whole) \
-			X(watch_from_revision) X(watch_compacted) X(watch_unwatch_inside) \
-				X(watch_prefix_only) X(lease_expires) X(lease_kept) \
-					X(lease_revoked) X(lease_unknown) X(lease_detached) \
-						X(close_finishes) X(close_inside_completion) \
-							X(counter_race) X(random_against_model)
+	X(range_is_ordered_and_bounded) \
+	X(prefix_bytes) \
+	X(values_are_bytes) \
+	X(compare_mod_rev) \
+	X(compare_create_rev) \
+	X(compare_several) \
+	X(delete_prefix) \
+	X(nothing_changed) \
+	X(key_twice) \
+	X(empty_key) \
+	X(completion_is_never_inside_submit) \
+	X(submits_copy) \
+	X(order_of_batch) \
+	X(completion_may_submit) \
+	X(watch_sees_transactions_whole) \
+	X(watch_from_revision) \
+	X(watch_compacted) \
+	X(watch_unwatch_inside) \
+	X(watch_prefix_only) \
+	X(lease_expires) \
+	X(lease_kept) \
+	X(lease_revoked) \
+	X(lease_unknown) \
+	X(lease_detached) \
+	X(close_finishes) \
+	X(close_inside_completion) \
+	X(counter_race) \
+	X(random_against_model)
+/* clang-format on */
 #define DECLARE(name) void conform_##name(struct fixture *f);
 CONFORMANCE_CASES(DECLARE)
 
