@@ -14,16 +14,15 @@ const struct program_row program_rows[] = {
 };
 const size_t program_rows_n = VK_COUNT(program_rows);
 
-#define LIFE_FORGIVES_MS 3000 /* haproxy must be back within a second, however often it is killed */
+#define LIFE_FORGIVES_MS 3000
 
-int64_t program_backoff_ms(unsigned failures)
+int64_t program_backoff_ms(enum program_kind kind, unsigned failures)
 {
+	int64_t most = kind == PROGRAM_HELPER ? 400 : 2000;
 	if (failures == 0)
 		return 0;
-	if (failures > 5)
-		return 2000;
-	int64_t ms = 100LL << (failures - 1);
-	return ms > 2000 ? 2000 : ms;
+	int64_t ms = failures > 5 ? most : 100LL << (failures - 1);
+	return ms > most ? most : ms;
 }
 
 unsigned program_failures(unsigned failures, int64_t lived_ms)

@@ -20,9 +20,9 @@ struct program_row {
 extern const struct program_row program_rows[];
 extern const size_t program_rows_n;
 
-/* Milliseconds to wait before start number `failures` + 1: 0 after the first failure of a process that
- * lived for 3 s, else 100, 200, 400 ... 2000. */
-int64_t program_backoff_ms(unsigned failures);
+/* Milliseconds to wait before start number `failures` + 1: 100, 200, 400 ... 2000 for roles; at most 400 for
+ * helpers: haproxy must be back within a second, however often it is killed. */
+int64_t program_backoff_ms(enum program_kind kind, unsigned failures);
 /* Failures after an exit: a life of 3 s forgives all earlier ones. */
 unsigned program_failures(unsigned failures, int64_t lived_ms);
 

@@ -178,7 +178,7 @@ static void gone(struct program *p, int status, bool known)
 	}
 	p->failures = program_failures(p->failures, lived);
 	p->restarts++;
-	vk_timer_set(p->again, program_backoff_ms(p->failures));
+	vk_timer_set(p->again, program_backoff_ms(p->row->kind, p->failures));
 	write_table(s);
 }
 
@@ -342,7 +342,7 @@ static void program_start(struct program *p)
 	if (launch(p, &err) < 0) {
 		vk_log_err(VK_ERROR, "start-failed", &err);
 		p->failures++;
-		vk_timer_set(p->again, program_backoff_ms(p->failures));
+		vk_timer_set(p->again, program_backoff_ms(p->row->kind, p->failures));
 		return;
 	}
 	vk_log(VK_INFO, "started", "process=%s pid=%d", p->row->name, (int)p->pid);

@@ -5,12 +5,18 @@
 
 Test(program, backoff_grows_and_stays_under_two_seconds)
 {
-	cr_assert_eq(program_backoff_ms(0), 0);
-	cr_assert_eq(program_backoff_ms(1), 100);
-	cr_assert_eq(program_backoff_ms(2), 200);
-	cr_assert_eq(program_backoff_ms(5), 1600);
+	cr_assert_eq(program_backoff_ms(PROGRAM_ROLE, 0), 0);
+	cr_assert_eq(program_backoff_ms(PROGRAM_ROLE, 1), 100);
+	cr_assert_eq(program_backoff_ms(PROGRAM_ROLE, 2), 200);
+	cr_assert_eq(program_backoff_ms(PROGRAM_ROLE, 5), 1600);
 	for (unsigned i = 6; i < 100; i++)
-		cr_assert_eq(program_backoff_ms(i), 2000);
+		cr_assert_eq(program_backoff_ms(PROGRAM_ROLE, i), 2000);
+}
+
+Test(program, helpers_come_back_within_a_second)
+{
+	for (unsigned i = 0; i < 100; i++)
+		cr_assert_leq(program_backoff_ms(PROGRAM_HELPER, i), 400);
 }
 
 Test(program, a_long_life_forgives)
