@@ -341,6 +341,14 @@ class Host:
         c.close()
         return r.status, body
 
+    def events(self):
+        """What has happened so far."""
+        c = UnixConnection(self.api_socket)
+        c.request("GET", "/v1/events")
+        events = [json.loads(line) for line in c.getresponse()]
+        c.close()
+        return events
+
     def api(self, method, url, body=None, headers=None):
         return unix_call(self.api_socket, method, url, json.dumps(body) if body is not None else None, headers)
 

@@ -41,8 +41,9 @@ class Killer(threading.Thread):
 
     def run(self):
         # a thread of its own connection: the scheduler may be the victim
+        seen = max((e.get("seq", 0) for e in self.host.events()), default=0)  # from now on, not what was
         c = UnixConnection(self.host.api_socket, timeout=60)
-        c.request("GET", f"/v1/events?follow=1&stack={self.stack}")
+        c.request("GET", f"/v1/events?follow=1&since={seen}&stack={self.stack}")
         r = c.getresponse()
         self.ready.set()
         try:
