@@ -46,11 +46,16 @@ class Killer(threading.Thread):
         c.request("GET", f"/v1/events?follow=1&since={seen}&stack={self.stack}")
         r = c.getresponse()
         self.ready.set()
+        known = []
         try:
             for line in r:
                 e = json.loads(line)
-                if e.get("type") == "stage" and e.get("what", "").split()[0] == self.stage:
-                    self.killed = self.victims()
+                if e.get("type") != "stage":
+                    continue
+                if e.get("what", "").split()[0] != self.stage:
+                    known = known or self.victims()  # looked up before: the last stages follow one another in milliseconds
+                else:
+                    self.killed = known or self.victims()
                     for pid in self.killed:
                         try:
                             os.kill(pid, signal.SIGKILL)
@@ -64,7 +69,11 @@ class Killer(threading.Thread):
 
 def descendants(pid):
     out = []
-    for child in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split():
+    try:
+        children = open(f"/proc/{pid}/task/{pid}/children").read().split()
+    except OSError:
+        return out
+    for child in children:
         out.append(int(child))
         out += descendants(int(child))
     return out
