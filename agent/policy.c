@@ -36,6 +36,10 @@ static int check_publish(const struct vk_config *c, const json_t *publish, struc
 	json_array_foreach(publish, i, p)
 	{
 		int64_t host = vk_json_int(p, "host", 0);
+		const char *own = vk_config_own_port(c, (uint64_t)host);
+		if (own != NULL)
+			return vk_err_set(err, VK_DENIED, "host port %lld is viking's own (%s)",
+				(long long)host, own);
 		if (host == 0 || in_ranges(c->policy_publish, (uint64_t)host))
 			continue;
 		vk_err_set(err, VK_DENIED, "publishing host port %lld is not allowed (allowed: %s)",

@@ -431,3 +431,21 @@ char *vk_libexec_path(const struct vk_config *c, const char *program)
 {
 	return vk_asprintf("%s/%s", c->libexec_dir, program);
 }
+
+const char *vk_config_own_port(const struct vk_config *c, uint64_t port)
+{
+	const struct {
+		uint64_t port;
+		const char *setting;
+	} own[] = {
+		{c->ssh_port, "ssh.port"},
+		{c->http_port, "http.port"},
+		{c->https_port, "https.port"},
+		{c->web_port, "web.port"},
+		{c->registry_port, "registry.port"},
+	};
+	for (size_t i = 0; port != 0 && i < VK_COUNT(own); i++)
+		if (own[i].port == port)
+			return own[i].setting;
+	return NULL;
+}

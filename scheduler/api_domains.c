@@ -91,6 +91,8 @@ static int check_free(
 	struct call *c, const struct stack *sk, const char *domain, struct vk_err *err)
 {
 	int rc = push_domain_free(c->s, c->stack, domain, err);
+	if (rc == 0)
+		rc = push_domain_allowed(c->s, &c->who, c->stack, domain, err);
 	if (rc != 0)
 		return rc;
 	vk_autojson *mine = domains_of(&c->s->st, sk, NULL, c->s->cfg->base_domain);

@@ -40,6 +40,21 @@ char *domains_default(const char *stack, const char *base_domain)
 	return vk_asprintf("%s.%s", stack, has ? base_domain : "localhost");
 }
 
+char *domains_namesake(const char *domain, const char *base_domain)
+{
+	bool has = base_domain != NULL && base_domain[0] != '\0';
+	const char *base = has ? base_domain : "localhost";
+	const char *name = vk_starts(domain, "*.") ? domain + 2 : domain;
+	if (strcmp(name, base) == 0)
+		return vk_strdup("");
+	size_t n = strlen(name), tail = strlen(base) + 1;
+	if (n <= tail || name[n - tail] != '.' || !vk_ends(name, base))
+		return NULL;
+	vk_autofree char *labels = vk_strndup(name, n - tail);
+	const char *dot = strrchr(labels, '.');
+	return vk_strdup(dot != NULL ? dot + 1 : labels);
+}
+
 static void domain_put(json_t *domains, const char *domain, const char *node, const char *from)
 {
 	if (json_object_get(domains, domain) == NULL)

@@ -18,6 +18,9 @@ char *domains_default(const char *stack, const char *base_domain);
  * release). New reference. */
 json_t *domains_of(const struct state *st, const struct stack *sk, const json_t *entries,
 	const char *base_domain);
+/* The stack whose name the base domain gives a domain to: "api" for api.BASE and all names below it, "" for BASE
+ * itself and *.BASE, which are nobody's; NULL: no name below BASE. The caller frees. Without a base: localhost. */
+char *domains_namesake(const char *domain, const char *base_domain);
 /* The other stack that holds what clashes with domain (in its serving release, in a deploy under way, by command or as its
  * default), or NULL. */
 const char *domains_owner(

@@ -114,6 +114,11 @@ static int check_publish(
 	json_array_foreach(json_object_get(node, "publish"), i, publish)
 	{
 		int64_t port = vk_json_int(publish, "host", 0);
+		const char *own = vk_config_own_port(cfg, (uint64_t)port);
+		if (own != NULL)
+			return vk_err_set(err, VK_DENIED,
+				"node %s: host port %lld is viking's own (%s)", name,
+				(long long)port, own);
 		if (port > 0 && port_in(cfg->policy_publish, (uint64_t)port))
 			continue;
 		vk_autofree char *what = vk_asprintf("publishing host port %lld", (long long)port);

@@ -57,6 +57,36 @@ int push_domain_free(struct sched *s, const char *stack, const char *domain, str
 	return VK_CONFLICT;
 }
 
+int push_domain_allowed(const struct sched *s, const struct caller *c, const char *stack,
+	const char *domain, struct vk_err *err)
+{
+	vk_autofree char *namesake = domains_namesake(domain, s->cfg->base_domain);
+	if (namesake == NULL || strcmp(namesake, stack) == 0)
+		return 0;
+	if (namesake[0] == '\0')
+		return rights_check(c, VERB_ADMIN, NULL, err) == 0
+			? 0
+			: vk_err_wrap(err, "domain %s is the host's", domain);
+	return rights_check(c, VERB_CONFIG, namesake, err) == 0
+		? 0
+		: vk_err_wrap(err, "domain %s is kept for the stack %s", domain, namesake);
+}
+
+static int check_domains_allowed(const struct sched *s, const struct caller *c, const char *stack,
+	const json_t *doc, struct vk_err *err)
+{
+	vk_autojson *claims = push_claims(doc);
+	size_t i;
+	json_t *value;
+	json_array_foreach(json_object_get(claims, "domains"), i, value)
+	{
+		int rc = push_domain_allowed(s, c, stack, json_string_value(value), err);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
 static int check_domain(struct sched *s, const char *stack, const char *domain, struct vk_err *err)
 {
 	char normal[VK_DOMAIN_MAX + 1];
@@ -185,7 +215,9 @@ int push_check(struct sched *s, const struct caller *c, const char *stack, const
 		rc = policy_check(s->cfg, doc, err);
 	if (rc == 0)
 		rc = check_refs(s, c, stack, doc, err);
-	return rc == 0 ? push_claims_check(s, stack, doc, err) : rc;
+	if (rc == 0)
+		rc = push_claims_check(s, stack, doc, err);
+	return rc == 0 ? check_domains_allowed(s, c, stack, doc, err) : rc;
 }
 
 /* ---- dry run ---- */

@@ -11,6 +11,9 @@ json_t *push_claims(const json_t *doc);
 int push_claims_check(struct sched *s, const char *stack, const json_t *doc, struct vk_err *err);
 /* CONFLICT when a domain is another stack's, or is being given to one right now. */
 int push_domain_free(struct sched *s, const char *stack, const char *domain, struct vk_err *err);
+/* DENIED when the base domain keeps this name for a stack that the caller has no right on, or for the host. */
+int push_domain_allowed(const struct sched *s, const struct caller *c, const char *stack,
+	const char *domain, struct vk_err *err);
 /* Everything, with the caller's rights on other stacks' boats. */
 int push_check(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
 	struct vk_err *err);

@@ -67,6 +67,26 @@ class Keys(unittest.TestCase):
             self.assertIn(h.ssh(*words, key=key).status, (3, 4), words)
         self.assertNotIn(other, h.ssh("stacks:list", key=key).out)
 
+    def test_no_names_of_others_below_the_base_domain(self):
+        h = self.h
+        mine, later = h.name("squat"), h.name("later")
+        key = self.key("squatter")
+        self.assertEqual(0, self.add("squatter", key, "--stacks", mine).status)
+        tree = h.app("mine")
+        h.push(tree, mine, key=key)
+        for domain in (later + ".apps.test", "x." + later + ".apps.test", "apps.test", "'*.apps.test'"):
+            r = h.ssh("domains:add", mine, domain, key=key)
+            self.assertIn(r.status, (4, 5), r)
+        self.assertEqual(0, h.ssh("domains:add", mine, "x." + mine + ".apps.test", key=key).status)
+        for what in (f"domains: [{later}.apps.test]", f"publish: ['{h.registry_port}:8080']"):
+            h.write(tree, {"vikingfile": "deploy:\n  web: {" + what + "}\n"})
+            h.commit(tree)
+            r = h.push(tree, mine, key=key, check=False)
+            self.assertNotEqual(0, r.status, what)
+            self.assertRegex(r.err, "is kept for the stack " + later + "|is viking's own")
+        h.push(h.app("later"), later)
+        self.assertEqual((200, "later\n"), h.get(later + ".apps.test"))
+
     def test_removal_works_at_once(self):
         h = self.h
         key = self.key("leaver")

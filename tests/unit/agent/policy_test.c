@@ -89,6 +89,8 @@ Test(policy, host_ports_lie_in_the_ranges)
 		0);
 	refused(&c, INSTANCE(",\"publish\":[{\"port\":1,\"host\":80},{\"port\":1,\"host\":9002}]"),
 		"9002", "policy.publish");
+	c.web_port = 9001;
+	refused(&c, INSTANCE(",\"publish\":[{\"port\":1,\"host\":9001}]"), "viking's own", "");
 	char none[] = "";
 	c.policy_publish = none;
 	refused(&c, INSTANCE(",\"publish\":[{\"port\":1,\"host\":80}]"), "none", "policy.publish");

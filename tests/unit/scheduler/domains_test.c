@@ -1,4 +1,7 @@
 #include "domains.h"
+
+#include <viking/str.h>
+
 #include "op.h"
 #include "scene.h"
 
@@ -52,6 +55,31 @@ Test(domains, have_one_owner)
 	cr_expect_null(domains_owner(&st, "one", "one.com", "apps.test"));
 	cr_expect_null(domains_owner(&st, "new", "free.com", "apps.test"));
 	state_release(&st);
+}
+
+Test(domains, below_the_base_belong_to_the_stack_of_that_name)
+{
+	static const struct {
+		const char *domain, *base, *stack;
+	} rows[] = {
+		{"api.apps.test", "apps.test", "api"},
+		{"*.api.apps.test", "apps.test", "api"},
+		{"a.b.api.apps.test", "apps.test", "api"},
+		{"apps.test", "apps.test", ""},
+		{"*.apps.test", "apps.test", ""},
+		{"xapps.test", "apps.test", NULL},
+		{"test", "apps.test", NULL},
+		{"api.localhost", "apps.test", NULL},
+		{"api.localhost", "", "api"},
+		{"api.localhost", NULL, "api"},
+		{"localhost", "", ""},
+	};
+	for (size_t i = 0; i < VK_COUNT(rows); i++) {
+		vk_autofree char *stack = domains_namesake(rows[i].domain, rows[i].base);
+		cr_expect(vk_streq(stack, rows[i].stack), "%s below %s: %s", rows[i].domain,
+			rows[i].base != NULL ? rows[i].base : "nothing",
+			stack != NULL ? stack : "nobody");
+	}
 }
 
 Test(domains, a_default_yields_to_another_stacks_word)

@@ -65,3 +65,15 @@ Test(policy, a_host_path_lies_under_an_allowed_one_and_goes_nowhere_else)
 		cr_expect_eq(check(&cfg, node, NULL), VK_DENIED, "%s", bad[i]);
 	}
 }
+
+Test(policy, vikings_own_ports_are_never_published)
+{
+	char none[] = "", all[] = "1-65535";
+	struct vk_config cfg = CONFIG(none, all);
+	struct vk_err err = {0};
+	cfg.registry_port = 5000;
+	cfg.https_port = 0;
+	cr_expect_eq(check(&cfg, "{'publish':[{'host':5000,'port':80}]}", &err), VK_DENIED);
+	cr_expect_not_null(strstr(err.msg, "registry.port"), "%s", err.msg);
+	cr_expect_eq(check(&cfg, "{'publish':[{'host':5001,'port':80}]}", NULL), 0);
+}
