@@ -36,6 +36,7 @@ struct pattern {
 };
 
 struct dockerignore {
+	bool shell; /* patterns are a shell's: slugignore_parse */
 	size_t n, max_steps;
 	struct pattern *v;
 	unsigned char *states; /* two rows of max_steps + 1 */
@@ -82,10 +83,10 @@ static int class_char(const char **p, uint32_t *ret)
 	return 0;
 }
 
-static int compile_class(const char **p, struct pattern *out)
+static int compile_class(const char **p, struct pattern *out, bool shell)
 {
 	struct step *s = add_step(out, STEP_CLASS);
-	if (**p == '^') {
+	if (**p == '^' || (shell && **p == '!')) {
 		s->negated = true;
 		++*p;
 	}
@@ -106,9 +107,9 @@ static int compile_class(const char **p, struct pattern *out)
 	return 0;
 }
 
-static void compile_stars(const char **p, struct pattern *out)
+static void compile_stars(const char **p, struct pattern *out, bool shell)
 {
-	if (**p != '*') {
+	if (**p != '*' || shell) {
 		add_step(out, STEP_ANY);
 		return;
 	}
@@ -118,16 +119,16 @@ static void compile_stars(const char **p, struct pattern *out)
 	add_step(out, **p == '\0' ? STEP_ALL : STEP_DEEP);
 }
 
-static int compile(struct pattern *out)
+static int compile(struct pattern *out, bool shell)
 {
 	for (const char *p = out->text; *p != '\0';) {
 		uint32_t ch = next_char(&p);
 		if (ch == '*') {
-			compile_stars(&p, out);
+			compile_stars(&p, out, shell);
 		} else if (ch == '?') {
 			add_step(out, STEP_ONE);
 		} else if (ch == '[') {
-			if (compile_class(&p, out) != 0)
+			if (compile_class(&p, out, shell) != 0)
 				return VK_INVALID;
 		} else {
 			if (ch == '\\' && *p == '\0')
@@ -160,11 +161,17 @@ static void reach(const struct pattern *p, unsigned char *row, size_t i)
 	}
 }
 
+static bool begins_name(const struct pattern *p, size_t i)
+{
+	return i == 0 || (p->steps[i - 1].kind == STEP_CHAR && p->steps[i - 1].ch == '/');
+}
+
 /* One character on; false when nothing is left that could match. DEEP may be left only before
  * anything or behind a slash: while inside a run its state is kept as 2, which does not reach
- * on. */
-static bool advance(
-	const struct pattern *p, const unsigned char *from, unsigned char *to, uint32_t ch)
+ * on. hidden: a shell's pattern is at the leading dot of a name, which only a dot matches that begins
+ * the pattern's. */
+static bool advance(const struct pattern *p, const unsigned char *from, unsigned char *to,
+	uint32_t ch, bool hidden)
 {
 	for (size_t i = 0; i < p->nsteps; i++) {
 		if (!from[i])
@@ -172,19 +179,19 @@ static bool advance(
 		const struct step *s = &p->steps[i];
 		switch (s->kind) {
 		case STEP_CHAR:
-			if (s->ch == ch)
+			if (s->ch == ch && (!hidden || begins_name(p, i)))
 				reach(p, to, i + 1);
 			break;
 		case STEP_ONE:
-			if (ch != '/')
+			if (ch != '/' && !hidden)
 				reach(p, to, i + 1);
 			break;
 		case STEP_CLASS:
-			if (in_class(s, ch))
+			if (in_class(s, ch) && !hidden)
 				reach(p, to, i + 1);
 			break;
 		case STEP_ANY:
-			if (ch != '/')
+			if (ch != '/' && !hidden)
 				reach(p, to, i);
 			break;
 		case STEP_ALL:
@@ -208,12 +215,13 @@ static bool matches(const struct dockerignore *d, const struct pattern *p, const
 	unsigned char *from = d->states, *to = d->states + d->max_steps + 1;
 	memset(from, 0, width);
 	reach(p, from, 0);
-	while (*path != '\0') {
-		uint32_t ch = next_char(&path);
+	for (uint32_t ch = '/'; *path != '\0';) {
+		bool hidden = d->shell && ch == '/' && *path == '.';
+		ch = next_char(&path);
 		if (ch == '/' && from[p->nsteps])
 			return true;
 		memset(to, 0, width);
-		if (!advance(p, from, to, ch))
+		if (!advance(p, from, to, ch, hidden))
 			return false;
 		unsigned char *swap = from;
 		from = to;
@@ -256,7 +264,7 @@ static int add_line(struct dockerignore *d, const char *line, size_t n, struct v
 		return 0;
 	vk_autofree char *copy = vk_strndup(line, n);
 	char *s = copy + strspn(copy, blanks);
-	bool take_back = *s == '!';
+	bool take_back = *s == '!' && !d->shell;
 	if (take_back)
 		s += 1 + strspn(s + 1, blanks);
 	for (size_t len = strlen(s); len > 0 && strchr(blanks, s[len - 1]) != NULL;)
@@ -269,7 +277,7 @@ static int add_line(struct dockerignore *d, const char *line, size_t n, struct v
 	d->v = vk_reallocarray(d->v, d->n + 1, sizeof(*d->v));
 	struct pattern *p = &d->v[d->n++];
 	*p = (struct pattern){.take_back = take_back, .text = vk_strdup(s)};
-	if (compile(p) != 0)
+	if (compile(p, d->shell) != 0)
 		return vk_err_set(err, VK_INVALID, "syntax error in pattern \"%s\"", s);
 	if (p->nsteps > d->max_steps)
 		d->max_steps = p->nsteps;
@@ -295,8 +303,8 @@ static int add_lines(
 	return 0;
 }
 
-int dockerignore_parse(
-	const char *text, size_t n, const char *file, struct dockerignore **ret, struct vk_err *err)
+static int parse(const char *text, size_t n, const char *file, bool shell,
+	struct dockerignore **ret, struct vk_err *err)
 {
 	if (n > DOCKERIGNORE_MAX)
 		return vk_err_set(
@@ -306,6 +314,7 @@ int dockerignore_parse(
 		n -= 3;
 	}
 	struct dockerignore *d = vk_alloc(sizeof(*d));
+	d->shell = shell;
 	int rc = add_lines(d, text, n, file, err);
 	if (rc != 0) {
 		dockerignore_free(d);
@@ -314,6 +323,17 @@ int dockerignore_parse(
 	d->states = vk_calloc(2, d->max_steps + 1);
 	*ret = d;
 	return 0;
+}
+
+int dockerignore_parse(
+	const char *text, size_t n, const char *file, struct dockerignore **ret, struct vk_err *err)
+{
+	return parse(text, n, file, false, ret, err);
+}
+
+int slugignore_parse(const char *text, size_t n, struct dockerignore **ret, struct vk_err *err)
+{
+	return parse(text, n, ".slugignore", true, ret, err);
 }
 
 void dockerignore_free(struct dockerignore *d)

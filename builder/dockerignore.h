@@ -20,6 +20,9 @@ struct dockerignore;
 /* VK_INVALID names `file` and the line of a malformed pattern. */
 int dockerignore_parse(const char *text, size_t n, const char *file, struct dockerignore **ret,
 	struct vk_err *err);
+/* .slugignore, with which people keep files from buildpacks: the same but as a shell reads file names, so a leading
+ * dot is matched by a dot only, ** is *, [!a] is [^a]; and there is no !, which begins a name as any other. */
+int slugignore_parse(const char *text, size_t n, struct dockerignore **ret, struct vk_err *err);
 void dockerignore_free(struct dockerignore *d);
 /* Is this path (relative, no leading slash) out? NULL d keeps everything. */
 bool dockerignore_drops(const struct dockerignore *d, const char *path);

@@ -43,9 +43,6 @@ int export_file(struct export *x, struct vk_err *err);
 int export_context(struct export *x, struct vk_err *err);
 int export_dockerfile(struct export *x, struct vk_err *err);
 
-/* Neither manifest nor Dockerfile: says what was looked for and what to add. */
-int export_nothing(const struct manifest_files *files, struct vk_err *err);
-
 /* -- confinement (export_sandbox.c) -- */
 struct export_limits {
 	unsigned deadline_s, cpu_s; /* the deadline first: the kernel's end comes without a word */

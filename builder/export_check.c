@@ -113,20 +113,6 @@ static int find_manifest(struct export_tree_files *t, const char **ret, struct v
 	return 0;
 }
 
-int export_nothing(const struct manifest_files *files, struct vk_err *err)
-{
-	vk_autobuf some = VK_BUF_INIT(DOCKERFILE_MAX);
-	vk_err_set(err, VK_INVALID,
-		"nothing here says how to deploy: looked in the root for vikingfile, "
-		"vikingfile.yml, viking.yml, viking.yaml and Dockerfile");
-	if (files->read(files->arg, "dockerfile", &some, NULL) == 0)
-		return vk_err_hint(err, "git mv dockerfile Dockerfile");
-	if (files->read(files->arg, "Procfile", &some, NULL) == 0)
-		return vk_err_hint(err,
-			"add a Dockerfile: this version of viking does not build from a Procfile");
-	return vk_err_hint(err, "add a Dockerfile, or a vikingfile with build: and deploy:");
-}
-
 static int read_manifest(struct export_tree_files *t, struct manifest_opts *o,
 	struct manifest **ret, struct vk_err *err)
 {
@@ -140,9 +126,7 @@ static int read_manifest(struct export_tree_files *t, struct manifest_opts *o,
 		return rc == 0 ? manifest_parse(vk_buf_str(&text), text.len, o, ret, err) : rc;
 	}
 	struct tree_entry e;
-	if (tree_find(t->store, &t->root, "Dockerfile", &e, NULL) != 0)
-		return export_nothing(&files, err);
-	o->file = "Dockerfile";
+	o->file = tree_find(t->store, &t->root, "Dockerfile", &e, NULL) == 0 ? "Dockerfile" : "";
 	*ret = manifest_default(o);
 	return 0;
 }

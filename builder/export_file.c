@@ -11,6 +11,7 @@
 
 #include "dockerfile.h"
 #include "export.h"
+#include "signals.h"
 
 static const struct export_limits limits = {.deadline_s = 10, .cpu_s = 12, .memory = 1ull << 30};
 
@@ -34,8 +35,9 @@ static int choose_file(const char *path, char **ret_dir, char **ret_name, struct
 		*ret_name = vk_strdup(manifest_names[i]);
 		return 0;
 	}
+	vk_autofree char *full = vk_asprintf("%s/Dockerfile", path);
 	*ret_dir = vk_strdup(path);
-	*ret_name = vk_strdup("Dockerfile");
+	*ret_name = vk_strdup(vk_fs_exists(full) ? "Dockerfile" : "");
 	return 0;
 }
 
@@ -43,10 +45,7 @@ static int load(const struct manifest_files *files, const struct manifest_opts *
 	struct manifest **ret, struct vk_err *err)
 {
 	vk_autobuf text = VK_BUF_INIT(MANIFEST_MAX + 1);
-	if (strcmp(o->file, "Dockerfile") == 0) {
-		if (!files->is_dir(files->arg, "Dockerfile") &&
-			files->read(files->arg, "Dockerfile", &text, NULL) == VK_NOTFOUND)
-			return export_nothing(files, err);
+	if (*o->file == '\0' || strcmp(o->file, "Dockerfile") == 0) {
 		*ret = manifest_default(o);
 		return 0;
 	}
@@ -64,11 +63,44 @@ static void say_list(const json_t *list, const char *before)
 		printf("%s%s", i == 0 ? before : " ", json_string_value(item));
 }
 
-static void say_boat(const char *name, const json_t *boat)
+/* What the files here speak for; the host's settings of the stack come before them. */
+static void say_auto(const json_t *s)
 {
-	const char *file = vk_json_str(boat, "dockerfile", NULL);
-	printf("       %-12s %s, context %s", name, file != NULL ? file : "inline Dockerfile",
-		vk_json_str(boat, "context", "."));
+	const json_t *packs = json_object_get(s, "buildpacks");
+	if (vk_json_bool(s, "dockerfile", false))
+		printf("Dockerfile");
+	else if (json_array_size(packs) > 0)
+		printf("%zu buildpacks of .buildpacks", json_array_size(packs));
+	else if (vk_json_bool(s, "inline", false))
+		printf("the application's own bin/compile");
+	else
+		printf("buildpack %s", vk_json_str(s, "own", ""));
+	if (vk_json_bool(s, "project_toml", false))
+		printf(" (project.toml, if the host has a builder for it)");
+}
+
+static void say_recipe(const json_t *doc, const json_t *boat)
+{
+	const json_t *builder = json_object_get(boat, "builder"),
+		     *own = json_object_get(boat, "signals");
+	const char *type = vk_json_str(builder, "type", ""),
+		   *file = vk_json_str(boat, "dockerfile", "inline Dockerfile");
+	if (strcmp(type, "auto") == 0)
+		say_auto(own != NULL ? own : json_object_get(doc, "signals"));
+	else if (strcmp(type, "packs") == 0)
+		say_list(json_object_get(builder, "packs"), "buildpacks ");
+	else if (*type != '\0')
+		printf("builder %s",
+			vk_json_str(builder, "pack", vk_json_str(builder, "image", "")));
+	else
+		printf("%s", file);
+}
+
+static void say_boat(const json_t *doc, const char *name, const json_t *boat)
+{
+	printf("       %-12s ", name);
+	say_recipe(doc, boat);
+	printf(", context %s", vk_json_str(boat, "context", "."));
 	say_list(json_object_get(boat, "refs"), ", uses ");
 	printf("\n");
 }
@@ -108,11 +140,12 @@ static void explain(const json_t *doc)
 	const char *name = vk_json_str(doc, "name", "");
 	json_t *item;
 	size_t i;
-	printf("-----> %s is valid%s%s\n", vk_json_str(doc, "file", ""),
+	const char *file = vk_json_str(doc, "file", "");
+	printf("-----> %s is valid%s%s\n", *file != '\0' ? file : "The repository",
 		*name != '\0' ? ": stack " : "", name);
 	if (json_object_size(json_object_get(doc, "boats")) > 0)
 		printf("-----> Boats (images that are built)\n");
-	json_object_foreach(json_object_get(doc, "boats"), name, item) say_boat(name, item);
+	json_object_foreach(json_object_get(doc, "boats"), name, item) say_boat(doc, name, item);
 	if (json_object_size(json_object_get(doc, "nodes")) > 0)
 		printf("-----> Nodes (what runs)\n");
 	json_object_foreach(json_object_get(doc, "nodes"), name, item) say_node(name, item);
@@ -120,11 +153,40 @@ static void explain(const json_t *doc)
 		printf(" !     %s\n", json_string_value(item));
 }
 
+/* Every boat that is built from what is there needs something to be there. */
+static int check_auto(const json_t *doc, struct vk_err *err)
+{
+	const char *name;
+	json_t *boat;
+	json_object_foreach(json_object_get(doc, "boats"), name, boat)
+	{
+		const json_t *own = json_object_get(boat, "signals");
+		const json_t *s = own != NULL ? own : json_object_get(doc, "signals");
+		if (strcmp(vk_json_str(json_object_get(boat, "builder"), "type", ""), "auto") !=
+				0 ||
+			signals_any(s))
+			continue;
+		vk_autobuf list = VK_BUF_INIT(1024);
+		size_t i;
+		json_t *item;
+		json_array_foreach(json_object_get(s, "looked_for"), i, item)
+			vk_buf_addf(&list, "%s%s", i == 0 ? "" : ", ", json_string_value(item));
+		vk_err_set(err, VK_INVALID,
+			"nothing here says how to build %s: looked for a vikingfile, %s", name,
+			vk_buf_str(&list));
+		return vk_err_hint(err, "add a Dockerfile, or a Procfile with a line web: COMMAND");
+	}
+	return 0;
+}
+
 static int show(const struct export *x, const json_t *doc, struct vk_err *err)
 {
 	if (x->json && !x->print)
 		return export_print_json(doc, err);
 	if (!x->print) {
+		int rc = check_auto(doc, err);
+		if (rc != 0)
+			return rc;
 		explain(doc);
 		return fflush(stdout) == 0
 			? 0

@@ -154,6 +154,21 @@ bool host_is_private(const char *host)
 	return strchr(h, '.') == NULL; /* a name of the local network */
 }
 
+bool host_is_link_local(const char *host)
+{
+	char h[256];
+	uint32_t v4;
+	struct in6_addr v6;
+	bool has_v4;
+	if (!normal_host(host, h))
+		return true;
+	if (host_v4(h, &v4))
+		return v4_in(v4, 0xa9fe0000, 16);
+	return host_v6(h, &v6, &has_v4, &v4) &&
+		((has_v4 && v4_in(v4, 0xa9fe0000, 16)) ||
+			(v6.s6_addr[0] == 0xfe && (v6.s6_addr[1] & 0xc0) == 0x80));
+}
+
 /* The host of an image name is what stands before the first slash, if it looks like a host. */
 static bool image_host(const char *name, char out[static 256])
 {

@@ -197,6 +197,7 @@ static struct manifest *new_manifest(const struct manifest_opts *opts)
 struct manifest *manifest_default(const struct manifest_opts *opts)
 {
 	struct manifest *m = new_manifest(opts);
+	m->implied = true;
 	json_object_set_new(json_object_get(m->doc, "boats"), "web", manifest_default_boat());
 	json_t *node = manifest_node_new();
 	json_set_str(node, "boat", "web");

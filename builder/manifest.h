@@ -40,10 +40,11 @@ extern const char *const manifest_names[]; /* looked for in this order; ends wit
 /* opts are borrowed for the manifest's life. */
 int manifest_parse(const char *text, size_t n, const struct manifest_opts *opts,
 	struct manifest **ret, struct vk_err *err);
-/* A repository without manifest: one boat from its Dockerfile, one node `web`. */
+/* A repository without manifest: one boat from its Dockerfile or, without that, from what its
+ * files say; one node `web`. */
 struct manifest *manifest_default(const struct manifest_opts *opts);
 /* Scans the Dockerfiles of the boats (inline ones only when files is NULL), finds `needs` and
- * `refs`, refuses cycles, missing files and directories. */
+ * `refs`, refuses cycles, missing files and directories; adds `signals` (signals.h). */
 int manifest_resolve(struct manifest *m, const struct manifest_files *files, struct vk_err *err);
 json_t *manifest_doc(const struct manifest *m); /* borrowed */
 void manifest_free(struct manifest *m);

@@ -1,11 +1,14 @@
-/* The section build: boats, each an inline Dockerfile or {dockerfile, context, args, target}. */
+/* The section build: boats, each an inline Dockerfile or a map: {dockerfile, context, args, target} or
+ * {builder, context}. */
 #include <string.h>
 #include <viking/id.h>
 #include <viking/json.h>
 #include <viking/str.h>
 
 #include "dockerfile.h"
+#include "image_name.h"
 #include "manifest_parse.h"
+#include "pack_name.h"
 
 static json_t *boat_new(void)
 {
@@ -76,17 +79,92 @@ static int boat_target(const struct mval *v, json_t *out, struct vk_err *err)
 	return rc;
 }
 
+/* -- builder ---------------------------------------------------------------------------------- */
+
+static int builder_pack(const struct mval *v, json_t *packs, struct vk_err *err)
+{
+	const char *text;
+	vk_autofree char *name = NULL;
+	enum pack_kind kind;
+	int rc = mval_text(v, PACK_NAME_MAX, &text, err);
+	if (rc != 0)
+		return rc;
+	if (pack_name(text, &name, &kind, err) != 0)
+		return mval_wrap(v, err);
+	if (json_array_size(packs) == PACKS_MAX)
+		return mval_error(v, err, "has more than %d buildpacks", PACKS_MAX);
+	json_array_append_new(packs, json_string(name));
+	return 0;
+}
+
+static int builder_packs(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	vk_autojson *packs = json_array();
+	int rc = mval_each(v, PACKS_MAX, builder_pack, packs, err);
+	if (rc == 0 && json_array_size(packs) == 0)
+		rc = mval_error(v, err, "has no buildpack");
+	if (rc == 0)
+		json_object_set_new(
+			out, "builder", json_pack("{s:s, s:O}", "type", "packs", "packs", packs));
+	return rc;
+}
+
+static int builder_cnb(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	const char *image;
+	int rc = mval_text(v, 512, &image, err);
+	if (rc != 0)
+		return rc;
+	if (image_name_check(image, v->m->opts->registry, err) != 0)
+		return mval_wrap(v, err);
+	json_object_set_new(out, "builder", json_pack("{s:s, s:s}", "type", "cnb", "image", image));
+	return 0;
+}
+
+static int builder_map(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	static const struct mkey keys[] = {
+		{"packs", NULL, builder_packs, 0}, {"cnb", NULL, builder_cnb, 0}, {0}};
+	uint64_t seen = 0;
+	int rc = mtable_run(
+		v->m, v->y, &(struct mtable){keys, NULL, v->what, false}, out, &seen, err);
+	if (rc == 0 && seen != 1 && seen != 2)
+		return mval_error(v, err, "needs packs: or cnb:, one of them");
+	return rc;
+}
+
+static int boat_builder(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	const char *word;
+	if (v->y->type == VK_YAML_MAP)
+		return builder_map(v, out, err);
+	if (v->y->type == VK_YAML_LIST)
+		return builder_packs(v, out, err);
+	int rc = mval_text(v, PACK_NAME_MAX, &word, err);
+	if (rc != 0 || strcmp(word, "dockerfile") == 0)
+		return rc;
+	if (strcmp(word, "auto") == 0)
+		json_object_set_new(out, "builder", json_pack("{s:s}", "type", "auto"));
+	else if (pack_is_own(word))
+		json_object_set_new(
+			out, "builder", json_pack("{s:s, s:s}", "type", "own", "pack", word));
+	else
+		return builder_packs(v, out, err);
+	return 0;
+}
+
 static const struct mkey boat_keys[] = {
 	{"inline", NULL, boat_inline, 0},
 	{"dockerfile", NULL, boat_dockerfile, 0},
 	{"context", NULL, boat_context, 0},
+	{"builder", "buildpack buildpacks", boat_builder, 0},
 	{"args", NULL, boat_args, 0},
 	{"target", NULL, boat_target, 0},
 	{0},
 };
 
 static const char *const boat_later[] = {"secrets", "ssh", "cache_from", "platforms", "labels",
-	"builder", "network", "extra_hosts", "buildpack", "stack", NULL};
+	"network", "extra_hosts", "stack", NULL};
 
 /* A Dockerfile is looked for in its context, as every such tool does. */
 static void default_dockerfile(json_t *boat)
@@ -108,6 +186,15 @@ static int parse_boat(const struct mval *v, json_t *boat, struct vk_err *err)
 	if (rc != 0)
 		return rc;
 	bool is_inline = json_is_string(json_object_get(boat, "inline"));
+	if (json_is_object(json_object_get(boat, "builder"))) {
+		if (is_inline || json_is_string(json_object_get(boat, "dockerfile")) ||
+			json_object_size(json_object_get(boat, "args")) > 0 ||
+			*vk_json_str(boat, "target", "") != '\0')
+			return mval_error(v, err,
+				"has builder and keys of a Dockerfile (inline, dockerfile, args, "
+				"target) at once");
+		return 0;
+	}
 	if (is_inline && json_is_string(json_object_get(boat, "dockerfile")))
 		return mval_error(v, err, "has inline and dockerfile at once");
 	if (!is_inline && !json_is_string(json_object_get(boat, "dockerfile")))

@@ -386,13 +386,15 @@ static int check_type(const struct mval *v, const json_t *node, struct vk_err *e
 	return 0;
 }
 
-/* No image given: the only boat there is; without build:, the repository's Dockerfile as boat
+/* No image given: the only boat there is; without build:, what the repository itself is, as boat
  * `web`. */
 static int default_boat(const struct mval *v, json_t *node, struct vk_err *err)
 {
 	json_t *boats = json_object_get(v->m->doc, "boats");
-	if (json_object_size(boats) == 0 && vk_yaml_get(v->m->yaml, "build") == NULL)
+	if (json_object_size(boats) == 0 && vk_yaml_get(v->m->yaml, "build") == NULL) {
 		json_object_set_new(boats, "web", manifest_default_boat());
+		v->m->implied = true;
+	}
 	if (json_object_size(boats) != 1)
 		return mval_error(v, err, "has no image; add \"boat: BOAT\" or \"image: NAME\"");
 	json_set_str(node, "boat", json_object_iter_key(json_object_iter(boats)));

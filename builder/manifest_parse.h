@@ -13,6 +13,7 @@ struct manifest {
 	struct vk_yaml *yaml; /* NULL for the default */
 	json_t *doc;
 	json_t *notices; /* doc's list, borrowed */
+	bool implied; /* the boat `web` is from no line of the file: its Dockerfile, if there is one */
 };
 
 /* One value on its way into the document: where it stands in the file and how errors call it. */

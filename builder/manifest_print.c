@@ -227,12 +227,32 @@ static void node_extras(
 	extras(p, depth, json_object_get(json_object_get(doc, "x"), where));
 }
 
+static void print_builder(struct printer *p, const json_t *builder)
+{
+	const char *type = vk_json_str(builder, "type", "auto");
+	if (strcmp(type, "packs") == 0) {
+		line(p, 2, "builder", json_object_get(builder, "packs"));
+	} else if (strcmp(type, "own") == 0) {
+		line(p, 2, "builder", json_object_get(builder, "pack"));
+	} else if (strcmp(type, "cnb") == 0) {
+		key(p, 2, "builder");
+		put(p, " {cnb: ");
+		put_quoted(p, vk_json_str(builder, "image", ""));
+		put(p, "}\n");
+	} else {
+		key(p, 2, "builder");
+		put(p, " auto\n");
+	}
+}
+
 static void print_boat(struct printer *p, const json_t *doc, const char *name, const json_t *boat)
 {
 	key(p, 1, name);
 	put(p, "\n");
 	const json_t *inline_text = json_object_get(boat, "inline");
-	if (json_is_string(inline_text))
+	if (json_is_object(json_object_get(boat, "builder")))
+		print_builder(p, json_object_get(boat, "builder"));
+	else if (json_is_string(inline_text))
 		text(p, 2, "inline", json_string_value(inline_text));
 	else
 		line(p, 2, "dockerfile", json_object_get(boat, "dockerfile"));

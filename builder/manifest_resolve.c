@@ -5,6 +5,7 @@
 
 #include "dockerfile.h"
 #include "manifest_parse.h"
+#include "signals.h"
 
 struct resolve {
 	struct manifest *m;
@@ -32,7 +33,7 @@ static int missing_file(
 	vk_err_set(err, VK_INVALID, "there is no file \"%s\" in the repository", path);
 	const char *base = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
 	if (strcmp(base, "Dockerfile") == 0)
-		vk_err_hint(err, "add %s to the commit: git add %s", path, path);
+		vk_err_hint(err, "git add %s; or build without one: builder: auto", path);
 	else
 		vk_err_hint(err, "paths of dockerfile: begin at the root of the repository");
 	return fail_at(r->m, "build", name, err);
@@ -107,12 +108,41 @@ static int check_context(
 	return fail_at(r->m, "build", name, err);
 }
 
+/* Who builds without a Dockerfile looks into a directory of its own. */
+static int resolve_builder(
+	const struct resolve *r, const char *name, json_t *boat, struct vk_err *err)
+{
+	const char *context = vk_json_str(boat, "context", ".");
+	json_t *signals = NULL;
+	if (r->files == NULL || strcmp(context, ".") == 0)
+		return 0;
+	if (signals_read(r->files, context, &signals, err) != 0)
+		return fail_at(r->m, "build", name, err);
+	json_object_set_new(boat, "signals", signals);
+	return 0;
+}
+
+/* No line of the manifest speaks of it: without a Dockerfile the repository's files decide. */
+static bool becomes_auto(const struct resolve *r, const json_t *boat)
+{
+	vk_autobuf some = VK_BUF_INIT(1);
+	return r->m->implied && r->files != NULL &&
+		json_is_string(json_object_get(boat, "dockerfile")) &&
+		r->files->read(r->files->arg, "Dockerfile", &some, NULL) == VK_NOTFOUND;
+}
+
 static int resolve_boat(const struct resolve *r, const char *name, json_t *boat, struct vk_err *err)
 {
 	vk_autobuf text = VK_BUF_INIT(DOCKERFILE_MAX + 1);
 	bool have = false, is_inline = json_is_string(json_object_get(boat, "inline"));
 	json_array_clear(json_object_get(boat, "needs"));
 	int rc = check_context(r, name, boat, err);
+	if (rc == 0 && becomes_auto(r, boat)) {
+		json_object_set_new(boat, "dockerfile", json_null());
+		json_object_set_new(boat, "builder", json_pack("{s:s}", "type", "auto"));
+	}
+	if (rc == 0 && json_is_object(json_object_get(boat, "builder")))
+		return resolve_builder(r, name, boat, err);
 	if (rc == 0)
 		rc = read_recipe(r, name, boat, &text, &have, err);
 	if (rc != 0 || !have)
@@ -200,6 +230,24 @@ static int check_roots(const struct resolve *r, struct vk_err *err)
 	return 0;
 }
 
+static int read_signals(const struct resolve *r, struct vk_err *err)
+{
+	const char *name;
+	json_t *boat, *signals = NULL;
+	bool used = false;
+	if (r->files == NULL)
+		return 0;
+	json_object_foreach(r->boats, name, boat) used |=
+		json_is_object(json_object_get(boat, "builder")) &&
+		strcmp(vk_json_str(boat, "context", "."), ".") == 0;
+	int rc = used ? signals_read(r->files, ".", &signals, err) : 0;
+	if (rc == 0 && !used)
+		signals = signals_try(r->files, ".", r->m->notices);
+	if (rc == 0)
+		json_object_set_new(r->m->doc, "signals", signals);
+	return rc;
+}
+
 int manifest_resolve(struct manifest *m, const struct manifest_files *files, struct vk_err *err)
 {
 	struct vk_err local = {0};
@@ -215,5 +263,7 @@ int manifest_resolve(struct manifest *m, const struct manifest_files *files, str
 			return rc;
 	}
 	int rc = check_order(&r, err);
+	if (rc == 0)
+		rc = read_signals(&r, err);
 	return rc == 0 ? check_roots(&r, err) : rc;
 }
