@@ -6,8 +6,6 @@
 #include "instance.h"
 #include "status.h"
 
-#define TAIL_LINE_MAX 512
-
 static void judge(struct inst *i, int code, int64_t lived_ms)
 {
 	int64_t wait = 0;
@@ -23,8 +21,6 @@ static void judge(struct inst *i, int code, int64_t lived_ms)
 	enum supervise_next next =
 		supervise_ended(&i->sup, &rule, code, lived_ms, i->outside, &wait);
 	snprintf(i->sup.reason, sizeof(i->sup.reason), "%s", i->reason);
-	json_decref(i->sup.tail);
-	i->sup.tail = VK_TAKE(i->tail);
 	vk_log(next == SUPERVISE_FAILED ? VK_ERROR : VK_WARN, "container-ended",
 		"instance=%s code=%d lived_ms=%lld failures=%u next=%s reason=\"%s\"", i->name,
 		code, (long long)lived_ms, i->sup.failures,
@@ -49,70 +45,13 @@ static void judge(struct inst *i, int code, int64_t lived_ms)
 
 /* ---- the last lines ---- */
 
-static int on_piece(void *arg, int stream, const void *p, size_t n)
+static void on_tail(void *arg, json_t *lines)
 {
 	struct inst *i = arg;
-	(void)stream;
-	vk_buf_add(&i->tail_raw, p, n); /* past the cap the rest is left out */
-	return 0;
-}
-
-struct tail_read {
-	struct inst *i;
-	struct vk_frames frames;
-	int code;
-	int64_t lived_ms;
-};
-
-static void on_tail_bytes(void *arg, const void *p, size_t n)
-{
-	struct tail_read *t = arg;
-	vk_frames_feed(&t->frames, p, n, on_piece, t->i, NULL);
-}
-
-static json_t *tail_lines(struct vk_buf *b)
-{
-	json_t *list = json_array();
-	const char *p = vk_buf_str(b), *end = p + b->len;
-	while (p < end) {
-		const char *nl = memchr(p, '\n', (size_t)(end - p));
-		size_t n = (size_t)((nl != NULL ? nl : end) - p);
-		json_array_append_new(
-			list, vk_json_safe_string(p, n > TAIL_LINE_MAX ? TAIL_LINE_MAX : n));
-		p += n + 1;
-	}
-	while (json_array_size(list) > SUPERVISE_TAIL_LINES)
-		json_array_remove(list, 0);
-	return list;
-}
-
-static void on_tail(void *arg, const struct vk_err *err, json_t *answer)
-{
-	struct tail_read *t = arg;
-	struct inst *i = t->i;
-	int code = t->code;
-	int64_t lived = t->lived_ms;
-	(void)err;
-	(void)answer;
-	i->op = NULL;
-	i->tail_arg = NULL;
-	json_decref(i->tail);
-	i->tail = tail_lines(&i->tail_raw);
-	vk_buf_release(&i->tail_raw);
-	free(t);
-	judge(i, code, lived);
-}
-
-static void read_tail(struct inst *i, int code, int64_t lived_ms)
-{
-	struct tail_read *t = vk_alloc(sizeof(*t));
-	t->i = i;
-	t->code = code;
-	t->lived_ms = lived_ms;
-	i->tail_arg = t;
-	vk_autofree char *path = vk_asprintf(
-		"/containers/%s/logs?stdout=1&stderr=1&tail=%d", i->id, SUPERVISE_TAIL_LINES);
-	i->op = vk_engine_stream_async(i->a->engine, "GET", path, NULL, on_tail_bytes, on_tail, t);
+	i->tail = NULL;
+	json_decref(i->sup.tail);
+	i->sup.tail = lines;
+	judge(i, i->end_code, i->end_lived_ms);
 }
 
 /* ---- the exit ---- */
@@ -165,11 +104,12 @@ static void on_state(void *arg, const struct vk_err *err, json_t *answer)
 		inst_verify(i);
 		return;
 	}
-	int code = (int)vk_json_int(state, "ExitCode", 0);
 	int64_t lived = time_ms(state, "FinishedAt") - time_ms(state, "StartedAt");
+	i->end_code = (int)vk_json_int(state, "ExitCode", 0);
+	i->end_lived_ms = lived < 0 ? 0 : lived;
 	inst_follow(i); /* what ended before it was ever seen to run has said something too */
-	explain(i, state, code);
-	read_tail(i, code, lived < 0 ? 0 : lived);
+	explain(i, state, i->end_code);
+	i->tail = tail_read(i->a->loop, i->a->engine, i->id, on_tail, i);
 }
 
 void inst_death(struct inst *i)
@@ -184,6 +124,7 @@ void inst_death(struct inst *i)
 void inst_start_failed(struct inst *i, const char *why)
 {
 	i->dead = true;
+	json_decref(VK_TAKE(i->sup.tail)); /* another life's last words */
 	inst_reason(i, "cannot start: %s", why);
 	judge(i, -1, 0);
 }

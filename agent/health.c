@@ -7,6 +7,23 @@
 #include "logring.h"
 #include "status.h"
 
+/* Who gives up on it is told with its last words: unhealthy is said when they are there. */
+static void on_words(void *arg, json_t *lines)
+{
+	struct inst *i = arg;
+	i->tail = NULL;
+	json_decref(i->sup.tail);
+	i->sup.tail = lines;
+	i->timed_out = i->health == HEALTH_UNKNOWN;
+	status_changed(i->a->status, i->name);
+}
+
+static void read_words(struct inst *i)
+{
+	tail_cancel(i->tail);
+	i->tail = tail_read(i->a->loop, i->a->engine, i->id, on_words, i);
+}
+
 static void on_heal(void *arg)
 {
 	struct inst *i = arg;
@@ -18,8 +35,8 @@ static void on_heal(void *arg)
 		return;
 	}
 	if (i->health == HEALTH_UNKNOWN) {
-		i->timed_out = true;
 		inst_reason(i, "not healthy in time: %s", i->probe_text);
+		read_words(i);
 	}
 }
 
@@ -44,6 +61,7 @@ static void became(struct inst *i, enum health h)
 		vk_timer_set(i->heal, SUPERVISE_HEALED_MS);
 	} else {
 		inst_reason(i, "unhealthy: %s", i->probe_text);
+		read_words(i);
 	}
 	vk_log(h == HEALTH_OK ? VK_INFO : VK_WARN, h == HEALTH_OK ? "healthy" : "unhealthy",
 		"instance=%s after_ms=%lld probe=\"%s\"", i->name,
@@ -118,6 +136,7 @@ void inst_down(struct inst *i)
 {
 	probe_free(i->probe);
 	i->probe = NULL;
+	tail_cancel(VK_TAKE(i->tail));
 	vk_timer_free(i->heal);
 	i->heal = NULL;
 	i->health = HEALTH_UNKNOWN;

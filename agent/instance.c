@@ -27,7 +27,6 @@ struct inst *inst_new(struct agent *a, const char *name, const char *stack, cons
 	i->stop_ms = 10000;
 	i->timer = vk_timer_new(a->loop, on_timer, i);
 	i->touched = a->listing;
-	vk_buf_init(&i->tail_raw, 256u << 10);
 	i->next = a->insts;
 	a->insts = i;
 	return i;
@@ -55,10 +54,7 @@ void inst_free(struct inst *i)
 	vk_timer_free(i->timer);
 	json_decref(i->published);
 	json_decref(i->listening);
-	json_decref(i->tail);
 	supervise_release(&i->sup);
-	vk_buf_release(&i->tail_raw);
-	free(i->tail_arg);
 	free(i->name);
 	free(i->stack);
 	free(i->node);
@@ -276,7 +272,8 @@ void inst_died(struct inst *i, bool outside)
 
 void inst_lost(struct inst *i)
 {
-	if (i->phase == PHASE_STOP || i->phase == PHASE_REMOVE || i->op != NULL)
+	if (i->phase == PHASE_STOP || i->phase == PHASE_REMOVE || i->phase == PHASE_DEATH ||
+		i->op != NULL)
 		return; /* our own doing, or the end of the call will find it */
 	vk_log(VK_WARN, "container-lost", "instance=%s container=%.12s", i->name, i->id);
 	inst_down(i);

@@ -11,6 +11,7 @@
 #include "logfollow.h"
 #include "probe.h"
 #include "supervise.h"
+#include "tail.h"
 
 enum phase {
 	PHASE_NONE,  /* no container, nothing going on */
@@ -61,9 +62,9 @@ struct inst {
 	char probe_text[200];
 	struct supervise sup;
 	char reason[256];
-	json_t *tail; /* being read; owned */
-	struct vk_buf tail_raw;
-	void *tail_arg; /* of the read in flight; owned */
+	struct tail *tail; /* the last lines, being read */
+	int end_code;      /* of the death whose last lines are being read */
+	int64_t end_lived_ms;
 };
 
 struct inst *inst_new(struct agent *a, const char *name, const char *stack, const char *node);

@@ -12,9 +12,8 @@
 #include <stdint.h>
 #include <viking/err.h>
 
-#define SUPERVISE_QUICK_MS   10000 /* an exit sooner than this is a failure */
-#define SUPERVISE_HEALED_MS  60000 /* healthy for so long: failures are forgotten */
-#define SUPERVISE_TAIL_LINES 50
+#define SUPERVISE_QUICK_MS  10000 /* an exit sooner than this is a failure */
+#define SUPERVISE_HEALED_MS 60000 /* healthy for so long: failures are forgotten */
 
 struct supervise {
 	unsigned failures; /* consecutive */

@@ -91,7 +91,7 @@ static void restart_done(struct control *k)
 static void written(void *arg, const struct vk_err *err)
 {
 	struct control *k = arg;
-	int64_t wait = (int64_t)k->op.s->cfg->health_timeout_ms;
+	int64_t wait = (int64_t)k->op.s->cfg->health_timeout_ms + HOSTS_HEALTH_SLACK_MS;
 	if (k->op.ended) {
 		op_unref(&k->op);
 		return;
@@ -152,7 +152,8 @@ static void restart_now(struct control *k)
 	k->old = vk_strdup(st != NULL ? st->container : NULL);
 	k->was_bad = st == NULL || st->state != INST_HEALTHY;
 	vk_strv_add(&k->op.overlay.ahead, i->name);
-	enter(k, PHASE_AGAIN, stop_ms(k, i) + (int64_t)k->op.s->cfg->health_timeout_ms);
+	enter(k, PHASE_AGAIN,
+		stop_ms(k, i) + (int64_t)k->op.s->cfg->health_timeout_ms + HOSTS_HEALTH_SLACK_MS);
 }
 
 static bool healthy(const struct inst_status *st)
@@ -164,7 +165,7 @@ static bool healthy(const struct inst_status *st)
 static bool broken(const struct inst_status *st)
 {
 	return st->state == INST_FAILED || st->state == INST_BACKOFF ||
-		(st->state == INST_EXITED && !healthy(st));
+		st->state == INST_UNHEALTHY || (st->state == INST_EXITED && !healthy(st));
 }
 
 static void restart_look(struct control *k)

@@ -169,9 +169,10 @@ static void wave_begin(struct deploy *d)
 	d->pulled_until = 0;
 	say_wave(d);
 	vk_timer_set(d->deadline,
-		d->wave == WAVE_TASKS          ? (int64_t)cfg->build_timeout_ms
-			: d->wave == WAVE_STOP ? stop_ms_longest(d) + STOP_SLACK_MS
-					       : (int64_t)cfg->health_timeout_ms);
+		d->wave == WAVE_TASKS ? (int64_t)cfg->build_timeout_ms
+			: d->wave == WAVE_STOP
+			? stop_ms_longest(d) + STOP_SLACK_MS
+			: (int64_t)cfg->health_timeout_ms + HOSTS_HEALTH_SLACK_MS);
 	hub_touch(d->op.s);
 }
 
@@ -248,6 +249,14 @@ static enum progress app_progress(
 	/* what the engine cannot even start counts as no restart: it gets a few tries */
 	bool again = st->state == INST_BACKOFF &&
 		(st->restarts >= 1 || (!st->exited && vk_mono_ms() - d->phase > START_TRIES_MS));
+	if (st->state == INST_UNHEALTHY &&
+		!i->told) { /* the agent's time-out, last lines and all */
+		char after[24];
+		snprintf(what, sizeof(what), "was not healthy within %s",
+			op_seconds(d->phase, after));
+		inst_fail(d, i, st, what);
+		return BROKEN;
+	}
 	if (st->state != INST_FAILED && st->state != INST_EXITED && !again)
 		return PENDING;
 	if (st->exited)

@@ -314,11 +314,13 @@ class Alone(unittest.TestCase):
         wait_for("the network to go", lambda: engine("GET", f"/networks/viking-{self.stack}")[0] == 404, 5)
 
     def test_unhealthy_says_what_listens(self):
-        i = self.instance(health={"type": "tcp", "port": 81, "interval_ms": 100}, health_timeout_ms=500)
+        i = self.instance(health={"type": "tcp", "port": 81, "interval_ms": 100}, health_timeout_ms=500,
+                          cmd=["sh", "-c", "echo said before; exec httpd -f -p 8080"])
         j = self.instance("cmd", health={"type": "cmd", "cmd": ["test", "-e", "/ok"], "interval_ms": 100, "retries": 2})
         self.publish(i, j)
         r = self.wait_state(i["name"], "unhealthy")
         self.assertIn("81", r["probe"])
+        self.assertEqual(["said before"], r["tail"])
         self.assertEqual([8080], r["listening"])
         c = self.wait_state(j["name"], "running")["container"]
         f = Frames(self.sock(), {"instance": j["name"], "cmd": ["touch", "/ok"]})

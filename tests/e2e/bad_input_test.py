@@ -1,4 +1,5 @@
 """Hostile and careless pushes: each ends in one clear line and a status, the old release serves, another stack is untouched."""
+import json
 import os
 import subprocess
 import time
@@ -152,6 +153,20 @@ class BadInput(unittest.TestCase):
         self.files({"Dockerfile": f"FROM {BASE}\nEXPOSE 8080\nCMD [\"sleep\", \"100\"]\n"}, "healthy", "try:", seconds=60)
         self.setUp()
         self.files({"Dockerfile": f"FROM {BASE}\nEXPOSE 8080\nCMD [\"sh\", \"-c\", \"echo last words; exit 9\"]\n"}, "last words", "9", seconds=60)
+
+    def test_never_healthy_but_running(self):
+        """It runs and does not serve: its last lines come before the hint, as those of one that ends."""
+        for what, command, probe in (
+                ("listens never", "echo waiting for godot; echo on stderr >&2; sleep 100", "nothing listens on port 8080"),
+                ("answers 500", "echo waiting for godot; echo on stderr >&2; while true; do printf 'HTTP/1.0 500 no\\r\\n\\r\\n' | nc -l -p 8080 > /dev/null; done", "500")):
+            self.setUp()
+            with self.subTest(what):
+                r = self.files({"Dockerfile": f"FROM {BASE}\nEXPOSE 8080\nCMD {json.dumps(['sh', '-c', command])}\n"},
+                               "was not healthy within", probe, "last lines of web.1", seconds=60)
+                tail, hint = r.err.index("waiting for godot"), r.err.index("try:")
+                self.assertLess(r.err.index("last lines of web.1"), tail)
+                self.assertLess(tail, r.err.index("on stderr"))
+                self.assertLess(tail, hint)
 
     def test_image_that_ignores_sigterm_is_replaced(self):
         h = self.h
