@@ -18,6 +18,7 @@
 #define CONNECTION_MEMORY 24576u /* head and write buffer; longer heads get 431 */
 #define CONNECTION_STEP   4096u
 #define KEEPALIVE_MS      5000
+#define QUEUES_MAX        (64u << 20)
 
 struct vk_httpd {
 	struct vk_loop *loop;
@@ -31,6 +32,7 @@ struct vk_httpd {
 	struct vk_timer *tick; /* keep-alive lines of streams */
 	bool ticking;
 	struct vk_timer *cut; /* tells of clients that were cut off */
+	size_t queued;        /* bytes of all streams' queues */
 	struct vk_req *first;
 };
 
@@ -63,6 +65,14 @@ static struct vk_req *req_new(
 	return r;
 }
 
+/* What waits for a client that is gone, or never will read, is wanted by nobody. */
+static void drop_queue(struct vk_req *r)
+{
+	r->h->queued -= vk_req_queued(r);
+	vk_buf_release(&r->queue);
+	r->off = 0;
+}
+
 static void req_free(struct vk_req *r)
 {
 	if (r->prev != NULL)
@@ -77,7 +87,7 @@ static void req_free(struct vk_req *r)
 	if (r->response != NULL)
 		MHD_destroy_response(r->response);
 	vk_buf_release(&r->body);
-	vk_buf_release(&r->queue);
+	drop_queue(r);
 	vk_strv_release(&r->headers);
 	free(r->method);
 	free(r->path);
@@ -114,6 +124,7 @@ void vk_req_resume(struct vk_req *r)
 static void abandon(struct vk_req *r)
 {
 	r->gone = true;
+	drop_queue(r);
 	tell_closed(r);
 	vk_req_resume(r);
 }
@@ -142,9 +153,29 @@ void vk_req_cut(struct vk_req *r)
 	if (r->gone)
 		return;
 	r->gone = true;
+	drop_queue(r);
 	if (r->c != NULL)
 		shutdown(r->fd, SHUT_RDWR); /* MHD may be waiting to write: this wakes it */
 	vk_timer_set(r->h->cut, 0);
+}
+
+void vk_req_enqueue(struct vk_req *r, size_t n)
+{
+	struct vk_httpd *h = r->h;
+	h->queued += n;
+	while (h->queued > h->o.queues_max) {
+		struct vk_req *last = h->first;
+		for (struct vk_req *o = last; o != NULL; o = o->next)
+			if (vk_req_queued(o) > vk_req_queued(last))
+				last = o;
+		vk_req_cut(last);
+	}
+}
+
+void vk_req_dequeue(struct vk_req *r, size_t n)
+{
+	r->off += n;
+	r->h->queued -= n;
 }
 
 static void on_cut(void *arg)
@@ -209,6 +240,7 @@ static void completed(
 	r->c = NULL;
 	r->suspended = false;
 	r->gone = true;
+	drop_queue(r);
 	if (!r->handed)
 		r->released = true;
 	tell_closed(r);
@@ -331,6 +363,7 @@ int vk_httpd_new(struct vk_loop *l, int listen_fd, const struct vk_httpd_opts *o
 	h->o = o != NULL ? *o : (struct vk_httpd_opts){0};
 	h->o.body_max = h->o.body_max ? h->o.body_max : BODY_MAX;
 	h->o.connections_max = h->o.connections_max ? h->o.connections_max : CONNECTIONS_MAX;
+	h->o.queues_max = h->o.queues_max ? h->o.queues_max : QUEUES_MAX;
 	h->o.idle_ms = h->o.idle_ms ? h->o.idle_ms : IDLE_MS;
 	h->fn = fn;
 	h->arg = arg;

@@ -136,7 +136,7 @@ static ssize_t read_queue(void *cls, uint64_t pos, char *buf, size_t max)
 	}
 	n = n < max ? n : max;
 	memcpy(buf, r->queue.data + r->off, n);
-	r->off += n;
+	vk_req_dequeue(r, n);
 	if (r->off == r->queue.len) {
 		if (r->queue.cap > QUEUE_KEEP)
 			vk_buf_release(&r->queue);
@@ -180,6 +180,7 @@ void vk_req_write(struct vk_req *r, const void *p, size_t n)
 		vk_req_cut(r);
 		return;
 	}
+	vk_req_enqueue(r, n);
 	vk_req_resume(r);
 }
 

@@ -41,6 +41,9 @@ void vk_req_suspend(struct vk_req *r); /* only from MHD's callbacks */
 void vk_req_resume(struct vk_req *r);  /* nothing when not suspended */
 /* Ends the connection; closed is called from the loop. */
 void vk_req_cut(struct vk_req *r);
+/* Keeps count of what waits in all queues; over the server's limit the longest is cut off (maybe r's). */
+void vk_req_enqueue(struct vk_req *r, size_t n);
+void vk_req_dequeue(struct vk_req *r, size_t n);
 /* The handler is done with r; r may be freed. */
 void vk_req_settled(struct vk_req *r);
 void vk_httpd_wake(struct vk_httpd *h); /* MHD has something to do */

@@ -25,6 +25,8 @@ struct vk_httpd_opts {
 	size_t body_max;          /* bytes, 0 = 1 MiB */
 	unsigned connections_max; /* 0 = 1024 */
 	int64_t idle_ms;          /* idle keep-alive connection, 0 = 60 s */
+	size_t queues_max; /* bytes queued by all streams together, 0 = 64 MiB: beyond it who has
+	                           * fallen behind furthest is cut off, so that many slow readers cost no more */
 };
 /* listen_fd: a listening socket, taken over. */
 int vk_httpd_new(struct vk_loop *l, int listen_fd, const struct vk_httpd_opts *o, vk_httpd_fn *fn,

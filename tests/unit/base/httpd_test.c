@@ -91,6 +91,17 @@ static void route_flood(struct vk_req *r)
 		vk_req_write(r, block, sizeof(block));
 }
 
+/* As much as the path says, in KiB: less than one stream may queue. */
+static void route_behind(struct vk_req *r, const char *kib)
+{
+	static char block[1024];
+	uint64_t n = 0;
+	cr_assert_eq(vk_parse_u64(kib, 1, 8192, &n), 0);
+	vk_req_stream(r, 200, "text/plain", 8 << 20, on_closed, NULL);
+	while (n-- > 0)
+		vk_req_write(r, block, sizeof(block));
+}
+
 /* A source that gives only when there is room: what is queued stays small whatever the whole is. */
 static struct vk_req *source;
 static struct vk_timer *give;
@@ -158,6 +169,8 @@ static void handler(void *arg, struct vk_req *r)
 		route_stream(r);
 	} else if (vk_streq(path, "/flood")) {
 		route_flood(r);
+	} else if (vk_starts(path, "/behind/")) {
+		route_behind(r, path + strlen("/behind/"));
 	} else if (vk_streq(path, "/source")) {
 		route_source(r);
 	} else if (vk_streq(path, "/file")) {
@@ -177,7 +190,7 @@ static void setup(void)
 	int fd;
 	struct vk_err err = {0};
 	cr_assert_eq(vk_listen_unix(pair.socket, 0600, NULL, 16, &fd, &err), 0, "%s", err.msg);
-	const struct vk_httpd_opts o = {.body_max = BODY_MAX};
+	const struct vk_httpd_opts o = {.body_max = BODY_MAX, .queues_max = 3 << 20};
 	cr_assert_eq(
 		vk_httpd_new(pair.loop, fd, &o, handler, NULL, &server, &err), 0, "%s", err.msg);
 	later = vk_timer_new(pair.loop, answer_later, NULL);
@@ -407,6 +420,29 @@ Test(httpd, a_client_that_does_not_read_is_cut_off)
 	pair_run(&pair, client_unread);
 	pair_until(&pair, &closed_flag);
 	cr_assert_eq(closed_count, 1);
+	pair_run(&pair, client_echo);
+}
+
+static int client_behind(const char *socket)
+{
+	static const char far[] = "GET /behind/2304 HTTP/1.1\r\nHost: x\r\n\r\n",
+			  near[] = "GET /behind/1536 HTTP/1.1\r\nHost: x\r\n\r\n";
+	vk_autoclose int a = -1, b = -1;
+	EXPECT(vk_connect_unix(socket, &a, NULL) == 0 && vk_connect_unix(socket, &b, NULL) == 0);
+	EXPECT(vk_write_all(a, far, sizeof(far) - 1, NULL) == 0);
+	struct pollfd p[2] = {{.fd = a, .events = POLLIN}, {.fd = b, .events = POLLRDHUP}};
+	EXPECT(poll(p, 1, 3000) == 1); /* its stream is queued */
+	p[0].events = POLLRDHUP;
+	EXPECT(vk_write_all(b, near, sizeof(near) - 1, NULL) == 0);
+	EXPECT(poll(p, 1, 3000) == 1 && (p[0].revents & POLLRDHUP) != 0);
+	EXPECT(poll(p + 1, 1, 300) == 0);
+	return 0;
+}
+
+Test(httpd, who_is_furthest_behind_goes_when_all_queues_are_too_long)
+{
+	pair_run(&pair, client_behind);
+	pair_until(&pair, &closed_flag);
 	pair_run(&pair, client_echo);
 }
 
