@@ -66,10 +66,3 @@ void pair_run(struct pair *p, int (*client)(const char *socket))
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0,
 		"the client ended with status 0x%x", status);
 }
-
-/* The test framework keeps what it needs until the end; under a sanitizer that must not fail the run. */
-const char *__lsan_default_suppressions(void) __attribute__((weak));
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libcriterion";
-}
