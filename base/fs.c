@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include <viking/id.h>
+#include <viking/str.h>
 
 #define WRITE_STALL_MS 30000 /* a non-blocking descriptor nobody reads */
 #define TREE_DEPTH     128   /* directories held open at once while removing */
@@ -83,21 +84,23 @@ static int sync_dir(const char *dir, struct vk_err *err)
 	return 0;
 }
 
-static int write_new(const char *path, const void *data, size_t n, mode_t mode, struct vk_err *err)
+/* path is the new file, name what messages call it. */
+static int write_new(const char *path, const char *name, const void *data, size_t n, mode_t mode,
+	struct vk_err *err)
 {
 	vk_autoclose int fd =
 		open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
-		return vk_err_errno(err, errno, "%s", path);
+		return vk_err_errno(err, errno, "%s", name);
 	if (fchmod(fd, mode) != 0) /* the umask is not the caller's wish */
-		return vk_err_errno(err, errno, "%s", path);
+		return vk_err_errno(err, errno, "%s", name);
 	int rc = vk_write_all(fd, data, n, err);
 	if (rc != 0) {
-		vk_err_wrap(err, "%s", path);
+		vk_err_wrap(err, "%s", name);
 		return rc;
 	}
 	if (fsync(fd) != 0)
-		return vk_err_errno(err, errno, "sync %s", path);
+		return vk_err_errno(err, errno, "sync %s", name);
 	return 0;
 }
 
@@ -108,7 +111,7 @@ int vk_fs_write_atomic(
 	vk_random_hex(8, nonce);
 	vk_autofree char *dir = parent_of(path);
 	vk_autofree char *temp = vk_asprintf("%s/.viking-%s.tmp", dir, nonce);
-	int rc = write_new(temp, data, n, mode, err);
+	int rc = write_new(temp, path, data, n, mode, err);
 	if (rc == 0 && rename(temp, path) != 0)
 		rc = vk_err_errno(err, errno, "%s", path);
 	if (rc != 0) {
@@ -267,6 +270,19 @@ int vk_fs_free_bytes(const char *path, uint64_t *ret_free, uint64_t *ret_total, 
 	if (ret_total != NULL)
 		*ret_total = (uint64_t)st.f_blocks * st.f_frsize;
 	return 0;
+}
+
+int vk_fs_room(const char *path, uint64_t want, struct vk_err *err)
+{
+	uint64_t left = 0;
+	char have[24], wanted[24];
+	int rc = vk_fs_free_bytes(path, &left, NULL, err);
+	if (rc != 0 || left >= want)
+		return rc;
+	vk_format_size(left, have);
+	vk_format_size(want, wanted);
+	return vk_err_set(err, VK_LIMIT,
+		"the disk is nearly full: %s are free in %s, %s are needed", have, path, wanted);
 }
 
 int vk_fs_lock(const char *path, int *ret_fd, struct vk_err *err)

@@ -81,6 +81,7 @@ static int try_known(struct job *j, struct image *m, json_t *done, struct vk_err
 }
 
 struct push {
+	const struct registry *registry;
 	char *error;
 	char digest[DIGEST_MAX];
 };
@@ -90,9 +91,13 @@ static int on_push(void *arg, json_t *line, struct vk_err *err)
 	struct push *p = arg;
 	const char *error = vk_json_str(line, "error", NULL);
 	const char *digest = vk_json_str(json_object_get(line, "aux"), "Digest", "");
-	(void)err;
+	struct vk_err full = {0};
 	if (error != NULL && p->error == NULL)
 		p->error = vk_strdup(error);
+	/* the engine tries again for most of a minute, which gives a full disk no room */
+	if (vk_starts(vk_json_str(line, "status", ""), "Retrying") &&
+		registry_room(p->registry, ROOM_MIN, &full) == VK_LIMIT)
+		return vk_err_set(err, VK_LIMIT, "%s", full.msg);
 	if (registry_is_digest(digest))
 		memcpy(p->digest, digest, sizeof(p->digest));
 	return 0;
@@ -117,7 +122,7 @@ static int push(struct job *j, struct image *m, struct vk_err *err)
 	vk_autofree char *auth =
 		vk_engine_registry_auth(REGISTRY_USER, j->registry.password, j->registry.server);
 	vk_autofree char *path = vk_asprintf("/images/%s/push?tag=%s", m->name, j->tag);
-	struct push p = {0};
+	struct push p = {.registry = &j->registry};
 	struct vk_err why = {0};
 	int code =
 		vk_engine_stream(j->engine, "POST", path, auth, on_push, &p, PUSH_SILENCE_MS, &why);

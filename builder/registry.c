@@ -95,22 +95,12 @@ int registry_ping(const struct registry *r, struct vk_err *err)
 
 int registry_room(const struct registry *r, uint64_t bytes, struct vk_err *err)
 {
-	uint64_t free_bytes, total;
-	char have[24], want[24];
 	vk_autofree char *parent =
 		vk_strndup(r->data_dir, (size_t)(strrchr(r->data_dir, '/') - r->data_dir));
 	const char *dir =
 		vk_fs_exists(r->data_dir) ? r->data_dir : parent; /* made by the first push */
-	int code = vk_fs_free_bytes(dir, &free_bytes, &total, err);
-	if (code != 0 || free_bytes >= bytes)
-		return code;
-	vk_format_size(free_bytes, have);
-	vk_format_size(bytes, want);
-	vk_err_set(err, VK_LIMIT,
-		"the disk of the registry (%s) is nearly full: %s are free, %s are needed", dir,
-		have, want);
-	vk_err_hint(err, "sudo viking gc, or free space on the host");
-	return VK_LIMIT;
+	int rc = vk_fs_room(dir, bytes, err);
+	return rc == VK_LIMIT ? vk_err_hint(err, VK_ROOM_HINT) : rc;
 }
 
 int registry_digest(const struct registry *r, const char *repo, const char *reference,

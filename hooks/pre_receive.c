@@ -74,17 +74,8 @@ static bool from_shallow_clone(void)
 
 static int check_disk(const struct hook *h, struct vk_err *err)
 {
-	uint64_t left = 0;
-	int rc = vk_fs_free_bytes(".", &left, NULL, err);
-	if (rc != 0 || left >= h->config->free_bytes_min)
-		return rc;
-	char have[24], want[24];
-	vk_format_size(left, have);
-	vk_format_size(h->config->free_bytes_min, want);
-	vk_err_set(err, VK_LIMIT,
-		"the host has only %s of disk left, a push needs %s (receive.min_free)", have,
-		want);
-	return vk_err_hint(err, "viking gc");
+	int rc = vk_fs_room(".", h->config->free_bytes_min, err);
+	return rc == VK_LIMIT ? vk_err_hint(err, VK_ROOM_HINT) : rc;
 }
 
 /* The child's error object, with its code and hint; without one, err stays as the child's end made it. */

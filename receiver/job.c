@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <viking/fs.h>
 #include <viking/json.h>
 #include <viking/log.h>
 #include <viking/proc.h>
@@ -300,12 +301,16 @@ static int prepare_git(struct job *j, struct vk_err *err)
 {
 	const struct monitor *m = j->m;
 	bool push = j->command.kind == COMMAND_RECEIVE;
+	vk_autofree char *state = vk_state_path(m->config, "repos");
+	int rc = push ? vk_fs_room(state, m->config->free_bytes_min, err) : 0;
+	if (rc != 0) /* git itself would only say that index-pack ended */
+		return rc == VK_LIMIT ? vk_err_hint(err, VK_ROOM_HINT) : rc;
 	const struct vk_api_opts o = {
 		.socket = m->api, .role = "receiver", .token = keyhold_token(m->key)};
 	vk_autojson *body =
 		json_pack("{s:s, s:s}", "stack", j->command.stack, "verb", push ? "push" : "fetch");
 	vk_autojson *answer = NULL;
-	int rc = vk_api_call(&o, "POST", "/v1/internal/git", body, &answer, err);
+	rc = vk_api_call(&o, "POST", "/v1/internal/git", body, &answer, err);
 	if (rc == 0)
 		rc = repo_open(m->config, j->command.stack, vk_json_str(answer, "id", ""),
 			vk_json_str(answer, "renamed_from", NULL), &j->repo, err);

@@ -34,6 +34,7 @@ struct router {
 	int64_t acked;   /* rev of the last ack that was sent; -1 = none */
 	bool ack_wanted; /* the present table is not acknowledged yet */
 	bool applied;    /* the present table is in force */
+	char *trouble;   /* why it is not, as the scheduler was told */
 
 	struct applier *applier;
 	struct link *link;
@@ -81,15 +82,35 @@ static void on_reported(void *arg, const struct vk_err *err, const json_t *answe
 		vk_log_err(VK_WARN, "report-refused", err);
 }
 
-static void send_ack(struct router *r)
+static void report(struct router *r, int64_t rev)
 {
 	vk_autojson *body = json_object();
-	json_object_set_new(body, "rev", json_integer(r->current->rev));
+	json_object_set_new(body, "rev", json_integer(rev));
 	json_object_set_new(body, "reloads", json_integer(applier_reloads(r->applier)));
 	json_object_set_new(body, "errors", faults_json(&r->faults));
+	if (r->trouble != NULL)
+		json_object_set_new(
+			body, "trouble", vk_json_safe_string(r->trouble, strlen(r->trouble)));
 	vk_api_queue_add(r->queue, "POST", "/v1/internal/router/ack", body, on_reported, r);
+}
+
+static void send_ack(struct router *r)
+{
+	free(r->trouble);
+	r->trouble = NULL;
+	report(r, r->current->rev);
 	r->acked = r->current->rev;
 	r->ack_wanted = false;
+}
+
+/* Once for each cause: the table is tried again and again. */
+static void send_trouble(struct router *r, const char *why)
+{
+	if (r->trouble != NULL && strcmp(r->trouble, why) == 0)
+		return;
+	free(r->trouble);
+	r->trouble = vk_strdup(why);
+	report(r, 0);
 }
 
 static void on_drained(void *arg, const char *id)
@@ -134,6 +155,8 @@ static void on_applied(void *arg, const struct applier_result *result)
 		vk_log_err(VK_ERROR, "not-applied", &result->err);
 		if (revert_stacks(r, result->faults))
 			apply(r);
+		else
+			send_trouble(r, result->err.msg);
 		return;
 	}
 	if (r->current == NULL)
@@ -352,5 +375,6 @@ void router_free(struct router *r)
 	free(r->master);
 	free(r->haproxy);
 	free(r->api_socket);
+	free(r->trouble);
 	free(r);
 }

@@ -104,7 +104,12 @@ int audit_add(struct audit *a, const struct audit_entry *e, bool sync, struct vk
 		int e_no = n < 0 ? errno : n != (ssize_t)line.len ? ENOSPC : errno;
 		if (ftruncate(a->fd, a->end) != 0)
 			return vk_err_errno(err, errno, "audit log cannot be cut back");
-		return vk_err_errno(err, e_no, "audit log");
+		int rc = vk_err_errno(
+			err, e_no, "nothing is done that cannot be written to the audit log");
+		if (rc == VK_LIMIT)
+			vk_err_hint(err,
+				"free space on its file system: viking doctor shows what takes it");
+		return rc;
 	}
 	vk_sha256_hex(line.data, line.len - 1, a->prev);
 	a->end += n;

@@ -37,12 +37,17 @@ void deploy_route_deadline(struct deploy *d)
 	enum route_wait w = router_reached(d->op.s, &d->mark, has_sites(d));
 	char after[24];
 	op_seconds(d->phase, after);
-	vk_err_set(&err, VK_UNAVAILABLE,
-		w == ROUTE_NO_ROUTER ? "no router is connected (waited %s)"
-			: w == ROUTE_NO_WEB
-			? "the file server of websites is not connected (waited %s)"
-			: "the router did not confirm the new routes within %s",
-		after);
+	const char *trouble = router_trouble(d->op.s);
+	if (w == ROUTE_WAITS && trouble != NULL)
+		vk_err_set(&err, VK_UNAVAILABLE, "the router cannot apply the new routes: %s",
+			trouble);
+	else
+		vk_err_set(&err, VK_UNAVAILABLE,
+			w == ROUTE_NO_ROUTER ? "no router is connected (waited %s)"
+				: w == ROUTE_NO_WEB
+				? "the file server of websites is not connected (waited %s)"
+				: "the router did not confirm the new routes within %s",
+			after);
 	vk_err_hint(&err, "on the host: viking doctor");
 	deploy_fail(d, &err);
 }

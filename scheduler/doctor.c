@@ -97,6 +97,10 @@ static void check_connected(struct sched *s, json_t *checks)
 		bool live;
 	} parts[] = {{"agent", hosts_live(s)}, {"builder", builds_live(s)},
 		{"router", router_live(s)}, {"web", web_live(s)}};
+	const char *trouble = router_trouble(s);
+	if (trouble != NULL)
+		doctor_add(checks, "routes", VERDICT_BROKEN, "viking doctor, line disk",
+			"the router cannot apply its table: %s", trouble);
 	for (size_t i = 0; i < VK_COUNT(parts); i++)
 		doctor_add(checks, parts[i].name, parts[i].live ? VERDICT_OK : VERDICT_BROKEN,
 			"journalctl -u viking -n 100",

@@ -33,6 +33,7 @@ struct sched {
 	struct router *router;     /* router.h: what router and web want and say */
 	struct drains *drains;     /* drain.h */
 	struct vk_timer *refresh;
+	bool reserved;     /* reserve.h */
 	json_t *restoring; /* keys of a restore whose last batch is still to come, or NULL */
 	char libssh
 		[64]; /* installed version of the library, "" = not known; read before the confinement */

@@ -25,6 +25,7 @@ struct router {
 	struct feed *routes, *sites;
 	uint64_t acked_routes, acked_sites;
 	json_t *errors;
+	char *trouble; /* why the router cannot apply what it was sent, NULL = it can */
 };
 
 static void waiter_over(struct waiter *w, bool reached)
@@ -100,6 +101,7 @@ void router_free(struct router *t)
 	feed_free(t->routes);
 	feed_free(t->sites);
 	json_decref(t->errors);
+	free(t->trouble);
 	free(t);
 }
 
@@ -144,6 +146,9 @@ int router_ack(struct sched *s, const json_t *body, struct vk_err *err)
 {
 	json_decref(s->router->errors);
 	s->router->errors = json_incref(json_object_get(body, "errors"));
+	free(s->router->trouble);
+	const char *trouble = vk_json_str(body, "trouble", NULL);
+	s->router->trouble = trouble != NULL ? vk_strdup(trouble) : NULL;
 	return ack(s, body, &s->router->acked_routes, err);
 }
 
@@ -177,6 +182,11 @@ const char *router_complaint(const struct sched *s, const char *stack)
 		e) if (strcmp(vk_json_str(e, "stack", ""), stack) == 0) return vk_json_str(e,
 		"message", "refused");
 	return NULL;
+}
+
+const char *router_trouble(const struct sched *s)
+{
+	return s->router->trouble;
 }
 
 const json_t *router_table(const struct sched *s)

@@ -28,6 +28,8 @@ typedef void router_wait_fn(void *arg, bool reached);
 void router_wait(struct sched *s, int64_t ms, router_wait_fn *fn, void *arg);
 /* What the router could not do for the stack at its last acknowledgement, or NULL. */
 const char *router_complaint(const struct sched *s, const char *stack);
+/* Why the router cannot apply its table at all (a full disk), or NULL. */
+const char *router_trouble(const struct sched *s);
 const json_t *router_table(const struct sched *s);
 bool router_live(const struct sched *s);
 bool web_live(const struct sched *s);

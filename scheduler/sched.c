@@ -16,6 +16,7 @@
 #include "drain.h"
 #include "hosts.h"
 #include "load.h"
+#include "reserve.h"
 #include "router.h"
 #include "sessions.h"
 
@@ -111,6 +112,7 @@ static int go(struct program *p, struct vk_err *err)
 	vk_sandbox_describe(&report, text);
 	vk_log(VK_INFO, "serving", "epoch=%llu sandbox=\"%s\"", (unsigned long long)s->st.epoch,
 		text);
+	reserve_keep(s);
 	vk_ready(p->ready, &report);
 	return 0;
 }
@@ -182,6 +184,8 @@ int sched_serve(const struct vk_config *cfg, struct vk_err *err)
 		if (p.fail.code != 0)
 			*err = p.fail;
 	}
+	if (rc == VK_LIMIT)
+		(void)reserve_give(&p.s); /* vikingd starts us again */
 	program_close(&p);
 	return rc;
 }

@@ -8,6 +8,8 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "reserve.h"
+
 struct txn_item {
 	char *key;
 	json_t *value; /* NULL = delete */
@@ -129,8 +131,10 @@ static void txn_done(void *arg, const struct vk_err *err, bool committed, uint64
 	}
 	if (failed)
 		vk_log_err(VK_ERROR, "store-write", err);
-	else
+	else {
+		reserve_keep(t->s);
 		hub_touch(t->s);
+	}
 	if (t->fn != NULL)
 		t->fn(t->arg, failed ? err : NULL);
 	txn_free(t);

@@ -9,6 +9,8 @@
 #include <viking/id.h>
 #include <viking/str.h>
 
+#define OWNED_MAX 65536 /* bytes of a file of ours */
+
 static const char *const users[] = {
 	"viking",
 	"viking-build",
@@ -106,7 +108,10 @@ int layout_directories(const struct vk_config *c, struct vk_err *err)
 static int write_owned(const struct vk_config *c, const char *path, const char *text, mode_t mode,
 	const char *user, const char *group, struct vk_err *err)
 {
-	int r = vk_fs_write_atomic(path, text, strlen(text), mode, err);
+	/* what is there already needs no room on a full disk */
+	vk_autobuf there = VK_BUF_INIT(OWNED_MAX);
+	bool same = vk_fs_read(path, &there, NULL) == 0 && vk_streq(vk_buf_str(&there), text);
+	int r = same ? 0 : vk_fs_write_atomic(path, text, strlen(text), mode, err);
 	if (r == 0 && !c->single_uid)
 		r = own(path, user, group, err);
 	return r;

@@ -18,6 +18,9 @@ int vk_fs_mkdir_p(const char *path, mode_t mode, struct vk_err *err); /* existin
 int vk_fs_remove_tree(const char *path, struct vk_err *err);
 bool vk_fs_exists(const char *path);
 int vk_fs_free_bytes(const char *path, uint64_t *ret_free, uint64_t *ret_total, struct vk_err *err);
+/* VK_LIMIT, saying what is there and what is needed, with less than want bytes free. */
+#define VK_ROOM_HINT "viking gc, or room on the host; the limit is receive.min_free"
+int vk_fs_room(const char *path, uint64_t want, struct vk_err *err);
 /* write(2) until all is written; EINTR retried. */
 int vk_write_all(int fd, const void *p, size_t n, struct vk_err *err);
 /* Holds flock(LOCK_EX|LOCK_NB) on path for the life of the descriptor; held elsewhere: VK_CONFLICT. */

@@ -553,8 +553,8 @@ class Builds(Case):
             self.b.registry.stop()
             subprocess.run(["umount", data], check=True)
         self.assertEqual(done["error"], "LIMIT")
-        self.assertIn(f"the disk of the registry ({data}) is nearly full", done["message"])
-        self.assertIn("1.0 MiB are needed", done["message"])
+        self.assertIn("the disk is nearly full", done["message"])
+        self.assertIn(f"free in {data}, 1.0 MiB are needed", done["message"])
         self.b.registry.start()
 
     def test_a_password_of_another_registry(self):

@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -115,6 +116,9 @@ class Result:
 
 
 class Host:
+    trees = None  # where work trees are made when not under root
+    log_path = None  # of vikingd's output when not under root
+
     def __init__(self, **settings):
         self.root = tempfile.mkdtemp(prefix="vk-")
         self.ssh_port, self.http_port, self.registry_port = free_port(), free_port(), free_port()
@@ -128,7 +132,8 @@ class Host:
         }
         self.settings.update(settings)
         self.daemon = None
-        self.log = open(self.root + "/vikingd.log", "ab")
+        self.log_path = self.log_path or self.root + "/vikingd.log"
+        self.log = open(self.log_path, "ab")
         os.makedirs(self.root + "/etc/viking", exist_ok=True)
         self.configure()
         self.key = self.make_key("admin")
@@ -171,7 +176,7 @@ class Host:
 
     def tail(self, n=60):
         self.log.flush()
-        with open(self.root + "/vikingd.log", errors="replace") as f:
+        with open(self.log_path, errors="replace") as f:
             return "\n".join(f.read().splitlines()[-n:])
 
     def processes(self):
@@ -222,7 +227,7 @@ class Host:
                 engine("DELETE", "/volumes/" + v["Name"] + "?force=1")
         self.log.close()
         if os.environ.get("VIKING_KEEP"):
-            print("kept", self.root)
+            print("kept", self.root, file=sys.stderr)
         else:
             shutil.rmtree(self.root, ignore_errors=True)
 
@@ -237,7 +242,7 @@ class Host:
 
     def __exit__(self, kind, value, trace):
         if kind is not None:
-            print("---- vikingd's last lines\n" + self.tail(), flush=True)
+            print("---- vikingd's last lines\n" + self.tail(), file=sys.stderr, flush=True)
         self.cleanup()
 
     # names that no other test on this engine uses
@@ -285,7 +290,10 @@ class Host:
     def git_env(self, key=None):
         return dict(os.environ, GIT_SSH_COMMAND=" ".join(["ssh", *self.ssh_options(key)]), GIT_CONFIG_NOSYSTEM="1",
                     GIT_CONFIG_GLOBAL="/dev/null", GIT_AUTHOR_NAME="t", GIT_AUTHOR_EMAIL="t@t", GIT_COMMITTER_NAME="t",
-                    GIT_COMMITTER_EMAIL="t@t", GIT_TERMINAL_PROMPT="0")
+                    GIT_COMMITTER_EMAIL="t@t", GIT_TERMINAL_PROMPT="0", GIT_CONFIG_COUNT="2",
+                    # a commit would leave `git gc` behind, which holds a lock that the next command wants
+                    GIT_CONFIG_KEY_0="gc.auto", GIT_CONFIG_VALUE_0="0",
+                    GIT_CONFIG_KEY_1="maintenance.auto", GIT_CONFIG_VALUE_1="false")
 
     def url(self, stack):
         return f"ssh://viking@127.0.0.1:{self.ssh_port}/{stack}"
@@ -298,7 +306,7 @@ class Host:
         return Result(p)
 
     def tree(self, files):
-        d = tempfile.mkdtemp(prefix="tree-", dir=self.root)
+        d = tempfile.mkdtemp(prefix="tree-", dir=self.trees or self.root)
         self.git(d, "init", "-q", "-b", "master")
         self.write(d, files)
         self.commit(d)
