@@ -7,14 +7,67 @@
 #include "killer.h"
 #include "session.h"
 
+/*
+ * The engine says in the process's own output, and with status 126 for everything, that it cannot start a command:
+ * 'OCI runtime exec failed: ... exec: "x": executable file not found in $PATH: unknown'. A shell's user expects
+ * that on stderr, and 127 for what does not exist. An output that begins like it is held back until the status tells
+ * whether there ever was a process.
+ */
+#define REFUSAL "OCI runtime exec failed: "
+
+static void pass_refusal(struct session *s)
+{
+	if (s->refusal[0] != '\0')
+		session_put(s, 1, s->refusal, strlen(s->refusal));
+	s->refusal[0] = '\0';
+}
+
+static bool exec_output(struct session *s, int stream, const void *p, size_t n)
+{
+	bool first = !s->spoke;
+	s->spoke = true;
+	pass_refusal(s);
+	if (!first || stream != 1 || n >= sizeof(s->refusal) || n < strlen(REFUSAL) ||
+		memcmp(p, REFUSAL, strlen(REFUSAL)) != 0 || memchr(p, '\0', n) != NULL)
+		return false;
+	memcpy(s->refusal, p, n);
+	s->refusal[n] = '\0';
+	return true;
+}
+
+int exec_refusal(const char *text, char *line, size_t size)
+{
+	const char *why = strstr(text, "exec: \"");
+	why = why != NULL ? why + strlen("exec: ") : text;
+	size_t n = strcspn(why, "\r\n");
+	static const char end[] = ": unknown";
+	if (n > strlen(end) && memcmp(why + n - strlen(end), end, strlen(end)) == 0)
+		n -= strlen(end);
+	char clean[900];
+	vk_str_printable(why, n, clean, sizeof(clean) - 1);
+	snprintf(line, size, "viking: cannot run %s", clean);
+	bool missing = strstr(why, "not found") != NULL || strstr(why, "no such file") != NULL;
+	return missing ? 127 : 126;
+}
+
 static void on_status(void *arg, const struct vk_err *err, json_t *answer)
 {
 	struct session *s = arg;
+	char line[1024];
+	int status = (int)vk_json_int(answer, "ExitCode", 255);
 	s->op = NULL;
-	if (err->code != 0)
+	if (err->code != 0) {
 		session_fail(s, err);
-	else
-		session_status(s, (int)vk_json_int(answer, "ExitCode", 255));
+		return;
+	}
+	if (status == 126 && s->refusal[0] != '\0' && vk_json_int(answer, "Pid", 0) == 0) {
+		status = exec_refusal(s->refusal, line, sizeof(line) - 2);
+		memcpy(line + strlen(line), "\r\n", 3);
+		session_put(s, 2, line, strlen(line));
+		s->refusal[0] = '\0';
+	}
+	pass_refusal(s);
+	session_status(s, status);
 }
 
 static void exec_ended(struct session *s)
@@ -71,6 +124,7 @@ static const struct session_ops exec_ops = {
 	.connected = exec_connected,
 	.resize = exec_resize,
 	.signal = exec_signal,
+	.output = exec_output,
 	.ended = exec_ended,
 	.abandoned = exec_abandoned,
 	.cleanup = exec_cleanup,

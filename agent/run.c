@@ -11,14 +11,43 @@
 
 static void create(struct session *s);
 
+static void on_removed(void *arg, const struct vk_err *err, json_t *answer)
+{
+	struct session *s = arg;
+	(void)answer;
+	s->op = NULL;
+	if (err->code == 0 || err->code == VK_NOTFOUND)
+		s->container[0] = '\0'; /* else the cleanup tries once more */
+	if (s->failure.code != 0)
+		session_fail(s, &s->failure);
+	else
+		session_status(s, s->status);
+}
+
+/* Who is told the end finds nothing of the container any more. */
+static void leave(struct session *s)
+{
+	vk_autofree char *path = vk_asprintf("/containers/%s?force=1&v=1", s->container);
+	s->op = vk_engine_call_async(
+		s->a->engine, "DELETE", path, NULL, 2 * AGENT_CALL_MS, on_removed, s);
+}
+
+static void fail(struct session *s, const struct vk_err *err)
+{
+	s->failure = *err;
+	leave(s);
+}
+
 static void on_status(void *arg, const struct vk_err *err, json_t *answer)
 {
 	struct session *s = arg;
 	s->op = NULL;
-	if (err->code != 0)
-		session_fail(s, err);
-	else
-		session_status(s, (int)vk_json_int(answer, "StatusCode", 255));
+	if (err->code != 0) {
+		fail(s, err);
+		return;
+	}
+	s->status = (int)vk_json_int(answer, "StatusCode", 255);
+	leave(s);
 }
 
 static void run_ended(struct session *s)
@@ -42,7 +71,7 @@ static void on_started(void *arg, const struct vk_err *err, json_t *answer)
 	(void)answer;
 	s->op = NULL;
 	if (err->code != 0) {
-		session_fail(s, err);
+		fail(s, err);
 		return;
 	}
 	s->live = true;
@@ -57,7 +86,7 @@ static void on_attached(void *arg, const struct vk_err *err, int fd, const void 
 	struct session *s = arg;
 	s->hijack = NULL;
 	if (err->code != 0) {
-		session_fail(s, err);
+		fail(s, err);
 		return;
 	}
 	vk_autofree char *path = vk_asprintf("/containers/%s/start", s->container);

@@ -177,10 +177,17 @@ static bool write_out(int fd, struct vk_buf *b)
 
 /* ---- engine to client ---- */
 
+int session_put(struct session *s, int stream, const void *p, size_t n)
+{
+	return frames_put(&s->to_client, stream == 2 ? FRAME_STDERR : FRAME_STDOUT, p, n);
+}
+
 static int on_output(void *arg, int stream, const void *p, size_t n)
 {
 	struct session *s = arg;
-	return frames_put(&s->to_client, stream == 2 ? FRAME_STDERR : FRAME_STDOUT, p, n);
+	if (n == 0 || (s->ops->output != NULL && s->ops->output(s, stream, p, n)))
+		return 0;
+	return session_put(s, stream, p, n);
 }
 
 static void take_output(struct session *s, const void *p, size_t n)

@@ -19,6 +19,8 @@ struct session_ops {
 	void (*connected)(struct session *s); /* the client has its 101: attach and start */
 	void (*resize)(struct session *s);    /* s->rows, s->cols */
 	void (*signal)(struct session *s, const char *name);
+	/* Output of the process; true: taken, not to be passed on. May be NULL. */
+	bool (*output)(struct session *s, int stream, const void *p, size_t n);
 	void (*ended)(struct session *s); /* the engine's side is at its end: fetch the status */
 	void (*abandoned)(struct session *s); /* the client went: kill */
 	void (*cleanup)(struct session *s);   /* last words before s is freed */
@@ -44,6 +46,11 @@ struct session {
 	struct vk_timer *linger;
 	struct desired_instance spec; /* run */
 	bool has_spec, pulled;
+	int status;            /* run: told once its container is removed, */
+	struct vk_err failure; /* or this, if its code is not 0 */
+	bool spoke;            /* exec: output has come */
+	char refusal
+		[1024]; /* exec: what may be the engine's word that it cannot start the command */
 };
 
 struct session *session_new(
@@ -53,7 +60,12 @@ void session_free(struct session *s);
 void session_fail(struct session *s, const struct vk_err *err);
 void session_upgrade(struct session *s); /* 101; then ops->connected */
 void session_attach(struct session *s, int fd, const void *early, size_t n); /* the engine's side */
+/* Into the client's stream. */
+int session_put(struct session *s, int stream, const void *p, size_t n);
 void session_status(struct session *s, int status); /* the last frame, then end */
+
+/* The engine's text for a command it cannot start: the line for the user, and the status a shell would give. */
+int exec_refusal(const char *text, char *line, size_t size);
 
 /* The two kinds; each answers r. */
 void session_exec(struct agent *a, struct session **list, struct vk_req *r, const json_t *body);

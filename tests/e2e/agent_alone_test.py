@@ -535,6 +535,16 @@ class Alone(unittest.TestCase):
             f.s.close()
             wait_for("its end", lambda: not self.exec_pids(i, "sleep 4321"), 5)
         self.assertEqual(404, Frames(self.sock(), {"instance": "nobody", "cmd": ["true"]}).code)
+        # what cannot be started: a shell's statuses, and a line on stderr
+        for cmd, status in (("nosuch", 127), ("/no/such", 127), ("/etc/passwd", 126), ("/etc", 126)):
+            out, err, end = Frames(self.sock(), {"instance": i["name"], "cmd": [cmd]}).until_end()
+            self.assertEqual((b"", {"status": status}), (out, end), cmd)
+            self.assertIn(f'cannot run "{cmd}"'.encode(), err)
+            self.assertNotIn(b"OCI", err)
+        said = b"OCI runtime exec failed: not really\n"
+        for more in ("", "; echo more"):
+            out, err, end = Frames(self.sock(), {"instance": i["name"], "cmd": ["sh", "-c", f"echo {said.decode().strip()}{more}; exit 126"]}).until_end()
+            self.assertEqual((said + (b"more\n" if more else b""), b"", {"status": 126}), (out, err, end))
 
     def test_exec_without_root(self):
         """As installed: in the group docker, not root, so it cannot signal the containers' processes itself."""
@@ -565,7 +575,12 @@ class Alone(unittest.TestCase):
         f.send(1)
         out, _, end = f.until_end()
         self.assertEqual((b"text\n" + task["name"].encode() + b"\n", {"status": 4}), (out, end))
-        wait_for("its removal", lambda: len(self.mine()) == 1, 5)
+        self.assertEqual(1, len(self.mine()))  # removed before the end is told
+        for cmd, status in (("nosuch", 127), ("/etc/passwd", 126)):
+            _, err, end = Frames(self.sock(), {"run": dict(task, cmd=[cmd])}).until_end()
+            self.assertEqual({"status": status}, end)
+            self.assertIn(cmd.encode(), err)
+            self.assertEqual(1, len(self.mine()))
         # as with `docker run`, the size is set when the start has been answered
         script = "until stty size 2>&- | grep '30 90'; do sleep 0.05; done; read x; exit 6"
         f = Frames(self.sock(), {"run": dict(task, cmd=["sh", "-c", script]), "tty": True, "rows": 30, "cols": 90})
