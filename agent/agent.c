@@ -334,7 +334,7 @@ static void on_document(void *arg, json_t *line)
 	}
 	vk_log(VK_INFO, "document", "rev=%llu instances=%zu", (unsigned long long)a->desired->rev,
 		a->desired->n_instances);
-	if (desired_save(path, line, &err) < 0)
+	if (desired_save(path, &a->key, line, &err) < 0)
 		vk_log_err(VK_ERROR, "document-not-saved", &err);
 }
 
@@ -397,7 +397,7 @@ static void load_document(struct agent *a)
 	struct vk_err err = {0};
 	vk_autojson *doc = NULL;
 	vk_autofree char *path = vk_state_path(a->config, "agent/desired.json");
-	int r = desired_load(path, &doc, &err);
+	int r = desired_load(path, &a->key, &doc, &err);
 	if (r == 0)
 		r = agent_desire(a, doc, &err);
 	if (r < 0 && r != VK_NOTFOUND)
@@ -431,10 +431,13 @@ int agent_new(const struct vk_config *c, struct vk_loop *l, struct agent **ret, 
 {
 	struct agent *a = vk_alloc(sizeof(*a));
 	vk_autofree char *log = vk_state_path(c, "log");
+	vk_autofree char *key = vk_state_path(c, "agent/secret.key");
 	a->config = c;
 	a->loop = l;
 	spec_root(c, a->root);
 	int r = make_directories(c, err);
+	if (r == 0)
+		r = vk_secret_key_load(key, true, &a->key, err);
 	if (r == 0)
 		r = vk_engine_new(c->engine_socket, l, &a->engine, err);
 	if (r == 0)

@@ -25,6 +25,7 @@ struct inst;
 
 struct agent {
 	const struct vk_config *config;
+	struct vk_secret_key key; /* of the document on disk */
 	struct vk_loop *loop;
 	struct vk_engine *engine;
 	char root[17];           /* label viking.root of all that is ours */

@@ -5,7 +5,8 @@
 #include <viking/json.h>
 #include <viking/str.h>
 
-#define DOC_MAX (64u << 20)
+#define DOC_MAX    (64u << 20)
+#define SEALED_MAX (DOC_MAX / 3 * 4 + 4096)
 #define INST(type, member, json_name, needed, lo, hi) \
 	{ \
 		json_name, type, offsetof(struct desired_instance, member), needed, lo, hi \
@@ -413,15 +414,20 @@ struct desired_instance *desired_find(const struct desired *d, const char *name)
 	return NULL;
 }
 
-int desired_save(const char *path, const json_t *doc, struct vk_err *err)
+int desired_save(
+	const char *path, const struct vk_secret_key *key, const json_t *doc, struct vk_err *err)
 {
 	vk_autofree char *text = vk_json_text(doc);
-	return vk_fs_write_atomic(path, text, strlen(text), 0600, err);
+	vk_autofree char *sealed = vk_seal(key, text, strlen(text));
+	return vk_fs_write_atomic(path, sealed, strlen(sealed), 0600, err);
 }
 
-int desired_load(const char *path, json_t **ret_doc, struct vk_err *err)
+int desired_load(
+	const char *path, const struct vk_secret_key *key, json_t **ret_doc, struct vk_err *err)
 {
-	vk_autobuf b = VK_BUF_INIT(DOC_MAX);
-	int r = vk_fs_read(path, &b, err);
-	return r < 0 ? r : vk_json_parse_max(vk_buf_str(&b), b.len, DOC_MAX, ret_doc, err);
+	vk_autobuf sealed = VK_BUF_INIT(SEALED_MAX), plain = VK_BUF_INIT(SEALED_MAX);
+	int r = vk_fs_read(path, &sealed, err);
+	if (r == 0)
+		r = vk_unseal(key, vk_buf_str(&sealed), &plain, err);
+	return r < 0 ? r : vk_json_parse_max(vk_buf_str(&plain), plain.len, DOC_MAX, ret_doc, err);
 }

@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <viking/crypt.h>
 #include <viking/err.h>
 #include <viking/mem.h>
 
@@ -78,9 +79,11 @@ void desired_instance_release(struct desired_instance *i);
 bool desired_is_task(const struct desired_instance *i);
 bool desired_wants_stop(const struct desired_instance *i);
 
-/* The document on disk (mode 0600: it holds the applications' environment). */
-int desired_save(const char *path, const json_t *doc, struct vk_err *err);
+/* The document on disk, mode 0600 and sealed: it holds the applications' configuration, which is nowhere in the clear
+ * in our files. Load: VK_NOTFOUND at first start. */
+int desired_save(
+	const char *path, const struct vk_secret_key *key, const json_t *doc, struct vk_err *err);
 int desired_load(
-	const char *path, json_t **ret_doc, struct vk_err *err); /* VK_NOTFOUND at first start */
+	const char *path, const struct vk_secret_key *key, json_t **ret_doc, struct vk_err *err);
 
 #endif

@@ -69,6 +69,8 @@ class Operations(unittest.TestCase):
         out = h.viking("state", "--keys", "/").out + h.viking("explain", stack + "/web").out
         self.assertNotIn(secret, out)
         self.assertNotIn("sealed", out)
+        found = subprocess.run(["grep", "-rlF", secret, h.path("var"), h.path("vikingd.log")], capture_output=True, text=True).stdout
+        self.assertEqual("", found, "no file of ours has it in the clear")
         self.assertIn("TOKEN", out)
         self.assertEqual(self.names("/fixed/"), {f"/fixed/{stack}/db": h.json("ps", stack)["instances"][0]["host"]})
         for prefix in ("proc", "run"):

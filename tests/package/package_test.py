@@ -92,6 +92,7 @@ SECRETS = {
     "/var/lib/viking/registry/config.yml": ["viking-build"],
     "/var/lib/viking/route/haproxy.cfg": ["viking-route"],
     "/var/lib/viking/agent/desired.json": ["viking-agent"],
+    "/var/lib/viking/agent/secret.key": ["viking-agent"],
 }
 # Where each may write; everything else below these two is closed to it.
 PLACES = {

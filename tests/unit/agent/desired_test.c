@@ -1,4 +1,5 @@
 #include <sys/stat.h>
+#include <viking/fs.h>
 #include <viking/str.h>
 
 #include "../base/tmpdir.h"
@@ -158,10 +159,15 @@ Test(desired, the_copy_on_disk_is_private_and_the_same)
 		json_of("{\"rev\":1,\"instances\":[" INSTANCE(",\"env\":{\"A\":\"s3cr3t\"}") "]}");
 	vk_autojson *back = NULL;
 	struct stat st;
-	cr_assert_eq(desired_load(path, &back, NULL), VK_NOTFOUND);
-	cr_assert_eq(desired_save(path, doc, NULL), 0);
-	cr_assert_eq(desired_load(path, &back, NULL), 0);
+	const struct vk_secret_key key = {{1, 2, 3}}, other = {{3, 2, 1}};
+	cr_assert_eq(desired_load(path, &key, &back, NULL), VK_NOTFOUND);
+	cr_assert_eq(desired_save(path, &key, doc, NULL), 0);
+	cr_assert_neq(desired_load(path, &other, &back, NULL), 0);
+	cr_assert_eq(desired_load(path, &key, &back, NULL), 0);
 	cr_assert(json_equal(doc, back));
+	vk_autobuf raw = VK_BUF_INIT(65536);
+	cr_assert_eq(vk_fs_read(path, &raw, NULL), 0);
+	cr_assert_null(strstr(vk_buf_str(&raw), "s3cr3t"));
 	cr_assert_eq(stat(path, &st), 0);
 	cr_assert_eq(st.st_mode & 0777, 0600);
 }
