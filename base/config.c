@@ -351,6 +351,19 @@ void vk_config_print(const struct vk_config *c, bool explain, FILE *out)
 	}
 }
 
+json_t *vk_config_json(const struct vk_config *c)
+{
+	const struct loaded *l = (const struct loaded *)c;
+	json_t *list = json_array();
+	for (const struct setting *s = settings; s->name != NULL; s++) {
+		vk_autofree char *value = setting_text(s, c);
+		json_array_append_new(list,
+			json_pack("{s:s,s:s,s:s,s:s}", "name", s->name, "value", value, "from",
+				l->origin[s - settings], "help", s->help));
+	}
+	return json_pack("{s:o}", "settings", list);
+}
+
 /* ---- the command line ---- */
 
 /* Is argv[i] the option? Then *value is what it is set to and *used how many words it takes. */

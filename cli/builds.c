@@ -55,8 +55,13 @@ static int build_word(const struct call *c, const char **ret, struct vk_err *err
 
 static int output_line(void *arg, json_t *line, struct vk_err *err)
 {
-	(void)arg;
+	const struct call *c = arg;
 	(void)err;
+	if (c->json) {
+		vk_autofree char *raw = vk_json_text(line);
+		puts(raw);
+		return fflush(stdout);
+	}
 	const char *out = vk_json_str(line, "out", NULL);
 	if (out == NULL)
 		return 0;
@@ -72,7 +77,7 @@ static int builds_output(struct call *c, struct vk_err *err)
 	const char *id;
 	int r = build_word(c, &id, err);
 	return r < 0 ? r
-		     : api_lines(c, output_line, NULL, err, "/v1/builds/%s/output%s", id,
+		     : api_lines(c, output_line, c, err, "/v1/builds/%s/output%s", id,
 			       call_flag(c, "--follow") ? "?follow=1" : "");
 }
 
@@ -95,7 +100,7 @@ static const struct option output_options[] = {
 const struct command builds_commands[] = {
 	{"builds:list", "[STACK]", 0, 1, false, true, builds_list, NULL,
 		"builds, running and past"},
-	{"builds:output", "BUILD [-f]", 1, 1, false, false, builds_output, output_options,
+	{"builds:output", "BUILD [-f]", 1, 1, false, true, builds_output, output_options,
 		"what a build printed; `current` is the running one"},
 	{"builds:cancel", "BUILD", 1, 1, false, false, builds_cancel, NULL, "end a build"},
 	{0},

@@ -164,10 +164,7 @@ int call_parse(struct call *c, int argc, char **argv, struct vk_err *err)
 				return r;
 		} else {
 			vk_strv_add(&c->words, w);
-			options = options && !(c->command->rest && c->words.n == 1);
-			if (c->command->rest && c->words.n == 1 && i + 1 < argc &&
-				vk_streq(argv[i + 1], "--"))
-				i++;
+			options = options && !(c->command->rest && c->words.n == 2);
 		}
 	}
 	return check_words(c, err);
@@ -195,7 +192,8 @@ bool call_flag(const struct call *c, const char *option)
 
 void command_help(const struct command *c, FILE *out)
 {
-	fprintf(out, "usage: viking %s %s\n%s\n", c->name, c->arguments, c->help);
+	fprintf(out, "usage: viking %s%s%s\n%s\n", c->name, c->arguments[0] ? " " : "",
+		c->arguments, c->help);
 	for (const struct option *o = c->options; o != NULL && o->name != NULL; o++) {
 		char left[64];
 		snprintf(left, sizeof(left), "%s%s%s %s", o->brief ? o->brief : "",

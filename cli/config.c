@@ -65,11 +65,15 @@ static int config_get(struct call *c, struct vk_err *err)
 	if (v == NULL)
 		return vk_err_set(
 			err, VK_NOTFOUND, "%s has no %.128s", c->words.v[0], c->words.v[1]);
+	if (c->json) {
+		vk_autojson *one = json_pack("{s:s}", c->words.v[1], v);
+		return print_json(one);
+	}
 	puts(v);
 	return 0;
 }
 
-/* Over a terminal or a pipe, values are for the shell: quoted so that it reads them back. */
+/* config:export is for the shell, quoted so that it reads it back; the others are for eyes. */
 static int config_show(struct call *c, struct vk_err *err)
 {
 	vk_autojson *answer = NULL;
@@ -87,7 +91,7 @@ static int config_show(struct call *c, struct vk_err *err)
 		if (export)
 			printf("export %s=%s\n", name, quoted);
 		else
-			printf("%-24s %s\n", name, json_string_value(v));
+			print_pair(name, v);
 	}
 	return 0;
 }
@@ -102,7 +106,10 @@ static int config_any(struct call *c, struct vk_err *err)
 			"which stack? the host's configuration is shown on the host only");
 	struct vk_config *config = NULL;
 	int r = vk_config_load(c->config_file, c->root, &config, err);
-	if (r == 0)
+	vk_autojson *answer = r == 0 && c->json ? vk_config_json(config) : NULL;
+	if (answer != NULL)
+		print_json(answer);
+	else if (r == 0)
 		vk_config_print(config, call_flag(c, "--explain"), stdout);
 	vk_config_free(config);
 	return r;
@@ -124,7 +131,7 @@ const struct command config_commands[] = {
 		"set variables: a new release"},
 	{"config:unset", "STACK NAME ...", 2, 99, false, false, config_unset, change_options,
 		"remove variables: a new release"},
-	{"config:get", "STACK NAME", 2, 2, false, false, config_get, NULL, "one value"},
+	{"config:get", "STACK NAME", 2, 2, false, true, config_get, NULL, "one value"},
 	{"config:show", "STACK", 1, 1, false, true, config_show, NULL, "all variables"},
 	{"config:export", "STACK", 1, 1, false, true, config_show, NULL,
 		"all variables, for a shell"},

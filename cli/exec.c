@@ -239,15 +239,15 @@ static int enter(struct call *c, struct vk_err *err)
 }
 
 static const struct option exec_options[] = {
-	{"--node", "-p", "NODE[.N]", "which node, which of its instances; before STACK"},
-	{"--no-tty", "-T", NULL, "no terminal, also where there is one; before STACK"},
+	{"--node", "-p", "NODE[.N]", "which node, which of its instances; before COMMAND"},
+	{"--no-tty", "-T", NULL, "no terminal, also where there is one; before COMMAND"},
 	{0},
 };
 
 const struct command exec_commands[] = {
-	{"run", "[-p NODE] STACK COMMAND ...", 2, 99, true, false, run, exec_options,
+	{"run", "STACK [-p NODE] COMMAND ...", 2, 99, true, false, run, exec_options,
 		"a command in a container of its own, with the stack's image and config"},
-	{"enter", "[-p NODE[.N]] STACK [COMMAND ...]", 1, 99, true, false, enter, exec_options,
+	{"enter", "STACK [-p NODE[.N]] [COMMAND ...]", 1, 99, true, false, enter, exec_options,
 		"a command (default /bin/sh) inside a running instance"},
 	{0},
 };

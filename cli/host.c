@@ -129,8 +129,11 @@ static int gc(struct call *c, struct vk_err *err)
 
 static int version(struct call *c, struct vk_err *err)
 {
-	(void)c;
 	(void)err;
+	if (c->json) {
+		vk_autojson *answer = json_pack("{s:s}", "version", VIKING_VERSION);
+		return print_json(answer);
+	}
 	puts("viking " VIKING_VERSION);
 	return 0;
 }
@@ -170,7 +173,7 @@ const struct command host_commands[] = {
 	{"volumes:remove", "VOLUME --force", 1, 1, false, false, volumes_remove, force_options,
 		"destroy a volume that no node uses"},
 	{"gc", "", 0, 0, false, false, gc, NULL, "collect images that no kept release needs"},
-	{"version", "", 0, 0, false, false, version, NULL, "the version"},
+	{"version", "", 0, 0, false, true, version, NULL, "the version"},
 	{"help", "[COMMAND]", 0, 1, false, false, help, NULL, "this, or one command"},
 	{0},
 };

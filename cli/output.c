@@ -79,6 +79,84 @@ int print_json(const json_t *j)
 	return 0;
 }
 
+static void add_value(struct vk_buf *b, const char *name, const json_t *v);
+
+static void add_members(struct vk_buf *b, const json_t *v)
+{
+	const char *key;
+	json_t *member;
+	size_t i;
+	json_array_foreach(v, i, member)
+	{
+		vk_buf_adds(b, i > 0 ? ", " : "");
+		add_value(b, "", member);
+	}
+	json_object_foreach((json_t *)(uintptr_t)v, key, member)
+	{
+		if (json_is_null(member))
+			continue;
+		vk_buf_addf(b, "%s%.*s ", b->len > 0 ? ", " : "",
+			(int)(strlen(key) - (vk_ends(key, "_ms") ? 3 : 0)), key);
+		add_value(b, key, member);
+	}
+}
+
+static void add_value(struct vk_buf *b, const char *name, const json_t *v)
+{
+	char text[32] = "";
+	if (vk_ends(name, "_ms") && json_is_integer(v))
+		format_age(json_integer_value(v), text);
+	else if (vk_streq(name, "ms") && json_is_integer(v))
+		vk_format_duration_ms(json_integer_value(v), text);
+	else if (json_is_boolean(v))
+		snprintf(text, sizeof(text), "%s", json_is_true(v) ? "yes" : "no");
+	else if (json_is_null(v) ||
+		((json_is_array(v) || json_is_object(v)) && json_object_size(v) == 0 &&
+			json_array_size(v) == 0))
+		snprintf(text, sizeof(text), "-");
+	if (text[0] != '\0')
+		vk_buf_adds(b, text);
+	else if (json_is_string(v))
+		vk_buf_adds(b, json_string_value(v));
+	else if (json_is_integer(v))
+		vk_buf_addf(b, "%lld", (long long)json_integer_value(v));
+	else
+		add_members(b, v);
+}
+
+void print_pair(const char *name, const json_t *value)
+{
+	vk_autobuf b = VK_BUF_INIT(1 << 20);
+	size_t n = strlen(name);
+	add_value(&b, name, value);
+	vk_autofree char *clean = vk_alloc(b.len + 1);
+	vk_str_printable(vk_buf_str(&b), b.len, clean, b.len + 1);
+	if (vk_ends(name, "_ms"))
+		n -= 3;
+	if (vk_streq(name, "ms"))
+		printf("%-16s %s\n", "took", clean);
+	else
+		printf("%-16.*s %s\n", (int)n, name, clean);
+}
+
+void print_pairs(const json_t *object)
+{
+	const char *key, *inner;
+	json_t *v, *w;
+	json_object_foreach((json_t *)(uintptr_t)object, key, v)
+	{
+		if (!json_is_object(json_object_iter_value(json_object_iter(v)))) {
+			print_pair(key, v);
+			continue;
+		}
+		json_object_foreach(v, inner, w)
+		{
+			vk_autofree char *name = vk_asprintf("%s %s", key, inner);
+			print_pair(name, w);
+		}
+	}
+}
+
 struct vk_api_opts api_opts(const struct call *c)
 {
 	return (struct vk_api_opts){.socket = c->socket, .timeout_ms = 60000};

@@ -21,6 +21,10 @@ void table_print(struct table *t, FILE *out); /* and releases */
 
 void format_age(int64_t unix_ms, char buf[static 32]); /* "5 min ago", "never" for 0 */
 int print_json(const json_t *j);
+/* "name   value" for eyes: moments as ages, lists joined, control bytes replaced. */
+void print_pair(const char *name, const json_t *value);
+/* A line for each member, and one for each member of a member that holds objects ("nodes web"). */
+void print_pairs(const json_t *object);
 
 /* API calls of this command line. path is formatted; its parts must already be valid names or escaped. */
 int api_get(struct call *c, json_t **ret, struct vk_err *err, const char *fmt, ...)

@@ -62,7 +62,12 @@ static int releases_info(struct call *c, struct vk_err *err)
 	if (r == 0)
 		r = api_get(
 			c, &answer, err, "/v1/stacks/%s/releases/%llu", s, (unsigned long long)n);
-	return r < 0 ? r : print_json(answer);
+	if (r < 0)
+		return r;
+	if (c->json)
+		return print_json(answer);
+	print_pairs(answer);
+	return 0;
 }
 
 static int rollback(struct call *c, struct vk_err *err)

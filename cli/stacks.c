@@ -57,20 +57,6 @@ static int stacks_list(struct call *c, struct vk_err *err)
 	return 0;
 }
 
-static void print_pairs(const json_t *object)
-{
-	const char *key;
-	json_t *v;
-	json_object_foreach((json_t *)(uintptr_t)object, key, v)
-	{
-		vk_autofree char *text =
-			json_is_string(v) ? vk_strdup(json_string_value(v)) : vk_json_text(v);
-		char clean[2048];
-		vk_str_printable(text, strlen(text), clean, sizeof(clean));
-		printf("%-16s %s\n", key, clean);
-	}
-}
-
 static int stacks_info(struct call *c, struct vk_err *err)
 {
 	const char *s;

@@ -9,6 +9,7 @@
 #ifndef VIKING_CONFIG_H
 #define VIKING_CONFIG_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -88,6 +89,8 @@ void vk_config_free(struct vk_config *c);
 /* One line a setting: `name: value # where it came from`, with explain a line of help before it. The text is
  * YAML that loads again. */
 void vk_config_print(const struct vk_config *c, bool explain, FILE *out);
+/* {"settings": [{"name", "value", "from", "help"}]}, values as text. New reference. */
+json_t *vk_config_json(const struct vk_config *c);
 /* Reads and strips `--config FILE` and `--root DIR` (also `--root=DIR`) from argv, as far as it has options
  * (up to the first word without '-', so that words of a command to be run are left alone), then loads. Not
  * given there: VIKING_CONFIG_FILE and VIKING_ROOT. For every main(). */

@@ -37,6 +37,10 @@ Test(command, what_follows_the_stack_of_run_is_the_command)
 	cr_assert_eq(c.words.n, 6);
 	cr_assert_str_eq(c.words.v[2], "-l");
 	call_release(&c);
+	cr_assert_eq(parse(&c, "enter", "ragnar -p web.2 ls -p x", &err), 0, "%s", err.msg);
+	cr_assert_str_eq(call_value(&c, "--node"), "web.2");
+	cr_assert_eq(c.words.n, 4);
+	call_release(&c);
 	cr_assert_eq(parse(&c, "run", "ragnar -- ls --json", &err), 0, "%s", err.msg);
 	cr_assert_eq(c.words.n, 3);
 	cr_assert_not(c.json);
