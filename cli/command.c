@@ -156,6 +156,9 @@ int call_parse(struct call *c, int argc, char **argv, struct vk_err *err)
 		const char *w = argv[i];
 		if (options && vk_streq(w, "--")) {
 			options = false;
+		} else if (options && (vk_streq(w, "--help") || vk_streq(w, "-h"))) {
+			c->help = true;
+			return 0;
 		} else if (options && vk_streq(w, "--json") && c->command->reads) {
 			c->json = true;
 		} else if (options && w[0] == '-' && w[1] != '\0') {

@@ -42,6 +42,7 @@ struct call {
 	} given[32];
 	size_t n_given;
 	bool json;
+	bool help;                      /* asked for instead */
 	int exit_status;                /* set by a command that relays another program's status */
 	const char *config_file, *root; /* as given; for commands that start our other programs */
 	char *socket;                   /* of the API */

@@ -51,12 +51,13 @@ static int run(struct call *c, int argc, char **argv, struct vk_err *err)
 		vk_err_set(err, VK_USAGE, "%.64s is not a viking command", argv[1]);
 		return vk_err_hint(err, "viking %s", near ? near : "help");
 	}
-	if (argc == 3 && vk_streq(argv[2], "--help")) {
-		command_help(c->command, stdout);
-		return 0;
-	}
 	r = call_parse(c, argc - 2, argv + 2, err);
-	return r < 0 ? r : c->command->fn(c, err);
+	if (r < 0)
+		return r;
+	if (!c->help)
+		return c->command->fn(c, err);
+	command_help(c->command, stdout);
+	return 0;
 }
 
 int main(int argc, char **argv)

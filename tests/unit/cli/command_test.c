@@ -41,6 +41,15 @@ Test(command, what_follows_the_stack_of_run_is_the_command)
 	cr_assert_str_eq(call_value(&c, "--node"), "web.2");
 	cr_assert_eq(c.words.n, 4);
 	call_release(&c);
+	cr_assert_eq(parse(&c, "run", "ragnar ls --help", &err), 0, "%s", err.msg);
+	cr_assert_not(c.help);
+	call_release(&c);
+	cr_assert_eq(parse(&c, "run", "--help", &err), 0, "%s", err.msg);
+	cr_assert(c.help);
+	call_release(&c);
+	cr_assert_eq(parse(&c, "ps", "ragnar -h", &err), 0, "%s", err.msg);
+	cr_assert(c.help);
+	call_release(&c);
 	cr_assert_eq(parse(&c, "run", "ragnar -- ls --json", &err), 0, "%s", err.msg);
 	cr_assert_eq(c.words.n, 3);
 	cr_assert_not(c.json);
