@@ -15,6 +15,7 @@ static void job_free(struct queue_job *j)
 	vk_freep(&j->id);
 	vk_freep(&j->stack);
 	vk_freep(&j->boat);
+	vk_freep(&j->who);
 	json_decref(j->doc);
 	json_decref(j->done);
 	free(j);
@@ -72,6 +73,7 @@ static int add(struct queue *q, json_t *doc, struct vk_err *err)
 		.id = vk_strdup(vk_json_str(doc, "id", "")),
 		.stack = vk_strdup(vk_json_str(doc, "stack", "")),
 		.boat = vk_strdup(vk_json_str(doc, "boat", "")),
+		.who = vk_strdup(vk_json_str(doc, "who", "")),
 		.kind = kind,
 		.doc = json_incref(doc),
 		.wanted = true,
@@ -167,13 +169,27 @@ static bool may_start(const struct queue *q, const struct queue_job *j)
 	}
 }
 
+/* Builds that the one who asked for j has running: who has fewer comes first. */
+static unsigned share(const struct queue *q, const struct queue_job *j)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < q->n; i++)
+		n += q->jobs[i]->state == QUEUE_RUNNING && vk_streq(q->jobs[i]->who, j->who);
+	return n;
+}
+
 struct queue_job *queue_next(struct queue *q)
 {
+	struct queue_job *next = NULL;
 	for (size_t i = 0; i < q->n; i++) {
-		if (q->jobs[i]->state == QUEUE_WAITING && may_start(q, q->jobs[i]))
-			return q->jobs[i];
+		struct queue_job *j = q->jobs[i];
+		if (j->state == QUEUE_WAITING && may_start(q, j) &&
+			(next == NULL ||
+				(j->kind == QUEUE_IMAGE && next->kind == QUEUE_IMAGE &&
+					share(q, j) < share(q, next))))
+			next = j;
 	}
-	return NULL;
+	return next;
 }
 
 void queue_start(struct queue *q, struct queue_job *j, void *run)
@@ -212,14 +228,27 @@ struct queue_job *queue_unwanted(struct queue *q, size_t *at)
 	return NULL;
 }
 
+/* The place of a waiting image if all who wait stay and nothing ends. */
+static unsigned position_of(const struct queue *q, size_t at)
+{
+	unsigned position = 1, mine = share(q, q->jobs[at]);
+	for (size_t i = 0; i < q->n; i++) {
+		const struct queue_job *o = q->jobs[i];
+		if (i == at || o->state != QUEUE_WAITING || o->kind != QUEUE_IMAGE)
+			continue;
+		unsigned theirs = share(q, o);
+		position += theirs < mine || (theirs == mine && i < at);
+	}
+	return position;
+}
+
 struct queue_job *queue_moved(struct queue *q, unsigned *ret_position)
 {
-	unsigned position = 0;
 	for (size_t i = 0; i < q->n; i++) {
 		struct queue_job *j = q->jobs[i];
 		if (j->state != QUEUE_WAITING || j->kind != QUEUE_IMAGE)
 			continue;
-		position++;
+		unsigned position = position_of(q, i);
 		if (j->reported != position) {
 			j->reported = *ret_position = position;
 			return j;

@@ -4,7 +4,8 @@
  * on it: what is new waits, what is gone is dropped or, when it runs, marked for cancelling, and what has
  * ended is remembered for as long as it is still listed, so that it is not started twice.
  *
- * Rules: at most `parallel` images at once, one at a time per stack and boat; sites need no engine and run
+ * Rules: at most `parallel` images at once, one at a time per stack and boat; a free place goes to who has the fewest
+ * running, then to who came first, so that one key with many stacks does not keep the others waiting; sites need no engine and run
  * beside them; collecting garbage runs alone, lets images overtake it GC_OVERTAKEN_MAX times and holds the
  * queue after that.
  */
@@ -24,7 +25,7 @@ enum queue_kind { QUEUE_IMAGE, QUEUE_SITE, QUEUE_GC };
 enum queue_state { QUEUE_WAITING, QUEUE_RUNNING, QUEUE_ENDED };
 
 struct queue_job {
-	char *id, *stack, *boat;
+	char *id, *stack, *boat, *who;
 	enum queue_kind kind;
 	enum queue_state state;
 	json_t *doc;        /* JOB */

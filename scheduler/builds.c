@@ -111,7 +111,7 @@ static const char *or_empty(const char *s)
 static json_t *build_job(struct sched *s, const char *id, const struct build_spec *spec)
 {
 	bool image = strcmp(spec->kind, "image") == 0;
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:b,s:s%,s:o,s:o,s:I}", "id", id,
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:b,s:s%,s:o,s:o,s:I,s:s}", "id", id,
 		"kind", spec->kind, "stack", or_empty(spec->stack), "boat", or_empty(spec->boat),
 		"node", or_empty(spec->node), "commit", or_empty(spec->commit), "recipe",
 		or_object(spec->recipe), "refs", or_object(spec->refs), "document_root",
@@ -121,7 +121,7 @@ static json_t *build_job(struct sched *s, const char *id, const struct build_spe
 					 : json_object(),
 		"keep",
 		spec->keep != NULL ? json_incref((json_t *)(uintptr_t)spec->keep) : json_array(),
-		"budget", (json_int_t)spec->budget);
+		"budget", (json_int_t)spec->budget, "who", or_empty(spec->who));
 }
 
 static void build_save(struct sched *s, const struct build *b)

@@ -20,7 +20,7 @@ static void teardown(void)
 
 TestSuite(queue, .init = setup, .fini = teardown);
 
-/* "b1:image:ragnar/web b2:gc" -> the wanted list */
+/* "b1:image:ragnar/web@lagertha b2:gc" -> the wanted list */
 static int want(const char *words)
 {
 	vk_autojson *jobs = json_array();
@@ -34,17 +34,20 @@ static int want(const char *words)
 		char *kind = strchr(list.v[i], ':'),
 		     *stack = kind != NULL ? strchr(kind + 1, ':') : NULL;
 		char *boat = stack != NULL ? strchr(stack + 1, '/') : NULL;
+		char *who = boat != NULL ? strchr(boat + 1, '@') : NULL;
 		if (kind != NULL)
 			*kind++ = '\0';
 		if (stack != NULL)
 			*stack++ = '\0';
 		if (boat != NULL)
 			*boat++ = '\0';
+		if (who != NULL)
+			*who++ = '\0';
 		json_array_append_new(jobs,
-			json_pack("{s:s, s:s, s:s, s:s}", "id", list.v[i], "kind",
+			json_pack("{s:s, s:s, s:s, s:s, s:s*}", "id", list.v[i], "kind",
 				kind != NULL ? kind : "image", "stack",
 				stack != NULL ? stack : list.v[i], "boat",
-				boat != NULL ? boat : "web"));
+				boat != NULL ? boat : "web", "who", who));
 	}
 	return queue_want(&q, jobs, NULL);
 }
@@ -96,6 +99,22 @@ Test(queue, tells_positions_and_only_changes)
 	cr_assert_str_eq(queue_moved(&q, &at)->id, "b4");
 	cr_assert_eq(at, 1);
 	cr_assert_null(queue_moved(&q, &at));
+}
+
+Test(queue, who_has_the_fewest_running_comes_first)
+{
+	unsigned at;
+	want("b1:image:s/a@ivar b2:image:t/a@ivar b3:image:u/a@ivar b4:image:v/a@lagertha");
+	cr_assert_str_eq(started(), "b1 b4");
+	cr_assert_str_eq(queue_moved(&q, &at)->id, "b2");
+	cr_assert_eq(at, 1);
+	want("b1:image:s/a@ivar b2:image:t/a@ivar b4:image:v/a@lagertha b5:image:w/a@bjorn");
+	cr_assert_str_eq(queue_moved(&q, &at)->id, "b2");
+	cr_assert_eq(at, 2);
+	queue_end(&q, job("b1"), false);
+	cr_assert_str_eq(started(), "b2", "ivar and bjorn have none: who came first");
+	queue_end(&q, job("b4"), false);
+	cr_assert_str_eq(started(), "b5");
 }
 
 Test(queue, one_build_of_a_boat_at_a_time)
