@@ -5,7 +5,7 @@
 #include <viking/str.h>
 
 /* Fields of one line, separated by blanks or tabs; they point into the line. */
-#define FIELDS_MAX 26
+#define FIELDS_MAX 40
 struct fields {
 	const char *v[FIELDS_MAX];
 	size_t len[FIELDS_MAX];
@@ -93,16 +93,42 @@ void answer_map(const char *text, bool with_pointer, struct routes *ret)
 	size_t n, first = with_pointer ? 1 : 0;
 	for (const char *line; (line = next_line(&text, &n)) != NULL;) {
 		struct fields f;
-		unsigned backend;
 		split(line, n, &f);
-		if (f.n != first + 2 || f.len[first] > 255 ||
-			!backend_number(f.v[first + 1], f.len[first + 1], &backend))
+		if (f.n != first + 2)
 			continue;
-		char key[256];
-		memcpy(key, f.v[first], f.len[first]);
-		key[f.len[first]] = '\0';
-		routes_add(ret, key, backend);
+		vk_autofree char *key = vk_strndup(f.v[first], f.len[first]);
+		vk_autofree char *value = vk_strndup(f.v[first + 1], f.len[first + 1]);
+		routes_add(ret, key, value);
 	}
+}
+
+static void read_cert(const struct fields *f, struct routes *ret)
+{
+	const char *slash = f->n > 0 ? memrchr(f->v[0], '/', f->len[0]) : NULL;
+	vk_autobuf names = VK_BUF_INIT(64 * 1024);
+	if (slash == NULL)
+		return;
+	size_t n = f->len[0] - (size_t)(slash + 1 - f->v[0]);
+	if (n < sizeof(".pem") || memcmp(slash + 1 + n - 4, ".pem", 4) != 0)
+		return;
+	for (size_t i = 1; i < f->n; i++) {
+		if (i > 1)
+			vk_buf_addc(&names, ',');
+		vk_buf_add(&names, f->v[i], f->len[i]);
+	}
+	vk_autofree char *id = vk_strndup(slash + 1, n - 4);
+	routes_add(ret, id, vk_buf_str(&names));
+}
+
+void answer_certs(const char *text, struct routes *ret)
+{
+	size_t n;
+	for (const char *line; (line = next_line(&text, &n)) != NULL;) {
+		struct fields f;
+		split(line, n, &f);
+		read_cert(&f, ret);
+	}
+	routes_sort(ret, MAP_HOSTS);
 }
 
 pid_t answer_pid(const char *text)
@@ -139,6 +165,13 @@ const char *answer_trouble(const char *text, size_t *ret_n)
 		"IP changed from",
 		"New server registered",
 		"New version created",
+		"New empty certificate store",
+		"Transaction created",
+		"Committing",
+		"Inserting certificate",
+		"Success!",
+		"Entry '",
+		"Certificate '",
 	};
 	size_t n;
 	for (const char *line; (line = next_line(&text, &n)) != NULL;) {

@@ -12,6 +12,7 @@
 #include "exchange.h"
 #include "plan.h"
 #include "reload.h"
+#include "tell.h"
 
 #define EXCHANGE_MS    5000
 #define ROUNDS_MAX     4    /* of telling and reading before a difference is called a fault */
@@ -24,9 +25,9 @@ enum {
 	READ_PID = 1,
 	READ_SERVERS = 2,
 	READ_TOUCHED = 4,
-	READ_HOSTS = 8,
-	READ_SUFFIXES = 16,
-	READ_ALL = 27
+	READ_CERTS = 8,
+	READ_MAP = 16, /* the first of MAPS bits */
+	READ_ALL = READ_PID | READ_SERVERS | ((1 << MAPS) - 1) * READ_MAP
 };
 
 struct applier {
@@ -48,27 +49,25 @@ struct applier {
 	unsigned rounds, reloads;
 
 	struct exchange *x;
+	struct tell *tell;
 	struct check *check;
 	struct reload *reload;
 	struct vk_timer *timer;
 	struct vk_buf text;     /* the file while it is being checked */
 	struct vk_buf fallback; /* the file before the one that is being reloaded */
 	struct plan plan;
-	size_t step;
-	unsigned reads;   /* READ_* still to do */
-	unsigned version; /* of the map that is being swapped */
-	size_t swapped;
+	unsigned reads;    /* READ_* still to do */
 	char trouble[200]; /* the first thing haproxy said against a command of this run */
 };
 
 static void proceed(struct applier *a);
 static void begin(struct applier *a);
 static void next_read(struct applier *a);
-static void next_step(struct applier *a);
 
 static void stop_work(struct applier *a)
 {
 	exchange_free(VK_TAKE(a->x));
+	tell_free(VK_TAKE(a->tell));
 	check_free(VK_TAKE(a->check));
 	reload_free(VK_TAKE(a->reload));
 	vk_timer_set(a->timer, -1);
@@ -148,25 +147,38 @@ static void forget_servers(struct applier *a, bool all)
 	}
 }
 
+/* The map that a READ_MAP bit stands for. */
+static enum map_id map_of(unsigned what)
+{
+	return (enum map_id)__builtin_ctz(what / READ_MAP);
+}
+
+static void take_map(struct applier *a, enum map_id id, const char *text)
+{
+	struct routes *r = &a->live.maps[id];
+	routes_release(r);
+	answer_map(text, true, r);
+	if (id != MAP_SUFFIXES) /* there the order in haproxy counts */
+		routes_sort(r, id);
+}
+
 static void take_answer(struct applier *a, unsigned what, const char *text)
 {
-	struct routes *r = what == READ_HOSTS ? &a->live.hosts : &a->live.suffixes;
-	switch (what) {
-	case READ_SERVERS:
-	case READ_TOUCHED:
+	if (what >= READ_MAP) {
+		take_map(a, map_of(what), text);
+	} else if (what == READ_CERTS) {
+		routes_release(&a->live.certs);
+		answer_certs(text, &a->live.certs);
+	} else if (what != READ_PID) {
 		forget_servers(a, what == READ_SERVERS);
 		answer_servers(text, &a->live);
-		break;
-	case READ_HOSTS:
-	case READ_SUFFIXES:
-		routes_release(r);
-		answer_map(text, true, r);
-		if (what == READ_HOSTS)
-			routes_sort_hosts(r);
-		break;
-	default:
-		break;
 	}
+}
+
+/* Without a port for HTTPS there is no list of certificates. */
+static unsigned read_all(const struct applier *a)
+{
+	return READ_ALL | (a->o.files->settings->https_port != 0 ? READ_CERTS : 0);
 }
 
 static unsigned lowest(unsigned bits)
@@ -185,7 +197,7 @@ static bool right_worker(struct applier *a, pid_t pid)
 	a->expect = 0;
 	if (a->live_known && pid != a->worker) {
 		a->live_known = false;
-		a->reads = READ_ALL;
+		a->reads = read_all(a);
 		if (a->link != NULL)
 			link_restart(a->link);
 	}
@@ -218,18 +230,14 @@ static void on_read(void *arg, const struct vk_err *err, const char *text)
 static char *read_command(const struct applier *a, unsigned what)
 {
 	vk_autobuf b = VK_BUF_INIT(65536);
-	switch (what) {
-	case READ_PID:
+	if (what == READ_PID)
 		return vk_strdup("show info\n");
-	case READ_SERVERS:
+	if (what == READ_SERVERS)
 		return vk_strdup("show servers state\n");
-	case READ_HOSTS:
-		return vk_asprintf("show map %s\n", a->o.files->hosts);
-	case READ_SUFFIXES:
-		return vk_asprintf("show map %s\n", a->o.files->suffixes);
-	default:
-		break;
-	}
+	if (what == READ_CERTS)
+		return vk_asprintf("show ssl crt-list %s\n", a->o.files->certs);
+	if (what >= READ_MAP)
+		return vk_asprintf("show map %s\n", a->o.files->maps[map_of(what)]);
 	for (size_t i = 0; i < a->plan.n_touched; i++) {
 		char name[BACKEND_NAME_SIZE];
 		backend_name(a->plan.touched[i], name);
@@ -253,92 +261,33 @@ static void read_back(struct applier *a)
 		a->reads |= READ_SERVERS;
 	else if (a->plan.n_touched > 0)
 		a->reads |= READ_TOUCHED;
-	if (a->plan.hosts)
-		a->reads |= READ_HOSTS;
-	if (a->plan.suffixes)
-		a->reads |= READ_SUFFIXES;
+	a->reads |= a->plan.maps * READ_MAP;
+	if (a->plan.certs)
+		a->reads |= READ_CERTS;
 	next_read(a);
 }
 
 /* telling */
 
-static void note_trouble(struct applier *a, const char *text)
-{
-	size_t n;
-	const char *line = answer_trouble(text, &n);
-	if (line != NULL && a->trouble[0] == '\0')
-		vk_str_printable(line, n, a->trouble, sizeof(a->trouble) - 1);
-}
-
-static void on_told(void *arg, const struct vk_err *err, const char *text)
+static void on_told(void *arg, const struct vk_err *err, const char *trouble)
 {
 	struct applier *a = arg;
-	a->x = NULL;
+	a->tell = NULL;
 	if (err->code != 0) {
 		stall(a, err);
 		return;
 	}
-	note_trouble(a, text);
-	a->step++;
-	next_step(a);
+	if (a->trouble[0] == '\0')
+		snprintf(a->trouble, sizeof(a->trouble), "%s", trouble);
+	read_back(a);
 }
 
-static const char *swap_path(const struct applier *a)
+static void tell(struct applier *a)
 {
-	return a->plan.steps[a->step].kind == STEP_SWAP_HOSTS ? a->o.files->hosts
-							      : a->o.files->suffixes;
-}
-
-static const struct routes *swap_routes(const struct applier *a)
-{
-	return a->plan.steps[a->step].kind == STEP_SWAP_HOSTS ? &a->want.hosts : &a->want.suffixes;
-}
-
-static void on_swapped(void *arg, const struct vk_err *err, const char *text)
-{
-	struct applier *a = arg;
-	a->x = NULL;
-	if (err->code != 0) {
-		stall(a, err);
-		return;
-	}
-	note_trouble(a, text);
-	if (a->swapped < swap_routes(a)->n) {
-		vk_autobuf b = VK_BUF_INIT(PLAN_LINE_MAX + 4096);
-		a->swapped =
-			plan_swap_chunk(swap_routes(a), a->swapped, swap_path(a), a->version, &b);
-		talk(a, vk_buf_str(&b), on_swapped);
-		return;
-	}
-	vk_autofree char *commit = vk_asprintf("commit map @%u %s\n", a->version, swap_path(a));
-	talk(a, commit, on_told);
-}
-
-static void on_prepared(void *arg, const struct vk_err *err, const char *text)
-{
-	struct applier *a = arg;
-	a->version = err->code == 0 ? answer_version(text) : 0;
-	if (err->code == 0 && a->version == 0) {
-		on_told(a, err, text); /* refused: the read shows it */
-		return;
-	}
-	a->swapped = 0;
-	on_swapped(a, err, text);
-}
-
-static void next_step(struct applier *a)
-{
-	if (a->step == a->plan.n) {
-		read_back(a);
-		return;
-	}
-	const struct step *s = &a->plan.steps[a->step];
-	if (s->kind == STEP_LINE) {
-		talk(a, s->line, on_told);
-		return;
-	}
-	vk_autofree char *prepare = vk_asprintf("prepare map %s\n", swap_path(a));
-	talk(a, prepare, on_prepared);
+	struct tell_opts o = {
+		.admin = a->o.admin, .files = a->o.files, .plan = &a->plan, .want = &a->want};
+	a->phase = TELLING;
+	a->tell = tell_start(a->l, &o, on_told, a);
 }
 
 /* faults */
@@ -419,12 +368,16 @@ static void proceed(struct applier *a)
 		return;
 	}
 	if (!a->live_known) {
-		a->reads = READ_ALL;
+		a->reads = read_all(a);
 		next_read(a);
 		return;
 	}
 	plan_release(&a->plan);
-	struct plan_paths paths = {a->o.files->hosts, a->o.files->suffixes};
+	struct plan_paths paths;
+	for (enum map_id i = 0; i < MAPS; i++)
+		paths.maps[i] = a->o.files->maps[i];
+	paths.certs = a->o.files->certs;
+	paths.cert_dir = a->o.files->cert_dir;
 	plan_make(&a->want, &a->live, &paths, &a->plan);
 	if (a->plan.reload || a->o.assign->reload) {
 		begin_reload(a);
@@ -433,9 +386,7 @@ static void proceed(struct applier *a)
 	} else if (a->rounds++ >= ROUNDS_MAX) {
 		give_up(a);
 	} else {
-		a->phase = TELLING;
-		a->step = 0;
-		next_step(a);
+		tell(a);
 	}
 }
 

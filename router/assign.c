@@ -57,7 +57,7 @@ static int parse_row(const json_t *j, struct assign_row *r, struct vk_err *err)
 		return 0;
 	int rc = vk_stack_name(stack, err);
 	if (rc == 0)
-		rc = vk_node_name(node, err);
+		rc = table_backend_name(node, err);
 	if (rc != 0)
 		return rc;
 	r->stack = vk_strdup(stack);
@@ -296,6 +296,51 @@ static void model_node(const struct assign_row *r, const struct table_node *node
 	}
 }
 
+/* Is there another entry of the same host, for all of it (path "") or for some path? */
+static bool host_has(const struct table_stack *s, const char *key, bool paths)
+{
+	for (size_t i = 0; i < s->n_domains; i++)
+		if ((s->domains[i].path[0] != '\0') == paths && strcmp(s->domains[i].key, key) == 0)
+			return true;
+	return false;
+}
+
+static void add_policy(const struct policy *p, struct model *m)
+{
+	if (p == NULL)
+		return;
+	routes_add(&m->maps[MAP_POLICIES], p->id, p->value);
+	for (size_t i = 0; i < p->access.n; i++)
+		routes_add(&m->maps[MAP_ACCESS], p->access.v[i].key, p->access.v[i].value);
+}
+
+/* A host is one line in its map; its paths are lines of the group that the host's line names. */
+static void model_domain(
+	const struct table_stack *s, const struct table_domain *d, unsigned number, struct model *m)
+{
+	struct routes *hosts = &m->maps[d->key[0] == '.' ? MAP_SUFFIXES : MAP_HOSTS];
+	char name[BACKEND_NAME_SIZE], group[POLICY_ID_SIZE] = "0";
+	const char *policy = d->policy != NULL ? d->policy->id : "0";
+	backend_name(number, name);
+	add_policy(d->policy, m);
+	bool paths = s->paths && (d->path[0] != '\0' || host_has(s, d->key, true));
+	if (paths)
+		policy_hash(d->key, group);
+	vk_autofree char *value = paths || d->policy != NULL
+		? vk_asprintf("%s|%s|%s", name, policy, group)
+		: vk_strdup(name);
+	if (d->path[0] == '\0') {
+		routes_add(hosts, d->key, value);
+		return;
+	}
+	vk_autofree char *key = vk_asprintf("%s%s/", group, d->path);
+	routes_add(&m->maps[MAP_PATHS], key, value);
+	if (host_has(s, d->key, false))
+		return; /* else several paths write the same line, and it stays once */
+	vk_autofree char *none = vk_asprintf("0|0|%s", group);
+	routes_add(hosts, d->key, none);
+}
+
 static void model_stack(const struct assign *a, const struct index *owned, size_t n,
 	const struct table_stack *s, struct model *m)
 {
@@ -306,11 +351,8 @@ static void model_stack(const struct assign *a, const struct index *owned, size_
 		if (number > 0)
 			model_node(&a->rows[number - 1], &s->nodes[k], &m->backends[number - 1]);
 	}
-	for (size_t d = 0; d < s->n_domains; d++) {
-		const struct table_domain *domain = &s->domains[d];
-		routes_add(domain->key[0] == '.' ? &m->suffixes : &m->hosts, domain->key,
-			numbers[domain->node]);
-	}
+	for (size_t d = 0; d < s->n_domains; d++)
+		model_domain(s, &s->domains[d], numbers[s->domains[d].node], m);
 }
 
 static void model_rows(const struct assign *a, struct model *m)
@@ -334,8 +376,10 @@ void assign_model(const struct assign *a, const struct table *t, struct model *r
 	vk_autofree struct index *owned = index_rows(a, false, &n);
 	for (size_t s = 0; s < t->n; s++)
 		model_stack(a, owned, n, &t->stacks[s], ret);
-	routes_sort_hosts(&ret->hosts);
-	routes_sort_suffixes(&ret->suffixes);
+	for (enum map_id i = 0; i < MAPS; i++) {
+		routes_sort(&ret->maps[i], i);
+		routes_unique(&ret->maps[i]);
+	}
 }
 
 const char *assign_id(const struct assign *a, unsigned backend, unsigned slot)

@@ -1,7 +1,9 @@
 #include "files.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <viking/fs.h>
 #include <viking/json.h>
 
@@ -12,18 +14,22 @@ void files_init(struct files *f, const struct render_settings *s)
 	f->settings = s;
 	f->cfg = vk_asprintf("%s/haproxy.cfg", s->route_dir);
 	f->candidate = vk_asprintf("%s/haproxy.cfg.check", s->route_dir);
-	f->hosts = vk_asprintf("%s/hosts.map", s->route_dir);
-	f->suffixes = vk_asprintf("%s/suffix.map", s->route_dir);
+	for (size_t i = 0; i < MAPS; i++)
+		f->maps[i] = vk_asprintf("%s/%s", s->route_dir, map_names[i]);
 	f->assign = vk_asprintf("%s/assign.json", s->route_dir);
+	f->certs = vk_asprintf("%s/certs.list", s->route_dir);
+	f->cert_dir = vk_asprintf("%s/certs", s->route_dir);
 }
 
 void files_release(struct files *f)
 {
 	free(f->cfg);
 	free(f->candidate);
-	free(f->hosts);
-	free(f->suffixes);
+	for (size_t i = 0; i < MAPS; i++)
+		free(f->maps[i]);
 	free(f->assign);
+	free(f->certs);
+	free(f->cert_dir);
 }
 
 void files_render(const struct files *f, const struct model *m, struct vk_buf *out)
@@ -44,11 +50,38 @@ int files_put(const char *path, const struct vk_buf *text, bool *ret_changed, st
 
 int files_put_maps(const struct files *f, const struct model *m, struct vk_err *err)
 {
-	vk_autobuf hosts = VK_BUF_INIT(FILES_MAX), suffixes = VK_BUF_INIT(FILES_MAX);
-	render_map(&m->hosts, &hosts);
-	render_map(&m->suffixes, &suffixes);
-	int rc = files_put(f->hosts, &hosts, NULL, err);
-	return rc != 0 ? rc : files_put(f->suffixes, &suffixes, NULL, err);
+	int rc = 0;
+	for (size_t i = 0; i < MAPS && rc == 0; i++) {
+		vk_autobuf text = VK_BUF_INIT(FILES_MAX);
+		render_map(&m->maps[i], &text);
+		rc = files_put(f->maps[i], &text, NULL, err);
+	}
+	vk_autobuf certs = VK_BUF_INIT(FILES_MAX);
+	for (size_t i = 0; i < m->certs.n; i++) {
+		vk_autofree char *path = files_cert(f, m->certs.v[i].key);
+		render_cert(path, m->certs.v[i].value, &certs);
+	}
+	return rc == 0 ? files_put(f->certs, &certs, NULL, err) : rc;
+}
+
+char *files_cert(const struct files *f, const char *id)
+{
+	return vk_asprintf("%s/%s.pem", f->cert_dir, id);
+}
+
+void files_sweep_certs(const struct files *f, const struct model *m)
+{
+	DIR *dir = opendir(f->cert_dir);
+	for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+		size_t n = strlen(e->d_name);
+		if (e->d_name[0] == '.' || n < 5)
+			continue;
+		vk_autofree char *id = vk_strndup(e->d_name, n - 4);
+		if (routes_find(&m->certs, id) == NULL)
+			unlinkat(dirfd(dir), e->d_name, 0);
+	}
+	if (dir != NULL)
+		closedir(dir);
 }
 
 int files_put_assign(const struct files *f, const struct assign *a, struct vk_err *err)
@@ -71,25 +104,45 @@ void files_get_assign(const struct files *f, struct assign *ret, bool *ret_fresh
 		assign_init(ret);
 }
 
-static void get_map(const char *path, unsigned backends, struct routes *ret)
+static void get_map(const char *path, enum map_id id, unsigned backends, struct routes *ret)
 {
 	vk_autobuf b = VK_BUF_INIT(FILES_MAX);
 	struct routes all = {0};
 	if (vk_fs_read(path, &b, NULL) != 0)
 		return;
 	answer_map(vk_buf_str(&b), false, &all);
-	for (size_t i = 0; i < all.n; i++)
-		if (all.v[i].backend <= backends)
-			routes_add(ret, all.v[i].key, all.v[i].backend);
+	for (size_t i = 0; i < all.n; i++) {
+		unsigned to;
+		bool leads = id <= MAP_PATHS && route_backend(all.v[i].value, &to);
+		if (!leads || to <= backends)
+			routes_add(ret, all.v[i].key, all.v[i].value);
+	}
+	routes_release(&all);
+}
+
+static void get_certs(const struct files *f, struct routes *ret)
+{
+	vk_autobuf b = VK_BUF_INIT(FILES_MAX);
+	struct routes all = {0};
+	if (vk_fs_read(f->certs, &b, NULL) != 0)
+		return;
+	answer_certs(vk_buf_str(&b), &all);
+	for (size_t i = 0; i < all.n; i++) {
+		vk_autofree char *path = files_cert(f, all.v[i].key);
+		if (vk_fs_exists(path))
+			routes_add(ret, all.v[i].key, all.v[i].value);
+	}
 	routes_release(&all);
 }
 
 void files_get_maps(const struct files *f, struct model *m)
 {
-	get_map(f->hosts, m->n, &m->hosts);
-	get_map(f->suffixes, m->n, &m->suffixes);
-	routes_sort_hosts(&m->hosts);
-	routes_sort_suffixes(&m->suffixes);
+	if (f->settings->https_port != 0)
+		get_certs(f, &m->certs);
+	for (enum map_id i = 0; i < MAPS; i++) {
+		get_map(f->maps[i], i, m->n, &m->maps[i]);
+		routes_sort(&m->maps[i], i);
+	}
 }
 
 bool files_same_head(const struct files *f)

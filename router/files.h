@@ -1,5 +1,5 @@
 /*
- * The rendered files in STATE/route: haproxy.cfg, hosts.map, suffix.map, assign.json. Each is
+ * The rendered files in STATE/route: haproxy.cfg, the maps, assign.json. Each is
  * replaced atomically and only when its text changes. haproxy.cfg is the state HAProxy comes back
  * with after a crash; it is written before the runtime socket is told the same.
  */
@@ -16,17 +16,22 @@
 
 struct files {
 	const struct render_settings *settings; /* borrowed */
-	char *cfg, *candidate, *hosts, *suffixes, *assign;
+	char *cfg, *candidate, *assign;
+	char *maps[MAPS];
+	char *certs, *cert_dir; /* certs.list names certs/ID.pem with the names they are for */
 };
 
 #define FILES_MAX (512u << 20) /* bytes of one file */
 
+char *files_cert(const struct files *f, const char *id); /* path; the caller frees */
 void files_init(struct files *f, const struct render_settings *s);
 void files_release(struct files *f);
 void files_render(const struct files *f, const struct model *m, struct vk_buf *out);
 /* Writes `text` unless the file has it already; *ret_changed may be NULL. */
 int files_put(const char *path, const struct vk_buf *text, bool *ret_changed, struct vk_err *err);
 int files_put_maps(const struct files *f, const struct model *m, struct vk_err *err);
+/* Removes the files of certificates that the model does not have. */
+void files_sweep_certs(const struct files *f, const struct model *m);
 int files_put_assign(const struct files *f, const struct assign *a, struct vk_err *err);
 /* Missing or unreadable: a new one, *ret_fresh true. */
 void files_get_assign(const struct files *f, struct assign *ret, bool *ret_fresh);

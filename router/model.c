@@ -58,18 +58,22 @@ void model_release(struct model *m)
 		free(m->backends[i].label);
 	}
 	free(m->backends);
-	routes_release(&m->hosts);
-	routes_release(&m->suffixes);
+	for (size_t i = 0; i < MAPS; i++)
+		routes_release(&m->maps[i]);
+	routes_release(&m->certs);
 	*m = (struct model){0};
 }
 
-void routes_add(struct routes *r, const char *key, unsigned backend)
+const char *const map_names[MAPS] = {
+	"hosts.map", "suffix.map", "paths.map", "policies.map", "access.map"};
+
+void routes_add(struct routes *r, const char *key, const char *value)
 {
 	if (r->n == r->cap) {
 		r->cap = r->cap > 0 ? r->cap * 2 : 16;
 		r->v = vk_reallocarray(r->v, r->cap, sizeof(*r->v));
 	}
-	r->v[r->n++] = (struct route){vk_strdup(key), backend};
+	r->v[r->n++] = (struct route){vk_strdup(key), vk_strdup(value)};
 }
 
 static int by_key(const void *a, const void *b)
@@ -84,16 +88,24 @@ static int longest_first(const void *a, const void *b)
 	return nx != ny ? (nx < ny ? 1 : -1) : strcmp(x->key, y->key);
 }
 
-void routes_sort_hosts(struct routes *r)
+void routes_sort(struct routes *r, enum map_id id)
 {
 	if (r->n > 1)
-		qsort(r->v, r->n, sizeof(*r->v), by_key);
+		qsort(r->v, r->n, sizeof(*r->v), id == MAP_SUFFIXES ? longest_first : by_key);
 }
 
-void routes_sort_suffixes(struct routes *r)
+void routes_unique(struct routes *r)
 {
-	if (r->n > 1)
-		qsort(r->v, r->n, sizeof(*r->v), longest_first);
+	size_t n = 0;
+	for (size_t i = 0; i < r->n; i++) {
+		if (n > 0 && strcmp(r->v[n - 1].key, r->v[i].key) == 0) {
+			free(r->v[i].key);
+			free(r->v[i].value);
+		} else {
+			r->v[n++] = r->v[i];
+		}
+	}
+	r->n = n;
 }
 
 bool routes_equal(const struct routes *a, const struct routes *b)
@@ -101,7 +113,8 @@ bool routes_equal(const struct routes *a, const struct routes *b)
 	if (a->n != b->n)
 		return false;
 	for (size_t i = 0; i < a->n; i++)
-		if (a->v[i].backend != b->v[i].backend || strcmp(a->v[i].key, b->v[i].key) != 0)
+		if (strcmp(a->v[i].value, b->v[i].value) != 0 ||
+			strcmp(a->v[i].key, b->v[i].key) != 0)
 			return false;
 	return true;
 }
@@ -124,8 +137,10 @@ const struct route *routes_find(const struct routes *sorted, const char *key)
 
 void routes_release(struct routes *r)
 {
-	for (size_t i = 0; i < r->n; i++)
+	for (size_t i = 0; i < r->n; i++) {
 		free(r->v[i].key);
+		free(r->v[i].value);
+	}
 	free(r->v);
 	*r = (struct routes){0};
 }
@@ -151,6 +166,11 @@ bool backend_number(const char *name, size_t n, unsigned *ret)
 		return true;
 	}
 	return number_after('b', name, n, MODEL_BACKENDS_MAX, ret);
+}
+
+bool route_backend(const char *value, unsigned *ret)
+{
+	return backend_number(value, strcspn(value, "|"), ret);
 }
 
 bool slot_number(const char *name, size_t n, unsigned *ret)

@@ -1,11 +1,11 @@
 /*
- * What HAProxy shall do, or does: backends with server slots, and the two maps from host names to
- * backends. The same structure holds the wanted state (made from the table), the rendered file and
+ * What HAProxy shall do, or does: backends with server slots, and the maps from host names to
+ * backends and to what else is to be done with a request. The same structure holds the wanted state (made from the table), the rendered file and
  * the state read back from the runtime socket, so that "equal" means one thing. Pure: no I/O, no
  * clock.
  *
  * Backends are numbered from 1 and named b0001, b0002 ...; slots are s1, s2 ...; nothing a tenant
- * can choose is in these names. Number 0 in a route is the backend `sites` (the web process).
+ * can choose is in these names. `sites` is the backend of websites (the web process).
  */
 #ifndef ROUTER_MODEL_H
 #define ROUTER_MODEL_H
@@ -35,9 +35,20 @@ struct backend {
 	char *label; /* "stack/node" of names that were checked; NULL for a spare one */
 };
 
+/* The maps. A route is "b0012", "sites", or with more: BACKEND|POLICY|GROUP - a policy's id or
+ * "0", and the group of paths of this host or "0"; BACKEND is "0" when only paths below the host are
+ * served. */
+enum map_id {
+	MAP_HOSTS,    /* "a.com" -> route */
+	MAP_SUFFIXES, /* ".b.com" -> route; longest first */
+	MAP_PATHS,    /* "GROUP/api/" -> route; the longest that fits is found by haproxy */
+	MAP_POLICIES, /* id -> what policy_value() makes */
+	MAP_ACCESS,   /* "POLICY:user" -> HA1s, "POLICY@10.0.0.0" -> 1 */
+	MAPS
+};
+
 struct route {
-	char *key;        /* "a.com" in hosts, ".b.com" in suffixes */
-	unsigned backend; /* number, 0 = sites */
+	char *key, *value;
 };
 
 struct routes {
@@ -48,9 +59,14 @@ struct routes {
 struct model {
 	struct backend *backends; /* backends[i] is number i + 1 */
 	unsigned n;
-	struct routes hosts;    /* sorted by key */
-	struct routes suffixes; /* longest key first: haproxy's map_end takes the first that fits */
+	/* Sorted by key, but the suffixes: longest first, as haproxy's map_end takes the first that
+	 * fits. */
+	struct routes maps[MAPS];
+	struct routes certs; /* id -> "a.com,*.b.com": the names a certificate is shown for */
 };
+
+#define CERT_NAMES_MAX 32    /* of one certificate */
+#define CERT_PEM_MAX   14000 /* bytes: haproxy takes it as one command of at most 16 KiB */
 
 #define MODEL_SLOTS_MAX    4096
 #define MODEL_BACKENDS_MAX 1000000
@@ -64,12 +80,16 @@ struct slot *model_slot(struct model *m, unsigned backend, unsigned slot);
 void slot_close(struct slot *s); /* SLOT_FREE with the closed address */
 bool slot_equal(const struct slot *a, const struct slot *b);
 
-void routes_add(struct routes *r, const char *key, unsigned backend); /* at the end */
-void routes_sort_hosts(struct routes *r);
-void routes_sort_suffixes(struct routes *r);
+extern const char *const map_names[MAPS]; /* "hosts.map" .. */
+
+void routes_add(struct routes *r, const char *key, const char *value); /* at the end */
+void routes_sort(struct routes *r, enum map_id id);
+void routes_unique(struct routes *r); /* drops what has the key of the one before it */
 bool routes_equal(const struct routes *a, const struct routes *b); /* order counts */
 const struct route *routes_find(const struct routes *sorted, const char *key);
 void routes_release(struct routes *r);
+/* The backend a route leads to; false: none. Only for the first three maps. */
+bool route_backend(const char *value, unsigned *ret);
 
 /* "b0012" -> 12, "sites" -> 0; else false. */
 bool backend_number(const char *name, size_t n, unsigned *ret);

@@ -8,6 +8,7 @@
 
 const struct page pages[] = {
 	{"400", 400, "Bad Request", "Bad request", "The request was not valid HTTP."},
+	{"403", 403, "Forbidden", "Not for you", "This address is not allowed to see this."},
 	{"404", 404, "Not Found", "Nothing is served here",
 		"No application or website has this host name."},
 	{"404-text", 404, "Not Found", NULL, "404: no application or website has this host name"},

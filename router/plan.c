@@ -6,7 +6,7 @@
 
 /* A server that is added at run time gets no default-server settings: pools of idle connections are
  * off unless asked for. */
-#define KEY_BYTES    "abcdefghijklmnopqrstuvwxyz0123456789.-"
+#define KEY_BYTES    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~/:@"
 #define ADDED_SERVER " pool-max-conn -1 pool-purge-delay 5s"
 
 struct writer {
@@ -15,13 +15,13 @@ struct writer {
 	size_t weight; /* map entries the line's deletes look at */
 };
 
-static void add_step(struct plan *p, enum step_kind kind, char *line)
+static void add_step(struct plan *p, struct step step)
 {
 	if (p->n == p->cap) {
 		p->cap = p->cap > 0 ? p->cap * 2 : 8;
 		p->steps = vk_reallocarray(p->steps, p->cap, sizeof(*p->steps));
 	}
-	p->steps[p->n++] = (struct step){kind, line};
+	p->steps[p->n++] = step;
 }
 
 static void flush(struct writer *w)
@@ -29,7 +29,7 @@ static void flush(struct writer *w)
 	if (w->line.len == 0)
 		return;
 	w->line.data[w->line.len - 1] = '\n'; /* the last ';' */
-	add_step(w->plan, STEP_LINE, vk_buf_take(&w->line));
+	add_step(w->plan, (struct step){.kind = STEP_LINE, .line = vk_buf_take(&w->line)});
 	vk_buf_init(&w->line, PLAN_LINE_MAX + 1024);
 	w->weight = 0;
 }
@@ -133,15 +133,16 @@ static void plan_servers(
 	}
 }
 
-/* The maps' order of lines is of no weight for exact names, so a read map is compared sorted. */
-struct host_changes {
+/* The order of a map's lines is of no weight but in the suffixes, so a read map is compared sorted.
+ */
+struct map_changes {
 	const struct routes *want, *live;
 	const char *path;
 	size_t deletes;
-	bool odd; /* a key is there twice, or cannot stand in a command: only a swap helps */
+	bool differs, swap;
 };
 
-static void delete_host(struct writer *w, const struct host_changes *c, const char *key)
+static void delete_key(struct writer *w, const struct map_changes *c, const char *key)
 {
 	if (w->weight + c->live->n > PLAN_STALL_ENTRIES && w->weight > 0)
 		flush(w);
@@ -149,71 +150,147 @@ static void delete_host(struct writer *w, const struct host_changes *c, const ch
 	command(w, "del map %s %s", c->path, key);
 }
 
-static void count_deletes(struct host_changes *c)
+/* A key that is there twice, or cannot stand in a command: only a swap of the map helps. */
+static bool odd_keys(const struct routes *live)
 {
+	for (size_t i = 0; i < live->n; i++)
+		if (live->v[i].key[strspn(live->v[i].key, KEY_BYTES)] != '\0' ||
+			(i > 0 && strcmp(live->v[i - 1].key, live->v[i].key) == 0))
+			return true;
+	return false;
+}
+
+static size_t count_deletes(const struct map_changes *c)
+{
+	size_t n = 0;
 	for (size_t i = 0; i < c->live->n; i++) {
 		const struct route *r = routes_find(c->want, c->live->v[i].key);
-		if (r == NULL || r->backend != c->live->v[i].backend)
-			c->deletes++;
-		if (c->live->v[i].key[strspn(c->live->v[i].key, KEY_BYTES)] != '\0')
-			c->odd = true;
-		if (i > 0 && strcmp(c->live->v[i - 1].key, c->live->v[i].key) == 0)
-			c->odd = true;
+		if (r == NULL || strcmp(r->value, c->live->v[i].value) != 0)
+			n++;
 	}
+	return n;
 }
 
-static void plan_gone_hosts(struct writer *w, const struct host_changes *c)
+static struct map_changes map_changes(const struct model *want, const struct model *live,
+	const struct plan_paths *paths, enum map_id id)
 {
-	for (size_t i = 0; i < c->live->n; i++)
+	struct map_changes c = {
+		.want = &want->maps[id], .live = &live->maps[id], .path = paths->maps[id]};
+	c.differs = !routes_equal(c.want, c.live);
+	if (!c.differs)
+		return c;
+	size_t added = c.want->n > c.live->n ? c.want->n - c.live->n : 0;
+	c.swap = id == MAP_SUFFIXES || added > 1000 || odd_keys(c.live) ||
+		count_deletes(&c) > PLAN_DELETES_MAX;
+	return c;
+}
+
+static void plan_gone(struct writer *w, const struct map_changes *c)
+{
+	for (size_t i = 0; c->differs && !c->swap && i < c->live->n; i++)
 		if (routes_find(c->want, c->live->v[i].key) == NULL)
-			delete_host(w, c, c->live->v[i].key);
+			delete_key(w, c, c->live->v[i].key);
 }
 
-static void plan_new_hosts(struct writer *w, const struct host_changes *c)
+static void plan_new(struct writer *w, const struct map_changes *c)
 {
-	for (size_t i = 0; i < c->want->n; i++) {
+	for (size_t i = 0; c->differs && i < c->want->n; i++) {
 		const struct route *shall = &c->want->v[i], *is = routes_find(c->live, shall->key);
-		char name[BACKEND_NAME_SIZE];
-		backend_name(shall->backend, name);
 		if (is == NULL)
-			command(w, "add map %s %s %s", c->path, shall->key, name);
-		else if (is->backend != shall->backend)
-			command(w, "set map %s %s %s", c->path, shall->key, name);
+			command(w, "add map %s %s %s", c->path, shall->key, shall->value);
+		else if (strcmp(is->value, shall->value) != 0)
+			command(w, "set map %s %s %s", c->path, shall->key, shall->value);
 	}
 }
 
-static bool swap_is_cheaper(const struct host_changes *c)
+/* What routes refer to: present before a route names it, gone behind it. */
+static bool referred(enum map_id id)
 {
-	size_t added = c->want->n > c->live->n ? c->want->n - c->live->n : 0;
-	return c->odd || c->deletes > PLAN_DELETES_MAX || added > 1000;
+	return id >= MAP_PATHS;
+}
+
+static void plan_swaps(struct writer *w, const struct map_changes *c, bool aux)
+{
+	for (enum map_id i = 0; i < MAPS; i++) {
+		if (!c[i].differs || !c[i].swap || referred(i) != aux)
+			continue;
+		flush(w);
+		add_step(w->plan, (struct step){.kind = STEP_SWAP, .map = i});
+	}
+}
+
+static void plan_maps_before(struct writer *w, const struct map_changes *c)
+{
+	plan_gone(w, &c[MAP_HOSTS]);
+	for (enum map_id i = MAPS; i-- > 0;)
+		if (referred(i) && !odd_keys(c[i].live))
+			plan_new(w, &c[i]);
+}
+
+static void plan_maps_behind(struct writer *w, const struct map_changes *c)
+{
+	for (enum map_id i = 0; i < MAPS; i++)
+		if (referred(i))
+			plan_gone(w, &c[i]);
+	plan_swaps(w, c, true);
+}
+
+static const char *cert_names(const struct routes *certs, const char *id)
+{
+	const struct route *r = routes_find(certs, id);
+	return r != NULL ? r->value : "";
+}
+
+/* The new ones first, so that a name never is without one. An id stands for names and content, so that
+ * only what was left half done can differ under one id. */
+static void plan_new_certs(struct writer *w, const struct model *want, const struct model *live)
+{
+	for (size_t i = 0; i < want->certs.n; i++) {
+		const struct route *c = &want->certs.v[i];
+		if (strcmp(cert_names(&live->certs, c->key), c->value) != 0)
+			add_step(w->plan,
+				(struct step){.kind = STEP_CERT, .line = vk_strdup(c->key)});
+	}
+}
+
+static void plan_gone_certs(struct writer *w, const struct model *want, const struct model *live,
+	const struct plan_paths *paths)
+{
+	for (size_t i = 0; i < live->certs.n; i++) {
+		const char *id = live->certs.v[i].key;
+		if (routes_find(&want->certs, id) != NULL)
+			continue;
+		command(w, "del ssl crt-list %s %s/%s.pem", paths->certs, paths->cert_dir, id);
+		command(w, "del ssl cert %s/%s.pem", paths->cert_dir, id);
+	}
 }
 
 void plan_make(const struct model *want, const struct model *live, const struct plan_paths *paths,
 	struct plan *ret)
 {
 	struct writer w = {.plan = ret};
-	struct host_changes c = {.want = &want->hosts, .live = &live->hosts, .path = paths->hosts};
+	struct map_changes c[MAPS];
 	*ret = (struct plan){0};
 	if (want->n > live->n) {
 		ret->reload = true;
 		return;
 	}
 	vk_buf_init(&w.line, PLAN_LINE_MAX + 1024);
-	ret->hosts = !routes_equal(&want->hosts, &live->hosts);
-	ret->suffixes = !routes_equal(&want->suffixes, &live->suffixes);
-	count_deletes(&c);
-	bool swap = ret->hosts && swap_is_cheaper(&c);
-	if (ret->hosts && !swap)
-		plan_gone_hosts(&w, &c);
+	for (enum map_id i = 0; i < MAPS; i++) {
+		c[i] = map_changes(want, live, paths, i);
+		ret->maps |= c[i].differs ? 1u << i : 0;
+	}
+	ret->certs = !routes_equal(&want->certs, &live->certs);
+	plan_new_certs(&w, want, live);
+	plan_maps_before(&w, c);
 	plan_servers(&w, want, live, true);
-	if (ret->hosts && !swap)
-		plan_new_hosts(&w, &c);
+	if (!c[MAP_HOSTS].swap)
+		plan_new(&w, &c[MAP_HOSTS]);
 	flush(&w);
-	if (swap)
-		add_step(ret, STEP_SWAP_HOSTS, NULL);
-	if (ret->suffixes)
-		add_step(ret, STEP_SWAP_SUFFIXES, NULL);
+	plan_swaps(&w, c, false);
 	plan_servers(&w, want, live, false);
+	plan_maps_behind(&w, c);
+	plan_gone_certs(&w, want, live, paths);
 	flush(&w);
 	vk_buf_release(&w.line);
 }
@@ -237,10 +314,8 @@ size_t plan_swap_chunk(
 {
 	vk_buf_addf(out, "add map @%u %s <<\n", version, path);
 	while (from < r->n &&
-		out->len + strlen(r->v[from].key) + BACKEND_NAME_SIZE + 4 < PLAN_LINE_MAX) {
-		char name[BACKEND_NAME_SIZE];
-		backend_name(r->v[from].backend, name);
-		vk_buf_addf(out, "%s %s\n", r->v[from].key, name);
+		out->len + strlen(r->v[from].key) + strlen(r->v[from].value) + 4 < PLAN_LINE_MAX) {
+		vk_buf_addf(out, "%s %s\n", r->v[from].key, r->v[from].value);
 		from++;
 	}
 	vk_buf_addc(out, '\n');
@@ -264,8 +339,10 @@ static void route_differences(
 {
 	for (size_t i = 0; i < want->n; i++) {
 		const struct route *is = routes_find(live, want->v[i].key);
-		if (is == NULL || is->backend != want->v[i].backend)
-			fn(arg, want->v[i].backend);
+		unsigned backend;
+		if ((is == NULL || strcmp(is->value, want->v[i].value) != 0) &&
+			route_backend(want->v[i].value, &backend))
+			fn(arg, backend);
 	}
 	if (!routes_equal(want, live))
 		fn(arg, 0);
@@ -278,7 +355,10 @@ void plan_differences(
 	for (unsigned b = 0; b < n; b++)
 		if (backend_differs(want, live, b))
 			fn(arg, b + 1);
-	route_differences(&want->hosts, &live->hosts, fn, arg);
-	if (!routes_equal(&want->suffixes, &live->suffixes))
+	route_differences(&want->maps[MAP_HOSTS], &live->maps[MAP_HOSTS], fn, arg);
+	for (enum map_id i = MAP_SUFFIXES; i < MAPS; i++)
+		if (!routes_equal(&want->maps[i], &live->maps[i]))
+			fn(arg, 0);
+	if (!routes_equal(&want->certs, &live->certs))
 		fn(arg, 0);
 }

@@ -2,8 +2,9 @@
  * The commands that make HAProxy's runtime state the wanted one: a difference of two models. An
  * empty plan is the proof that they are equal. Pure.
  *
- * Order: routes that go (so that no name leads to a backend that changes its owner), servers that
- * begin, routes that come or move, servers that end.
+ * Order: certificates that come, routes that go (so that no name leads to a backend that changes its owner), policies and
+ * what else routes refer to, servers that begin, routes that come or move, servers that end, what no
+ * route refers to any more.
  */
 #ifndef ROUTER_PLAN_H
 #define ROUTER_PLAN_H
@@ -14,14 +15,16 @@
 #include "model.h"
 
 enum step_kind {
-	STEP_LINE,          /* commands joined by ';' */
-	STEP_SWAP_HOSTS,    /* the whole map by prepare, add, commit */
-	STEP_SWAP_SUFFIXES, /* likewise: order matters there, so every change is a swap */
+	STEP_LINE, /* commands joined by ';' */
+	STEP_SWAP, /* the whole map by prepare, add, commit; of the suffixes, where order matters,
+	            * every change is a swap */
+	STEP_CERT, /* a certificate is added; line is its id */
 };
 
 struct step {
 	enum step_kind kind;
-	char *line; /* with newline; NULL for swaps */
+	char *line;      /* with newline; NULL for swaps */
+	enum map_id map; /* of a swap */
 };
 
 struct plan {
@@ -29,8 +32,9 @@ struct plan {
 	size_t n, cap;
 	unsigned *touched; /* backends whose servers are changed; may repeat */
 	size_t n_touched;
-	bool hosts, suffixes; /* maps that are changed */
-	bool reload;          /* haproxy has too few backends: nothing else is planned */
+	bool certs;
+	unsigned maps; /* those that are changed: bit 1 << id */
+	bool reload;   /* haproxy has too few backends: nothing else is planned */
 };
 
 #define PLAN_LINE_MAX      12000 /* bytes; haproxy's command line buffer has 16 KiB */
@@ -38,7 +42,8 @@ struct plan {
 #define PLAN_STALL_ENTRIES 70000 /* entries looked at by the deletes of one line: about 2 ms */
 
 struct plan_paths {
-	const char *hosts, *suffixes; /* as named in the configuration */
+	const char *maps[MAPS];       /* as named in the configuration */
+	const char *certs, *cert_dir; /* the list, and where its files are */
 };
 
 void plan_make(const struct model *want, const struct model *live, const struct plan_paths *paths,

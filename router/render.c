@@ -4,8 +4,17 @@
 #include <string.h>
 #include <viking/str.h>
 
+#include "frontend.h"
+
 #define SAFE_PATH  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@~"
 #define SOCKET_MAX 90 /* bytes: sun_path has 108, haproxy adds ".PID.tmp" while it binds */
+
+/* Forward secrecy and authenticated encryption only; the order of Mozilla's intermediate list. */
+#define TLS12_CIPHERS \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:" \
+	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:" \
+	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define TLS13_SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
 static int check_path(const char *what, const char *path, size_t max, struct vk_err *err)
 {
@@ -26,6 +35,9 @@ int render_check(const struct render_settings *s, struct vk_err *err)
 		return vk_err_set(err, VK_INVALID, "http.address: %s is no IP address", s->address);
 	if (s->port < 1 || s->port > 65535)
 		return vk_err_set(err, VK_INVALID, "http.port: %u is out of range", s->port);
+	if (s->https_port > 65535 || s->https_port == s->port)
+		return vk_err_set(err, VK_INVALID, "https.port: %u is out of range, or http.port",
+			s->https_port);
 	int rc = check_path("paths.state", s->route_dir, 900, err);
 	if (rc == 0)
 		rc = check_path("paths.run", s->run_dir, SOCKET_MAX - strlen("/master.sock"), err);
@@ -55,10 +67,18 @@ static void render_global(const struct render_settings *s, struct vk_buf *out)
 		"\tstats socket %s/admin.sock mode 600 level admin expose-fd listeners\n"
 		"\tstats timeout 10s\n"
 		"\tstats maxconn 64\n"
+		"\tssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets\n"
+		"\tssl-default-bind-ciphers " TLS12_CIPHERS "\n"
+		"\tssl-default-bind-ciphersuites " TLS13_SUITES "\n"
+		"\tssl-default-bind-curves X25519:P-256:P-384\n"
 		"\ttune.bufsize 16384\n"
 		"\ttune.http.maxhdr 128\n\n",
 		s->maxconn, s->run_dir);
 }
+
+#define LIMITS \
+	"\thttp-request set-timeout server var(txn.response) if { var(txn.flags) -m sub t }\n" \
+	"\thttp-request set-timeout tunnel var(txn.tunnel) if { var(txn.flags) -m sub w }\n"
 
 /* No rule may ask nbsrv: it is 0 for a moment while another thread counts the servers anew, and in
  * a worker that ends behind a reload. Who has no server gets errorfile 503. Requests that may be
@@ -66,7 +86,7 @@ static void render_global(const struct render_settings *s, struct vk_buf *out)
  * all other methods only a connection that never came about is tried again. */
 static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 {
-	static const int statuses[] = {400, 408, 413, 500, 502, 503, 504};
+	static const int statuses[] = {400, 403, 408, 413, 500, 502, 503, 504};
 	vk_buf_adds(out,
 		"defaults base\n"
 		"\tmode http\n"
@@ -86,43 +106,10 @@ static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 	for (size_t i = 0; i < VK_COUNT(statuses); i++)
 		vk_buf_addf(
 			out, "\terrorfile %d %s/%d.http\n", statuses[i], s->route_dir, statuses[i]);
+	/* one with rules cannot be the base of another */
 	vk_buf_adds(out,
-		"\ndefaults apps from base\n"
+		"\ndefaults files from base\n" LIMITS "\ndefaults apps from base\n" LIMITS
 		"\thttp-request disable-l7-retry unless METH_GET or METH_OPTIONS\n\n");
-}
-
-/* What a client says about forwarding is not believed: we are the edge. A bind with ssl added to
- * this frontend needs no other rule. */
-static void render_frontend(const struct render_settings *s, struct vk_buf *out)
-{
-	bool v6 = strchr(s->address, ':') != NULL;
-	vk_buf_addf(out,
-		"frontend http from base\n"
-		"\tbind %s%s%s:%u\n"
-		"\toption idle-close-on-response\n" /* or a reload cuts requests */
-		"\thttp-request deny deny_status 400 if { req.fhdr(host) -m found } "
-		"!{ req.fhdr(host) -m reg ^[][A-Za-z0-9.:_-]*$ }\n"
-		"\thttp-request del-header X-Viking-Site\n"
-		"\thttp-request del-header Forwarded\n"
-		"\thttp-request del-header Proxy\n"
-		"\thttp-request deny deny_status 413 if { req.body_size gt 4294967296 }\n"
-		"\thttp-request set-header X-Forwarded-For %%[src]\n"
-		"\thttp-request set-header X-Forwarded-Host %%[req.fhdr(host)]\n"
-		"\thttp-request set-header X-Forwarded-Port %%[dst_port]\n"
-		"\thttp-request set-header X-Forwarded-Proto https if { ssl_fc }\n"
-		"\thttp-request set-header X-Forwarded-Proto http unless { ssl_fc }\n"
-		"\thttp-request set-header X-Request-Id %%[uuid()]\n"
-		"\thttp-request set-var(txn.host) req.fhdr(host),field(1,:),lower,rtrim(.)\n"
-		"\thttp-request set-var(txn.backend) var(txn.host),map_str(%s/hosts.map)\n"
-		"\thttp-request set-var(txn.backend) var(txn.host),map_end(%s/suffix.map) "
-		"unless { var(txn.backend) -m found }\n"
-		"\thttp-request return status 404 errorfile %s/404.http "
-		"unless { var(txn.backend) -m found } or !{ req.hdr(accept) -m sub text/html }\n"
-		"\thttp-request return status 404 errorfile %s/404-text.http "
-		"unless { var(txn.backend) -m found }\n"
-		"\tuse_backend %%[var(txn.backend)]\n\n",
-		v6 ? "[" : "", s->address, v6 ? "]" : "", s->port, s->route_dir, s->route_dir,
-		s->route_dir, s->route_dir);
 }
 
 void render_head(const struct render_settings *s, struct vk_buf *out)
@@ -131,7 +118,7 @@ void render_head(const struct render_settings *s, struct vk_buf *out)
 	render_defaults(s, out);
 	render_frontend(s, out);
 	vk_buf_addf(out,
-		"backend sites from base\n"
+		"backend sites from files\n"
 		"\thttp-request set-header X-Viking-Site %%[var(txn.host)]\n"
 		"\thttp-request deny deny_status 400 if { path -m sub -i %%00 }\n"
 		"\tserver web unix@%s\n\n",
@@ -159,12 +146,22 @@ void render_backends(const struct model *m, struct vk_buf *out)
 	}
 }
 
+void render_cert(const char *path, const char *names, struct vk_buf *out)
+{
+	vk_buf_adds(out, path);
+	vk_buf_addc(out, ' ');
+	for (const char *p = names; *p != '\0'; p++)
+		vk_buf_addc(out, *p == ',' ? ' ' : *p);
+	vk_buf_addc(out, '\n');
+}
+
 void render_map(const struct routes *r, struct vk_buf *out)
 {
 	for (size_t i = 0; i < r->n; i++) {
-		char name[BACKEND_NAME_SIZE];
-		backend_name(r->v[i].backend, name);
-		vk_buf_addf(out, "%s %s\n", r->v[i].key, name);
+		vk_buf_adds(out, r->v[i].key);
+		vk_buf_addc(out, ' ');
+		vk_buf_adds(out, r->v[i].value);
+		vk_buf_addc(out, '\n');
 	}
 }
 

@@ -14,6 +14,8 @@
 struct render_settings {
 	const char *address;   /* http.address */
 	unsigned port;         /* http.port */
+	unsigned https_port;   /* https.port; 0 = none */
+	const char *nonce_key; /* base64: signs the nonces of digest logins */
 	const char *route_dir; /* STATE/route */
 	const char *run_dir;   /* RUN/route */
 	const char *sites;     /* RUN/web/sites.sock */
@@ -28,6 +30,8 @@ unsigned render_maxconn(unsigned long nofile_hard);
 
 void render_head(const struct render_settings *s, struct vk_buf *out); /* all but the backends */
 void render_backends(const struct model *m, struct vk_buf *out);
+/* The line of a certificate's file with its names ("a.com,b.com") in certs.list. */
+void render_cert(const char *path, const char *names, struct vk_buf *out);
 void render_map(const struct routes *r, struct vk_buf *out);
 
 /* The label ("stack/node") of the backend that line `line` (from 1) of the text belongs to, or

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <viking/api.h>
+#include <viking/crypt.h>
 #include <viking/fs.h>
 #include <viking/httpd.h>
 #include <viking/json.h>
@@ -12,6 +13,7 @@
 
 #include "applier.h"
 #include "assign.h"
+#include "certs.h"
 #include "check.h"
 #include "drain.h"
 #include "files.h"
@@ -24,6 +26,7 @@ struct router {
 	struct vk_loop *l;
 	struct render_settings settings;
 	char *route_dir, *run_dir, *sites, *admin, *master, *haproxy, *api_socket;
+	char *nonce_key;
 	struct files files;
 	struct assign assign;
 	struct table *current;  /* the last table, settled */
@@ -39,6 +42,7 @@ struct router {
 	struct applier *applier;
 	struct link *link;
 	struct drain *drain;
+	struct certs *certs;
 	struct vk_api_watch *watch;
 	struct vk_api_queue *queue;
 };
@@ -124,12 +128,15 @@ static void on_drained(void *arg, const char *id)
 
 /* applying */
 
-static void apply(struct router *r)
+static void apply(void *arg)
 {
+	struct router *r = arg;
 	struct model want;
 	r->applied = false;
 	assign_update(&r->assign, r->current);
 	assign_model(&r->assign, r->current, &want);
+	if (r->settings.https_port != 0)
+		certs_model(&r->files, r->current, &want);
 	applier_set(r->applier, &want);
 }
 
@@ -146,6 +153,14 @@ static bool revert_stacks(struct router *r, const struct faults *faults)
 		any = true;
 	}
 	return any;
+}
+
+static void sweep_certs(const struct router *r)
+{
+	struct model m = {0};
+	certs_model(&r->files, r->current, &m);
+	files_sweep_certs(&r->files, &m);
+	model_release(&m);
 }
 
 static void on_applied(void *arg, const struct applier_result *result)
@@ -167,6 +182,7 @@ static void on_applied(void *arg, const struct applier_result *result)
 		faults_add(&r->faults, result->faults->v[i].stack, result->faults->v[i].message);
 	}
 	r->applied = true;
+	sweep_certs(r);
 	drain_set(r->drain, r->current);
 	if (r->ack_wanted)
 		send_ack(r);
@@ -193,7 +209,8 @@ static void on_table(void *arg, json_t *line)
 	r->previous = r->current;
 	r->current = t;
 	r->ack_wanted = true;
-	apply(r);
+	if (certs_fetch(r->certs, t))
+		apply(r); /* else when they are there, or cannot be had */
 }
 
 static void on_api(void *arg, bool connected, const struct vk_err *err)
@@ -232,6 +249,7 @@ static void set_paths(struct router *r, const struct vk_config *c)
 	r->haproxy = vk_strdup(c->haproxy_path);
 	r->settings = (struct render_settings){.address = c->http_address,
 		.port = (unsigned)c->http_port,
+		.https_port = (unsigned)c->https_port,
 		.route_dir = r->route_dir,
 		.run_dir = r->run_dir,
 		.sites = r->sites,
@@ -239,9 +257,22 @@ static void set_paths(struct router *r, const struct vk_config *c)
 	files_init(&r->files, &r->settings);
 }
 
+/* The key that signs nonces of digest logins: made once, so that the file's head stays the same. */
+static int load_nonce_key(struct router *r, struct vk_err *err)
+{
+	struct vk_secret_key key;
+	vk_autofree char *path = vk_asprintf("%s/nonce.key", r->route_dir);
+	int rc = vk_secret_key_load(path, true, &key, err);
+	if (rc != 0)
+		return rc;
+	r->nonce_key = vk_base64(key.k, sizeof(key.k));
+	r->settings.nonce_key = r->nonce_key;
+	return 0;
+}
+
 static int make_directories(const struct router *r, struct vk_err *err)
 {
-	int rc = vk_fs_mkdir_p(r->route_dir, 0700, err);
+	int rc = vk_fs_mkdir_p(r->files.cert_dir, 0700, err);
 	if (rc == 0)
 		rc = vk_fs_mkdir_p(r->run_dir, 0700, err);
 	return rc == 0 ? pages_write(r->route_dir, err) : rc;
@@ -306,6 +337,8 @@ int router_new(
 	if (rc == 0)
 		rc = make_directories(r, err);
 	if (rc == 0)
+		rc = load_nonce_key(r, err);
+	if (rc == 0)
 		rc = first_files(r, err);
 	if (rc != 0) {
 		router_free(r);
@@ -346,6 +379,7 @@ void router_start(struct router *r)
 	r->link = link_new(r->l, r->admin, on_link, r);
 	applier_use_link(r->applier, r->link);
 	r->queue = vk_api_queue_new(r->l, &api);
+	r->certs = certs_new(&r->files, r->queue, apply, r);
 	r->watch = vk_api_watch_new(r->l, &api, "/v1/internal/router/watch", on_table, on_api, r);
 	if (r->close_all) {
 		struct model m;
@@ -360,6 +394,7 @@ void router_free(struct router *r)
 		return;
 	vk_api_watch_free(r->watch);
 	vk_api_queue_free(r->queue);
+	certs_free(r->certs);
 	drain_free(r->drain);
 	applier_free(r->applier);
 	link_free(r->link);
@@ -368,6 +403,7 @@ void router_free(struct router *r)
 	faults_release(&r->faults);
 	assign_release(&r->assign);
 	files_release(&r->files);
+	free(r->nonce_key);
 	free(r->route_dir);
 	free(r->run_dir);
 	free(r->sites);

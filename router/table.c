@@ -8,7 +8,8 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
-#define ID_MAX 200
+#define ID_MAX     200
+#define PATH_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~-"
 
 void faults_add(struct faults *f, const char *stack, const char *message)
 {
@@ -36,6 +37,13 @@ void faults_release(struct faults *f)
 	*f = (struct faults){0};
 }
 
+static void domain_release(struct table_domain *d)
+{
+	free(d->key);
+	free(d->path);
+	policy_free(d->policy);
+}
+
 static void stack_release(struct table_stack *s)
 {
 	for (size_t i = 0; i < s->n_nodes; i++) {
@@ -45,7 +53,10 @@ static void stack_release(struct table_stack *s)
 		free(s->nodes[i].name);
 	}
 	for (size_t i = 0; i < s->n_domains; i++)
-		free(s->domains[i].key);
+		domain_release(&s->domains[i]);
+	for (size_t i = 0; i < s->n_certs; i++)
+		free(s->certs[i].names);
+	free(s->certs);
 	free(s->nodes);
 	free(s->domains);
 	free(s->name);
@@ -133,6 +144,18 @@ static int parse_servers(const json_t *list, struct table_node *node, struct vk_
 	return 0;
 }
 
+int table_backend_name(const char *name, struct vk_err *err)
+{
+	const char *colon = name != NULL ? strchr(name, ':') : NULL;
+	uint64_t port;
+	if (colon == NULL)
+		return vk_node_name(name, err);
+	vk_autofree char *node = vk_strndup(name, (size_t)(colon - name));
+	if (colon[1] == '0' || vk_parse_u64(colon + 1, 1, 65535, &port) != 0)
+		return vk_err_set(err, VK_INVALID, "a backend's port is out of range");
+	return vk_node_name(node, err);
+}
+
 static struct table_node *add_node(struct table_stack *s, const char *name)
 {
 	s->nodes = vk_reallocarray(s->nodes, s->n_nodes + 1, sizeof(*s->nodes));
@@ -157,7 +180,7 @@ static int parse_backends(const json_t *backends, struct table_stack *s, struct 
 		return vk_err_set(err, VK_INVALID, "backends is no object");
 	json_object_foreach((json_t *)(uintptr_t)backends, name, b)
 	{
-		int rc = vk_node_name(name, err);
+		int rc = table_backend_name(name, err);
 		if (rc == 0)
 			rc = parse_servers(json_object_get(b, "servers"), add_node(s, name), err);
 		if (rc != 0)
@@ -186,22 +209,103 @@ static int parse_sites(const json_t *sites, struct table_stack *s, struct vk_err
 	return 0;
 }
 
-static int parse_domain(
-	const char *text, const json_t *node_name, struct table_stack *s, struct vk_err *err)
+/* "/api/v1": segments of plain letters, none of them a dot or two; *ret_depth says how many. */
+static bool path_ok(const char *path, unsigned *ret_depth)
 {
-	char d[VK_DOMAIN_MAX + 1];
-	const char *name = json_string_value(node_name);
-	int rc = vk_domain(text, true, d, err);
-	if (rc == 0)
-		rc = vk_node_name(name, err);
+	*ret_depth = 0;
+	if (strlen(path) > TABLE_PATH_MAX)
+		return false;
+	for (const char *at = path; *at != '\0'; (*ret_depth)++) {
+		size_t n = strcspn(at + 1, "/");
+		if (*at != '/' || n == 0 || strspn(at + 1, PATH_BYTES) != n ||
+			(n <= 2 && strspn(at + 1, ".") >= n))
+			return false;
+		at += 1 + n;
+	}
+	return true;
+}
+
+/* "a.com", "*.b.com/api" */
+static int parse_place(
+	const char *text, struct table_domain *d, unsigned *ret_depth, struct vk_err *err)
+{
+	char domain[VK_DOMAIN_MAX + 1];
+	const char *slash = strchrnul(text, '/');
+	vk_autofree char *host = vk_strndup(text, (size_t)(slash - text));
+	int rc = vk_domain(host, true, domain, err);
 	if (rc != 0)
 		return rc;
-	const char *key = vk_starts(d, "*.") ? d + 1 : d;
+	if (!path_ok(slash, ret_depth))
+		return vk_err_set(err, VK_INVALID, "the path below domain %s is not valid", domain);
+	d->key = vk_strdup(vk_starts(domain, "*.") ? domain + 1 : domain);
+	d->path = vk_strdup(slash);
+	return 0;
+}
+
+/* "web", or {"to": "web:8080", "policy": {..}} */
+static int parse_domain(
+	const char *text, const json_t *value, struct table_stack *s, struct vk_err *err)
+{
+	struct table_domain d = {0};
+	unsigned depth;
+	const char *name =
+		json_is_object(value) ? vk_json_str(value, "to", NULL) : json_string_value(value);
+	const json_t *policy = json_object_get(value, "policy");
+	int rc = parse_place(text, &d, &depth, err);
+	if (rc == 0)
+		rc = table_backend_name(name, err);
+	if (rc == 0 && policy != NULL && (rc = policy_parse(policy, depth, &d.policy, err)) != 0)
+		vk_err_wrap(err, "%s", text);
+	if (rc != 0) {
+		domain_release(&d);
+		return rc;
+	}
 	struct table_node *node = find_node(s, name);
 	if (node == NULL) /* a domain of a node without any instance: answered by the 503 page */
 		node = add_node(s, name);
-	s->domains[s->n_domains++] =
-		(struct table_domain){vk_strdup(key), (size_t)(node - s->nodes), false};
+	d.node = (size_t)(node - s->nodes);
+	s->paths = s->paths || d.path[0] != '\0';
+	s->domains[s->n_domains++] = d;
+	return 0;
+}
+
+static int parse_cert(const char *id, const json_t *names, struct table_cert *c, struct vk_err *err)
+{
+	vk_autobuf list = VK_BUF_INIT(CERT_NAMES_MAX * (VK_DOMAIN_MAX + 1));
+	size_t i;
+	json_t *v;
+	if (strlen(id) != POLICY_ID_SIZE - 1 ||
+		strspn(id, "0123456789abcdef") != POLICY_ID_SIZE - 1)
+		return vk_err_set(err, VK_INVALID, "a certificate has no valid id");
+	if (json_array_size(names) < 1 || json_array_size(names) > CERT_NAMES_MAX)
+		return vk_err_set(err, VK_INVALID, "a certificate has no names, or too many");
+	json_array_foreach(names, i, v)
+	{
+		char domain[VK_DOMAIN_MAX + 1];
+		int rc = vk_domain(json_string_value(v), true, domain, err);
+		if (rc != 0)
+			return rc;
+		vk_buf_addf(&list, "%s%s", i > 0 ? "," : "", domain);
+	}
+	memcpy(c->id, id, POLICY_ID_SIZE);
+	c->names = vk_buf_take(&list);
+	return 0;
+}
+
+static int parse_certs(const json_t *certs, struct table_stack *s, struct vk_err *err)
+{
+	const char *id;
+	json_t *names;
+	if (certs != NULL && !json_is_object(certs))
+		return vk_err_set(err, VK_INVALID, "certs is no object");
+	s->certs = vk_calloc(json_object_size(certs) + 1, sizeof(*s->certs));
+	json_object_foreach((json_t *)(uintptr_t)certs, id, names)
+	{
+		int rc = parse_cert(id, names, &s->certs[s->n_certs], err);
+		if (rc != 0)
+			return rc;
+		s->n_certs++;
+	}
 	return 0;
 }
 
@@ -216,7 +320,8 @@ static int parse_stack(const char *name, const json_t *j, struct table_stack *s,
 	if (!json_is_object(j) || (domains != NULL && !json_is_object(domains)))
 		return vk_err_set(err, VK_INVALID, "the entry is not of the form that was agreed");
 	if ((rc = parse_backends(json_object_get(j, "backends"), s, err)) != 0 ||
-		(rc = parse_sites(json_object_get(j, "sites"), s, err)) != 0)
+		(rc = parse_sites(json_object_get(j, "sites"), s, err)) != 0 ||
+		(rc = parse_certs(json_object_get(j, "certs"), s, err)) != 0)
 		return rc;
 	s->domains = vk_calloc(json_object_size(domains) + 1, sizeof(*s->domains));
 	json_object_foreach(domains, domain,
@@ -288,7 +393,7 @@ void table_revert(struct table *t, struct table *old, const char *stack)
 }
 
 struct claim {
-	const char *key;
+	const char *key, *path;
 	size_t stack, domain; /* indexes */
 };
 
@@ -296,7 +401,9 @@ static int by_domain(const void *a, const void *b)
 {
 	const struct claim *x = a, *y = b;
 	int c = strcmp(x->key, y->key);
-	return c != 0 ? c : (x->stack < y->stack ? -1 : x->stack > y->stack);
+	if (c == 0)
+		c = x->stack < y->stack ? -1 : x->stack > y->stack;
+	return c != 0 ? c : strcmp(x->path, y->path);
 }
 
 static struct claim *claims_of(const struct table *t, size_t *ret_n)
@@ -308,7 +415,8 @@ static struct claim *claims_of(const struct table *t, size_t *ret_n)
 	*ret_n = 0;
 	for (size_t i = 0; i < t->n; i++)
 		for (size_t d = 0; d < t->stacks[i].n_domains; d++)
-			c[(*ret_n)++] = (struct claim){t->stacks[i].domains[d].key, i, d};
+			c[(*ret_n)++] = (struct claim){
+				t->stacks[i].domains[d].key, t->stacks[i].domains[d].path, i, d};
 	if (n > 1)
 		qsort(c, n, sizeof(*c), by_domain);
 	return c;
@@ -341,7 +449,7 @@ static void drop_lost(struct table_stack *s)
 	size_t n = 0;
 	for (size_t i = 0; i < s->n_domains; i++) {
 		if (s->domains[i].lost)
-			free(s->domains[i].key);
+			domain_release(&s->domains[i]);
 		else
 			s->domains[n++] = s->domains[i];
 	}
@@ -361,17 +469,25 @@ static void lose(
 	s->domains[lost->domain].lost = true;
 }
 
-/* Settles the claims of one domain, c[0] .. c[n - 1]. */
-static void settle_domain(struct table *t, const struct table *old, const struct claim *c, size_t n,
+/* Settles the claims of one host, c[0] .. c[n - 1]: it belongs to one stack, and each path in it once.
+ * True if one gave way. */
+static bool settle_domain(struct table *t, const struct table *old, const struct claim *c, size_t n,
 	struct faults *faults)
 {
 	const struct claim *won = c;
+	bool any = false;
 	for (size_t i = 1; i < n; i++)
-		if (loser(t, old, won, &c[i]) == won)
+		if (c[i].stack != won->stack && loser(t, old, won, &c[i]) == won)
 			won = &c[i];
-	for (size_t i = 0; i < n; i++)
-		if (&c[i] != won)
-			lose(t, &c[i], won, faults);
+	for (size_t i = 0; i < n; i++) {
+		bool again = i > 0 && c[i].stack == c[i - 1].stack &&
+			strcmp(c[i].path, c[i - 1].path) == 0;
+		if (c[i].stack == won->stack && !again)
+			continue;
+		lose(t, &c[i], won, faults);
+		any = true;
+	}
+	return any;
 }
 
 /* Marks who gives way in every clash; true if there was one. */
@@ -382,8 +498,9 @@ static bool mark_lost(struct table *t, const struct table *old, struct faults *f
 	vk_autofree struct claim *c = claims_of(t, &n);
 	for (size_t i = 0, k; i < n; i = k) {
 		for (k = i + 1; k < n && strcmp(c[i].key, c[k].key) == 0; k++)
+			;
+		if (k > i + 1 && settle_domain(t, old, &c[i], k - i, faults))
 			any = true;
-		settle_domain(t, old, &c[i], k - i, faults);
 	}
 	return any;
 }

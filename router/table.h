@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <viking/err.h>
 
+#include "policy.h"
+
 struct table_server {
 	char *id;
 	char addr[INET6_ADDRSTRLEN]; /* canonical text */
@@ -20,6 +22,7 @@ struct table_server {
 	bool drain;
 };
 
+/* A backend: "web", or "web:8080" for another port of the node than its first. */
 struct table_node {
 	char *name;
 	bool site; /* its domains show files; servers are of an app it was before, draining */
@@ -28,18 +31,29 @@ struct table_node {
 };
 
 struct table_domain {
-	char *key;   /* "a.com", or ".b.com" for "*.b.com" */
-	size_t node; /* index into nodes */
-	bool lost;   /* while domains are settled */
+	char *key;             /* "a.com", or ".b.com" for "*.b.com" */
+	char *path;            /* "/api" when only that and what is below is meant, else "" */
+	size_t node;           /* index into nodes */
+	struct policy *policy; /* or NULL */
+	bool lost;             /* while domains are settled */
+};
+
+/* A certificate: its id, and the domains it is shown for, "a.com,*.b.com". */
+struct table_cert {
+	char id[POLICY_ID_SIZE];
+	char *names;
 };
 
 struct table_stack {
 	char *name;
+	struct table_cert *certs;
+	size_t n_certs;
 	struct table_node *nodes;
 	size_t n_nodes;
 	struct table_domain *domains;
 	size_t n_domains;
-	bool kept; /* the entry of an earlier table */
+	bool paths; /* some domain has one */
+	bool kept;  /* the entry of an earlier table */
 };
 
 struct table {
@@ -57,6 +71,7 @@ struct faults {
 };
 
 #define TABLE_SERVERS_MAX 1024 /* of one node */
+#define TABLE_PATH_MAX    200  /* bytes */
 
 /* Parses one line of the watch. Stacks at fault are left out and listed. Only a document that is no
  * table at all is an error. */
@@ -66,6 +81,8 @@ int table_parse(const json_t *doc, struct table **ret, struct faults *faults, st
 void table_settle(struct table *t, struct table *old, struct faults *faults);
 /* One stack's entry is replaced by that of `old`, or removed if there is none. */
 void table_revert(struct table *t, struct table *old, const char *stack);
+/* "web" or "web:8080"; the forms a backend has in the table and in assign.json. */
+int table_backend_name(const char *name, struct vk_err *err);
 bool table_node_needs_backend(const struct table_node *node);
 struct table_stack *table_find(const struct table *t, const char *stack);
 void table_free(struct table *t);

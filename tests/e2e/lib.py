@@ -122,9 +122,10 @@ class Host:
     def __init__(self, **settings):
         self.root = tempfile.mkdtemp(prefix="vk-")
         self.ssh_port, self.http_port, self.registry_port = free_port(), free_port(), free_port()
+        self.https_port = free_port()
         self.settings = {
             "ssh.port": self.ssh_port, "ssh.address": "127.0.0.1", "http.port": self.http_port,
-            "http.address": "127.0.0.1", "https.port": 0, "registry.port": self.registry_port,
+            "http.address": "127.0.0.1", "https.port": self.https_port, "registry.port": self.registry_port,
             "web.port": free_port(), "base_domain": "apps.test", "engine.socket": ENGINE,
             "paths.libexec": STAGE + "/libexec/viking", "receive.min_free": "1M",
             "networks.range": f"10.{random.randrange(64, 250)}.0.0/16", "nodes.memory": "64M",

@@ -40,6 +40,7 @@ class Api:
 
     def __init__(self, path):
         self.path, self.lock = path, threading.Condition()
+        self.certs = {}  # id -> PEM
         self.docs, self.acks, self.drained, self.roles = {}, [], [], []
         api = self
 
@@ -59,6 +60,12 @@ class Api:
                     k, v = h.split(":", 1)
                     head[k.lower()] = v.strip()
                 body = self.rfile.read(int(head.get("content-length", 0)))
+                if "/router/certs/" in url:
+                    pem = api.certs.get(url.rsplit("/", 1)[1])
+                    answer = json.dumps({"pem": pem} if pem else {"error": "NOTFOUND", "message": "no such"}).encode()
+                    self.wfile.write(b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                                     % (b"200 OK" if pem else b"404 Not Found", len(answer), answer))
+                    return True
                 if method == "GET":
                     self.watch(url.split("/")[3], head)
                     return False
@@ -125,8 +132,8 @@ class Site:
 
     def __init__(self, **settings):
         self.root = tempfile.mkdtemp(prefix="vr-", dir="/tmp")
-        self.port = free_port()
-        self.settings = {"http.address": "127.0.0.1", "http.port": self.port, "sandbox": "require", **settings}
+        self.port, self.https_port = free_port(), free_port()
+        self.settings = {"http.address": "127.0.0.1", "http.port": self.port, "https.port": self.https_port, "sandbox": "require", **settings}
         for d in ("etc/viking", "run/viking/route", "run/viking/web", "var/lib/viking/route", "var/lib/viking/static"):
             os.makedirs(os.path.join(self.root, d))
         with open(self.path("etc/viking/viking.conf"), "w") as f:

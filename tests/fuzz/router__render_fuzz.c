@@ -82,9 +82,57 @@ static void set_text(json_t *obj, json_t *key, json_t *value)
 
 static json_t *node_name(struct input *in)
 {
-	static const char *const names[] = {"web", "worker", "help_1", "api"};
-	unsigned pick = take(in, 5);
+	static const char *const names[] = {"web", "worker", "help_1", "api", "web:8080"};
+	unsigned pick = take(in, 6);
 	return pick < VK_COUNT(names) ? json_string(names[pick]) : text(in);
+}
+
+static json_t *place(struct input *in)
+{
+	static const char *const paths[] = {"", "", "/api", "/api/v1", "/a/b/c/d/e"};
+	vk_autojson *host = domain(in), *more = text(in);
+	unsigned pick = take(in, 6);
+	return json_sprintf("%s%s", json_string_value(host),
+		pick < VK_COUNT(paths) ? paths[pick] : json_string_value(more));
+}
+
+static json_t *policy(struct input *in)
+{
+	static const char hashes[] = "0123456789abcdef0123456789abcdef|"
+				     "0123456789abcdef0123456789abcdef"
+				     "0123456789abcdef0123456789abcdef";
+	static const char *const ranges[] = {"10.0.0.0/8", "10.1.2.3", "fd00::/44", "1.2.3.4/30"};
+	json_t *p = json_object(), *users = json_object(), *allow = json_array();
+	unsigned bits = take(in, 256);
+	if (bits & 1)
+		json_object_set_new(p, "https", json_true());
+	if (bits & 2)
+		json_object_set_new(p, "max_body", json_integer(take(in, 256) - 1));
+	if (bits & 4)
+		set_text(users, take(in, 3) ? json_string("bob") : text(in),
+			take(in, 3) ? json_string(hashes) : text(in));
+	if (bits & 8)
+		json_array_append_new(
+			allow, take(in, 4) ? json_string(ranges[take(in, 4)]) : text(in));
+	if (bits & 16)
+		json_object_set_new(p, "maintenance", text(in));
+	if (bits & 32)
+		json_object_set_new(p, "strip", json_true());
+	if (bits & 4)
+		json_object_set(p, "auth", users);
+	if (bits & 8)
+		json_object_set(p, "allow", allow);
+	json_decref(users);
+	json_decref(allow);
+	return p;
+}
+
+/* "web", or with a policy */
+static json_t *leads_to(struct input *in)
+{
+	if (take(in, 2) == 0)
+		return node_name(in);
+	return json_pack("{s:o,s:o}", "to", node_name(in), "policy", policy(in));
 }
 
 static json_t *stack(struct input *in)
@@ -99,7 +147,7 @@ static json_t *stack(struct input *in)
 		set_text(backends, node_name(in), b);
 	}
 	for (unsigned i = take(in, 5); i > 0; i--)
-		set_text(domains, domain(in), node_name(in));
+		set_text(domains, place(in), leads_to(in));
 	for (unsigned i = take(in, 2); i > 0; i--)
 		json_array_append_new(sites, node_name(in));
 	json_object_set_new(s, "backends", backends);
@@ -119,19 +167,33 @@ static json_t *made_up(struct input *in)
 	return doc;
 }
 
+static bool made_of(const char *text, const char *bytes)
+{
+	return text[strspn(text, bytes)] == '\0';
+}
+
+#define NAME_BYTES "abcdefghijklmnopqrstuvwxyz0123456789.-"
+#define PATH_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZ_~/" NAME_BYTES
+
 static void check_maps(const struct model *m)
 {
-	for (size_t i = 0; i < m->hosts.n + m->suffixes.n; i++) {
-		const struct route *r =
-			i < m->hosts.n ? &m->hosts.v[i] : &m->suffixes.v[i - m->hosts.n];
-		must(r->key[strspn(r->key, "abcdefghijklmnopqrstuvwxyz0123456789.-")] == '\0');
-		must(r->backend <= m->n && strlen(r->key) <= 254);
-		must((r->key[0] == '.') == (i >= m->hosts.n));
-	}
-	for (size_t i = 1; i < m->suffixes.n; i++)
-		must(strlen(m->suffixes.v[i - 1].key) >= strlen(m->suffixes.v[i].key));
-	for (size_t i = 1; i < m->hosts.n; i++)
-		must(strcmp(m->hosts.v[i - 1].key, m->hosts.v[i].key) < 0);
+	const struct routes *hosts = &m->maps[MAP_HOSTS], *suffixes = &m->maps[MAP_SUFFIXES];
+	for (enum map_id id = 0; id < MAPS; id++)
+		for (size_t i = 0; i < m->maps[id].n; i++) {
+			const struct route *r = &m->maps[id].v[i];
+			must(made_of(r->key, PATH_BYTES ":@"));
+			must(made_of(r->value, PATH_BYTES "|+="));
+			must(strlen(r->key) + strlen(r->value) < PLAN_LINE_MAX / 2);
+			must(id > MAP_PATHS || sim_route(m, r->value));
+		}
+	for (size_t i = 0; i < hosts->n; i++)
+		must(made_of(hosts->v[i].key, NAME_BYTES) && hosts->v[i].key[0] != '.');
+	for (size_t i = 0; i < suffixes->n; i++)
+		must(made_of(suffixes->v[i].key, NAME_BYTES) && suffixes->v[i].key[0] == '.');
+	for (size_t i = 1; i < suffixes->n; i++)
+		must(strlen(suffixes->v[i - 1].key) >= strlen(suffixes->v[i].key));
+	for (size_t i = 1; i < hosts->n; i++)
+		must(strcmp(hosts->v[i - 1].key, hosts->v[i].key) < 0);
 }
 
 static void check_text(const struct model *m)
@@ -146,14 +208,13 @@ static void check_text(const struct model *m)
 
 static void check_plan(const struct model *m)
 {
-	static const struct plan_paths paths = {"H", "S"};
 	struct model live;
 	struct plan p;
 	model_init(&live, m->n, 2);
-	plan_make(m, &live, &paths, &p);
+	plan_make(m, &live, &sim_paths, &p);
 	must(sim_run(&p, m, &live));
 	plan_release(&p);
-	plan_make(m, &live, &paths, &p);
+	plan_make(m, &live, &sim_paths, &p);
 	must(plan_empty(&p));
 	plan_release(&p);
 	model_release(&live);

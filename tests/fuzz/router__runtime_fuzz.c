@@ -28,18 +28,19 @@ static bool small(const struct model *m)
 
 static void check_plan(struct model *live)
 {
-	static const struct plan_paths paths = {"H", "S"};
 	struct model want;
 	struct plan p;
 	model_init(&want, live->n > 0 ? live->n : 1, 2);
 	model_slot(live, want.n, 2);
-	routes_add(&want.hosts, "a.com", 1);
+	routes_add(&want.maps[MAP_HOSTS], "a.com", "b0001");
 	want.backends[0].slots[0] = (struct slot){SLOT_READY, 80, "10.0.0.1"};
-	routes_sort_hosts(&live->hosts);
-	plan_make(&want, live, &paths, &p);
+	routes_sort(&live->maps[MAP_HOSTS], MAP_HOSTS);
+	for (enum map_id i = MAP_PATHS; i < MAPS; i++)
+		routes_sort(&live->maps[i], i);
+	plan_make(&want, live, &sim_paths, &p);
 	must(sim_run(&p, &want, live));
 	plan_release(&p);
-	plan_make(&want, live, &paths, &p);
+	plan_make(&want, live, &sim_paths, &p);
 	must(plan_empty(&p));
 	plan_release(&p);
 	model_release(&want);
@@ -52,8 +53,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct workers w;
 	size_t len;
 	answer_servers(text, &live);
-	answer_map(text, true, &live.hosts);
-	answer_map(text, false, &live.suffixes);
+	answer_map(text, true, &live.maps[MAP_HOSTS]);
+	answer_map(text, false, &live.maps[MAP_SUFFIXES]);
+	answer_map(text, true, &live.maps[MAP_POLICIES]);
+	answer_map(text, false, &live.maps[MAP_ACCESS]);
 	must(live.n <= MODEL_BACKENDS_MAX);
 	answer_proc(text, &w);
 	must(w.n_old <= ANSWER_WORKERS_MAX && w.current >= 0);

@@ -57,13 +57,30 @@ Test(answers, maps)
 	answer_map("0x557e6bb93290 a.com b0001\n0x557e6bb93320 .b.com sites\n\nunknown map\n0x1 "
 		   "c.com other\n",
 		true, &r);
-	cr_assert_eq(r.n, 2);
+	cr_assert_eq(r.n, 3);
 	cr_assert_str_eq(r.v[0].key, "a.com");
-	cr_assert_eq(r.v[0].backend, 1);
-	cr_assert_eq(r.v[1].backend, 0);
+	cr_assert_str_eq(r.v[0].value, "b0001");
+	cr_assert_str_eq(r.v[1].value, "sites");
+	unsigned to = 9;
+	cr_assert(route_backend(r.v[1].value, &to) && to == 0);
+	cr_assert(!route_backend(r.v[2].value, &to), "no backend of ours");
+	cr_assert(route_backend("b0012|0|0", &to) && to == 12);
 	routes_release(&r);
 	answer_map("a.com b0001\n", false, &r);
 	cr_assert_eq(r.n, 1);
+	routes_release(&r);
+}
+
+Test(answers, certificates)
+{
+	struct routes r = {0};
+	answer_certs("# /x/certs.list\n/x/certs/bb.pem b.com *.b.com\n/x/certs/aa.pem a.com\n\n"
+		     "no list of that name\n/x/certs/.pem c.com\n",
+		&r);
+	cr_assert_eq(r.n, 2);
+	cr_assert_str_eq(r.v[0].key, "aa");
+	cr_assert_str_eq(r.v[1].key, "bb");
+	cr_assert_str_eq(r.v[1].value, "b.com,*.b.com");
 	routes_release(&r);
 }
 

@@ -198,14 +198,14 @@ Test(assign, the_model_of_a_table)
 	cr_assert_eq(m.backends[0].slots[1].state, SLOT_READY);
 	cr_assert_str_eq(m.backends[0].slots[1].addr, "10.0.0.2");
 	cr_assert_eq(m.backends[1].slots[0].state, SLOT_FREE);
-	cr_assert_str_eq(m.hosts.v[0].key, "a.com");
-	cr_assert_eq(m.hosts.v[0].backend, 0);
-	cr_assert_eq(m.hosts.v[1].backend, 1);
-	cr_assert_str_eq(m.suffixes.v[0].key, ".x.b.com");
+	cr_assert_str_eq(m.maps[MAP_HOSTS].v[0].key, "a.com");
+	cr_assert_str_eq(m.maps[MAP_HOSTS].v[0].value, "sites");
+	cr_assert_str_eq(m.maps[MAP_HOSTS].v[1].value, "b0001");
+	cr_assert_str_eq(m.maps[MAP_SUFFIXES].v[0].key, ".x.b.com");
 	model_release(&m);
 	assign_model(&a, NULL, &m);
 	cr_assert_eq(m.backends[0].slots[1].state, SLOT_FREE);
-	cr_assert_eq(m.hosts.n, 0);
+	cr_assert_eq(m.maps[MAP_HOSTS].n, 0);
 	model_release(&m);
 	table_free(t);
 	assign_release(&a);
@@ -222,7 +222,7 @@ Test(assign, an_app_that_becomes_a_website_drains)
 	assign_init(&a);
 	assign_update(&a, t);
 	assign_model(&a, t, &m);
-	cr_assert_eq(m.hosts.v[0].backend, 0);
+	cr_assert_str_eq(m.maps[MAP_HOSTS].v[0].value, "sites");
 	cr_assert_eq(m.backends[0].slots[0].state, SLOT_DRAIN);
 	model_release(&m);
 	table_free(t);

@@ -54,7 +54,8 @@ static bool cfg_line(char *line, struct model *m, unsigned *backend, char label[
 	if (strlen(line) > CFG_LINE_MAX)
 		return false;
 	if (vk_starts(line, "# ")) {
-		if (line[2 + strspn(line + 2, "abcdefghijklmnopqrstuvwxyz0123456789_-/")] != '\0' ||
+		if (line[2 + strspn(line + 2, "abcdefghijklmnopqrstuvwxyz0123456789_-/:")] !=
+				'\0' ||
 			strlen(line) > 190)
 			return false;
 		memcpy(label, line + 2, strlen(line + 2) + 1);

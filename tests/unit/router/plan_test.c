@@ -2,8 +2,6 @@
 
 #include "simulated.h"
 
-static const struct plan_paths paths = {"H", "S"};
-
 static void set(struct model *m, unsigned backend, unsigned slot, enum slot_state state,
 	const char *addr, unsigned port)
 {
@@ -16,18 +14,29 @@ static void set(struct model *m, unsigned backend, unsigned slot, enum slot_stat
 static char *text_of(const struct plan *p)
 {
 	vk_autobuf b = VK_BUF_INIT(1 << 20);
-	for (size_t i = 0; i < p->n; i++)
-		vk_buf_adds(&b,
-			p->steps[i].kind == STEP_LINE                 ? p->steps[i].line
-				: p->steps[i].kind == STEP_SWAP_HOSTS ? "SWAP H\n"
-								      : "SWAP S\n");
+	for (size_t i = 0; i < p->n; i++) {
+		const struct step *s = &p->steps[i];
+		if (s->kind == STEP_LINE)
+			vk_buf_adds(&b, s->line);
+		else if (s->kind == STEP_CERT)
+			vk_buf_addf(&b, "CERT %s\n", s->line);
+		else
+			vk_buf_addf(&b, "SWAP %s\n", sim_paths.maps[s->map]);
+	}
 	return vk_buf_take(&b);
+}
+
+static void drop_last(struct routes *r)
+{
+	r->n--;
+	free(r->v[r->n].key);
+	free(r->v[r->n].value);
 }
 
 static void expect(const struct model *want, const struct model *live, const char *text)
 {
 	struct plan p;
-	plan_make(want, live, &paths, &p);
+	plan_make(want, live, &sim_paths, &p);
 	vk_autofree char *got = text_of(&p);
 	cr_assert_str_eq(got, text);
 	plan_release(&p);
@@ -98,10 +107,10 @@ Test(plan, too_few_backends_need_a_reload)
 	struct plan p;
 	model_init(&want, 32, 2);
 	model_init(&live, 16, 2);
-	plan_make(&want, &live, &paths, &p);
+	plan_make(&want, &live, &sim_paths, &p);
 	cr_assert(p.reload && p.n == 0 && !plan_empty(&p));
 	plan_release(&p);
-	plan_make(&live, &want, &paths, &p);
+	plan_make(&live, &want, &sim_paths, &p);
 	cr_assert(plan_empty(&p), "more than wanted, all closed: fine");
 	plan_release(&p);
 	model_release(&want);
@@ -127,10 +136,10 @@ Test(plan, routes_go_before_and_come_after_the_servers)
 	struct model want, live;
 	model_init(&want, 2, 2);
 	model_init(&live, 2, 2);
-	routes_add(&want.hosts, "a.com", 1);
-	routes_add(&want.hosts, "m.com", 2);
-	routes_add(&live.hosts, "gone.com", 2);
-	routes_add(&live.hosts, "m.com", 1);
+	routes_add(&want.maps[MAP_HOSTS], "a.com", "b0001");
+	routes_add(&want.maps[MAP_HOSTS], "m.com", "b0002");
+	routes_add(&live.maps[MAP_HOSTS], "gone.com", "b0002");
+	routes_add(&live.maps[MAP_HOSTS], "m.com", "b0001");
 	set(&want, 1, 1, SLOT_READY, "10.0.0.1", 80);
 	expect(&want, &live,
 		"del map H gone.com;set server b0001/s1 addr 10.0.0.1 port 80;set server b0001/s1 "
@@ -145,10 +154,10 @@ Test(plan, suffixes_are_swapped_as_a_whole)
 	struct model want, live;
 	model_init(&want, 1, 2);
 	model_init(&live, 1, 2);
-	routes_add(&want.suffixes, ".x.b.com", 1);
-	routes_add(&want.suffixes, ".b.com", 1);
-	routes_add(&live.suffixes, ".b.com", 1);
-	routes_add(&live.suffixes, ".x.b.com", 1);
+	routes_add(&want.maps[MAP_SUFFIXES], ".x.b.com", "b0001");
+	routes_add(&want.maps[MAP_SUFFIXES], ".b.com", "b0001");
+	routes_add(&live.maps[MAP_SUFFIXES], ".b.com", "b0001");
+	routes_add(&live.maps[MAP_SUFFIXES], ".x.b.com", "b0001");
 	expect(&want, &live, "SWAP S\n");
 	model_release(&want);
 	model_release(&live);
@@ -162,18 +171,18 @@ Test(plan, many_deletes_are_a_swap_and_few_are_split)
 	model_init(&live, 1, 2);
 	for (unsigned i = 0; i < 50000; i++) {
 		vk_autofree char *key = vk_asprintf("d%05u.com", i);
-		routes_add(&live.hosts, key, 1);
+		routes_add(&live.maps[MAP_HOSTS], key, "b0001");
 		if (i >= 50)
-			routes_add(&want.hosts, key, 1);
+			routes_add(&want.maps[MAP_HOSTS], key, "b0001");
 	}
-	plan_make(&want, &live, &paths, &p);
+	plan_make(&want, &live, &sim_paths, &p);
 	cr_assert_eq(p.n, 50, "one delete a line, so that traffic goes on between: %zu", p.n);
 	plan_release(&p);
 	for (unsigned i = 0; i < 200; i++)
-		free(want.hosts.v[--want.hosts.n].key);
-	plan_make(&want, &live, &paths, &p);
+		drop_last(&want.maps[MAP_HOSTS]);
+	plan_make(&want, &live, &sim_paths, &p);
 	cr_assert_eq(p.n, 1);
-	cr_assert_eq(p.steps[0].kind, STEP_SWAP_HOSTS);
+	cr_assert_eq(p.steps[0].kind, STEP_SWAP);
 	plan_release(&p);
 	model_release(&want);
 	model_release(&live);
@@ -184,9 +193,9 @@ Test(plan, a_key_that_is_there_twice_is_a_swap)
 	struct model want, live;
 	model_init(&want, 1, 2);
 	model_init(&live, 1, 2);
-	routes_add(&want.hosts, "a.com", 1);
-	routes_add(&live.hosts, "a.com", 1);
-	routes_add(&live.hosts, "a.com", 1);
+	routes_add(&want.maps[MAP_HOSTS], "a.com", "b0001");
+	routes_add(&live.maps[MAP_HOSTS], "a.com", "b0001");
+	routes_add(&live.maps[MAP_HOSTS], "a.com", "b0001");
 	expect(&want, &live, "SWAP H\n");
 	model_release(&want);
 	model_release(&live);
@@ -197,8 +206,37 @@ Test(plan, a_key_that_could_be_a_command_is_a_swap)
 	struct model want, live;
 	model_init(&want, 1, 2);
 	model_init(&live, 1, 2);
-	routes_add(&live.hosts, "a.com;shutdown", 1);
+	routes_add(&live.maps[MAP_HOSTS], "a.com;shutdown", "b0001");
 	expect(&want, &live, "SWAP H\n");
+	model_release(&want);
+	model_release(&live);
+}
+
+Test(plan, what_a_route_refers_to_is_there_before_it_and_goes_behind_it)
+{
+	struct model want, live;
+	model_init(&want, 1, 2);
+	model_init(&live, 1, 2);
+	routes_add(&want.maps[MAP_HOSTS], "a.com", "b0001|new|0");
+	routes_add(&want.maps[MAP_POLICIES], "new", "pu|0|0|0|0|0");
+	routes_add(&want.maps[MAP_ACCESS], "new:bob", "x|y");
+	routes_add(&live.maps[MAP_HOSTS], "a.com", "b0001|old|0");
+	routes_add(&live.maps[MAP_POLICIES], "old", "p|0|0|0|0|0");
+	expect(&want, &live,
+		"add map A new:bob x|y;add map O new pu|0|0|0|0|0;set map H a.com b0001|new|0\n"
+		"del map O old\n");
+	model_release(&want);
+	model_release(&live);
+}
+
+Test(plan, a_certificate_comes_before_the_one_it_replaces_goes)
+{
+	struct model want, live;
+	model_init(&want, 1, 2);
+	model_init(&live, 1, 2);
+	routes_add(&want.certs, "bbb", "a.com");
+	routes_add(&live.certs, "aaa", "a.com");
+	expect(&want, &live, "CERT bbb\ndel ssl crt-list L /D/aaa.pem;del ssl cert /D/aaa.pem\n");
 	model_release(&want);
 	model_release(&live);
 }
@@ -209,7 +247,7 @@ Test(plan, swap_chunks_hold_all)
 	size_t at = 0, lines = 0;
 	for (unsigned i = 0; i < 5000; i++) {
 		vk_autofree char *key = vk_asprintf("some-long-name-%u.example.org", i);
-		routes_add(&r, key, i % 7);
+		routes_add(&r, key, i % 7 == 0 ? "sites" : "b0003|0|aaaaaaaaaaaaaaaaaaaaaaaa");
 	}
 	while (at < r.n) {
 		vk_autobuf b = VK_BUF_INIT(PLAN_LINE_MAX + 4096);
@@ -249,14 +287,28 @@ static void random_model(struct model *m, unsigned *seed, unsigned backends)
 		}
 	for (unsigned i = 0; i < 12; i++) {
 		vk_autofree char *key = vk_asprintf("h%u.com", i);
+		vk_autofree char *id = vk_asprintf("%024u", next_random(seed) % 4);
+		char to[BACKEND_NAME_SIZE];
+		backend_name(next_random(seed) % (backends + 1), to);
+		vk_autofree char *value =
+			next_random(seed) % 2 ? vk_asprintf("%s|%s|0", to, id) : vk_strdup(to);
+		routes_add(&m->maps[MAP_POLICIES], id, "p|0|0|0|0|0");
 		if (next_random(seed) % 2)
-			routes_add(&m->hosts, key, next_random(seed) % (backends + 1));
+			routes_add(&m->maps[MAP_HOSTS], key, value);
 		vk_autofree char *suffix = vk_asprintf(".%s", key);
 		if (next_random(seed) % 2)
-			routes_add(&m->suffixes, suffix, next_random(seed) % (backends + 1));
+			routes_add(&m->maps[MAP_SUFFIXES], suffix, value);
+		if (next_random(seed) % 2)
+			routes_add(&m->maps[MAP_PATHS], key, value);
+		if (next_random(seed) % 4 == 0)
+			routes_add(&m->certs, id, next_random(seed) % 2 ? "a.com" : "a.com,b.com");
 	}
-	routes_sort_hosts(&m->hosts);
-	routes_sort_suffixes(&m->suffixes);
+	for (enum map_id i = 0; i < MAPS; i++) {
+		routes_sort(&m->maps[i], i);
+		routes_unique(&m->maps[i]);
+	}
+	routes_sort(&m->certs, MAP_HOSTS);
+	routes_unique(&m->certs);
 }
 
 static void count_difference(void *arg, unsigned backend)
@@ -276,11 +328,11 @@ Test(plan, any_state_to_any_other)
 		unsigned differs = 0, n = 1 + next_random(&seed) % 3;
 		random_model(&want, &seed, n);
 		random_model(&live, &seed, n + next_random(&seed) % 2);
-		plan_make(&want, &live, &paths, &p);
+		plan_make(&want, &live, &sim_paths, &p);
 		plan_differences(&want, &live, count_difference, &differs);
 		cr_assert_eq(differs == 0, plan_empty(&p));
 		cr_assert(sim_run(&p, &want, &live), "round %u", i);
-		plan_make(&want, &live, &paths, &after);
+		plan_make(&want, &live, &sim_paths, &after);
 		cr_assert(plan_empty(&after), "round %u", i);
 		plan_release(&p);
 		plan_release(&after);

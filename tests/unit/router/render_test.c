@@ -11,14 +11,16 @@
 static const struct render_settings settings = {
 	.address = "127.0.0.1",
 	.port = 8080,
+	.https_port = 8443,
+	.nonce_key = "bm9uY2Uta2V5",
 	.route_dir = "/ROUTE",
 	.run_dir = "/RUN",
 	.sites = "/SITES/sites.sock",
 	.maxconn = 9000,
 };
 
-/* tests/golden/router/NAME.json -> NAME.cfg, NAME.hosts, NAME.suffix. VIKING_GOLDEN_WRITE=1 writes
- * them. */
+/* tests/golden/router/NAME.json -> NAME.cfg and NAME.maps (all maps, one behind the other).
+ * VIKING_GOLDEN_WRITE=1 writes them. */
 static void compare(const char *name, const char *kind, const struct vk_buf *text)
 {
 	vk_autofree char *path = vk_asprintf("%s/golden/router/%s.%s", TEST_DATA, name, kind);
@@ -51,17 +53,17 @@ static void golden(const char *name)
 {
 	struct assign a;
 	struct model m, back = {0};
-	vk_autobuf cfg = VK_BUF_INIT(1 << 20), hosts = VK_BUF_INIT(1 << 20),
-		   suffix = VK_BUF_INIT(1 << 20);
+	vk_autobuf cfg = VK_BUF_INIT(1 << 20), maps = VK_BUF_INIT(1 << 20);
 	load(name, &a, &m);
 	render_head(&settings, &cfg);
 	size_t head = cfg.len;
 	render_backends(&m, &cfg);
-	render_map(&m.hosts, &hosts);
-	render_map(&m.suffixes, &suffix);
+	for (enum map_id i = 0; i < MAPS; i++) {
+		vk_buf_addf(&maps, "# %s\n", map_names[i]);
+		render_map(&m.maps[i], &maps);
+	}
 	compare(name, "cfg", &cfg);
-	compare(name, "hosts", &hosts);
-	compare(name, "suffix", &suffix);
+	compare(name, "maps", &maps);
 	cr_assert(cfg_parse(cfg.data + head, &back));
 	cr_assert(cfg_same(&m, &back));
 	model_release(&m);
@@ -79,6 +81,11 @@ Test(render, golden_two_stacks)
 	golden("two");
 }
 
+Test(render, golden_policies)
+{
+	golden("policies");
+}
+
 Test(render, golden_hostile)
 {
 	golden("hostile");
@@ -93,6 +100,9 @@ Test(render, settings_are_checked)
 	cr_assert_eq(render_check(&s, &err), VK_INVALID);
 	s = settings;
 	s.port = 70000;
+	cr_assert_eq(render_check(&s, &err), VK_INVALID);
+	s = settings;
+	s.https_port = s.port;
 	cr_assert_eq(render_check(&s, &err), VK_INVALID);
 	static const char *const bad[] = {
 		"relative", "/a b", "/a\nb", "/a\"b", "/a,b", "/a)b", "/a#b", "/a$b"};

@@ -1,0 +1,95 @@
+#include "certs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <viking/fs.h>
+#include <viking/json.h>
+#include <viking/log.h>
+
+struct certs {
+	const struct files *files;
+	struct vk_api_queue *queue;
+	certs_fn *fn;
+	void *arg;
+	size_t asked; /* answers that are awaited */
+};
+
+struct fetch {
+	struct certs *c;
+	char id[POLICY_ID_SIZE];
+};
+
+struct certs *certs_new(const struct files *f, struct vk_api_queue *q, certs_fn *fn, void *arg)
+{
+	struct certs *c = vk_alloc(sizeof(*c));
+	*c = (struct certs){.files = f, .queue = q, .fn = fn, .arg = arg};
+	return c;
+}
+
+void certs_free(struct certs *c)
+{
+	free(c);
+}
+
+/* Goes into one command of haproxy's socket, which ends at an empty line. */
+static bool pem_ok(const char *pem)
+{
+	return pem != NULL && strlen(pem) < CERT_PEM_MAX && strncmp(pem, "-----BEGIN ", 11) == 0 &&
+		strstr(pem, "\n\n") == NULL && strchr(pem, '\r') == NULL &&
+		pem[strlen(pem) - 1] == '\n';
+}
+
+static void on_cert(void *arg, const struct vk_err *err, const json_t *answer)
+{
+	struct fetch *f = arg;
+	struct certs *c = f->c;
+	struct vk_err why = *err;
+	const char *pem = vk_json_str(answer, "pem", NULL);
+	if (why.code == 0 && !pem_ok(pem))
+		vk_err_set(&why, VK_INVALID, "not of the form that was agreed");
+	if (why.code == 0) {
+		vk_autofree char *path = files_cert(c->files, f->id);
+		vk_fs_write_atomic(path, pem, strlen(pem), 0600, &why);
+	}
+	if (why.code != 0) {
+		vk_err_wrap(&why, "certificate %s", f->id);
+		vk_log_err(VK_ERROR, "no-certificate", &why);
+	}
+	free(f);
+	if (--c->asked == 0)
+		c->fn(c->arg);
+}
+
+static void ask(struct certs *c, const char *id)
+{
+	vk_autofree char *file = files_cert(c->files, id);
+	if (vk_fs_exists(file))
+		return;
+	struct fetch *f = vk_alloc(sizeof(*f));
+	f->c = c;
+	memcpy(f->id, id, sizeof(f->id));
+	vk_autofree char *path = vk_asprintf("/v1/internal/router/certs/%s", id);
+	c->asked++;
+	vk_api_queue_add(c->queue, "GET", path, NULL, on_cert, f);
+}
+
+bool certs_fetch(struct certs *c, const struct table *t)
+{
+	for (size_t s = 0; s < t->n; s++)
+		for (size_t i = 0; i < t->stacks[s].n_certs; i++)
+			ask(c, t->stacks[s].certs[i].id);
+	return c->asked == 0;
+}
+
+void certs_model(const struct files *f, const struct table *t, struct model *m)
+{
+	for (size_t s = 0; t != NULL && s < t->n; s++)
+		for (size_t i = 0; i < t->stacks[s].n_certs; i++) {
+			vk_autofree char *path = files_cert(f, t->stacks[s].certs[i].id);
+			if (vk_fs_exists(path))
+				routes_add(&m->certs, t->stacks[s].certs[i].id,
+					t->stacks[s].certs[i].names);
+		}
+	routes_sort(&m->certs, MAP_HOSTS);
+	routes_unique(&m->certs);
+}
