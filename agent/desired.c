@@ -30,6 +30,8 @@ static const struct vk_field instance_fields[] = {
 	INST(VK_F_ARRAY, mounts, "mounts", false, 0, 0),
 	INST(VK_F_STR, network, "network", false, 0, 128),
 	INST(VK_F_ARRAY, aliases, "aliases", false, 0, 0),
+	INST(VK_F_ARRAY, dns, "dns", false, 0, 0),
+	INST(VK_F_ARRAY, dns_search, "dns_search", false, 0, 0),
 	INST(VK_F_OBJECT, health_doc, "health", false, 0, 0),
 	INST(VK_F_U64, memory, "memory", false, 0, 0),
 	INST(VK_F_U64, cpus_milli, "cpus_milli", false, 0, 1000000000),
@@ -184,6 +186,10 @@ static int check_lists(const struct desired_instance *in, struct vk_err *err)
 		r = check_strings(in->entrypoint, "entrypoint", err);
 	if (r == 0)
 		r = check_strings(in->aliases, "aliases", err);
+	if (r == 0)
+		r = check_strings(in->dns, "dns", err);
+	if (r == 0)
+		r = check_strings(in->dns_search, "dns_search", err);
 	if (r == 0)
 		r = check_env(in->env, err);
 	if (r == 0)

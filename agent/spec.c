@@ -141,6 +141,11 @@ static json_t *host_config(const struct vk_config *c, const struct desired_insta
 		json_object_set_new(h, "PidMode", json_string("host"));
 	json_object_set_new(h, "PortBindings", bindings_of(in));
 	json_object_set_new(h, "Mounts", mounts_of(in));
+	if (on_network(in) && in->dns != NULL) {
+		json_object_set(h, "Dns", in->dns);
+		if (in->dns_search != NULL)
+			json_object_set(h, "DnsSearch", in->dns_search);
+	}
 	if (on_network(in))
 		json_object_set_new(h, "NetworkMode", json_string(in->network));
 	else if (!vk_streq(in->network_mode, "default") && in->network_mode[0] != '\0')

@@ -136,6 +136,35 @@ static int check_publish(const char *v, struct vk_err *err)
 	return vk_err_set(err, VK_INVALID, "ports or ranges with commas between, like 1024-65535");
 }
 
+static bool is_ipv4(const char *w)
+{
+	struct in_addr a;
+	return inet_pton(AF_INET, w, &a) == 1;
+}
+
+static int check_addresses(const char *v, struct vk_err *err)
+{
+	if (each_word(v, is_ipv4))
+		return 0;
+	return vk_err_set(err, VK_INVALID, "IPv4 addresses with commas between");
+}
+
+static bool is_zone(const char *w)
+{
+	static const char *const zones[] = {"skydns.local", "veo", "local.zone"};
+	for (size_t i = 0; i < VK_COUNT(zones); i++)
+		if (strcmp(zones[i], w) == 0)
+			return true;
+	return false;
+}
+
+static int check_zones(const char *v, struct vk_err *err)
+{
+	if (each_word(v, is_zone))
+		return 0;
+	return vk_err_set(err, VK_INVALID, "of skydns.local, veo, local.zone, with commas between");
+}
+
 static int check_path(const char *v, struct vk_err *err)
 {
 	return *v != '\0' ? 0 : vk_err_set(err, VK_INVALID, "a path");
@@ -236,6 +265,11 @@ const struct setting settings[SETTING_COUNT] = {
 	NUMBER("nodes.pids", default_pids, "512", 8, 1000000, "processes of an instance"),
 	TEXT("networks.range", network_range, "10.210.0.0/16", check_range,
 		"one /24 of it a stack"),
+	BOOL("dns.enabled", dns_enabled, "true", "answer containers' questions for names"),
+	TEXT("dns.upstream", dns_upstream, "", check_addresses,
+		"resolvers for all other names; empty: those of /etc/resolv.conf"),
+	TEXT("dns.zones", dns_zones, "skydns.local,veo,local.zone", check_zones,
+		"zones of older systems that are served beside .viking; empty: none"),
 	SIZE("logs.stack_bytes", logs_stack_bytes, "64MiB", MIB, "kept log of a stack"),
 	BOOL("policy.privileged", policy_privileged, "false", "manifests may ask for privileged"),
 	BOOL("policy.host_network", policy_host_network, "false",

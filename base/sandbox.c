@@ -81,15 +81,22 @@ static int set_limits(const struct vk_sandbox *s, struct vk_err *err)
 
 /* The bounding set can be emptied by those only who have CAP_SETPCAP; who has not can gain nothing
  * from it either, with no-new-privs set. */
-static int drop_capabilities(struct vk_err *err)
+static int drop_capabilities(uint64_t keep, struct vk_err *err)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {{0}, {0}};
+	/* of what is there: a capability that a user without rights has not got cannot be kept */
+	struct __user_cap_data_struct have[2] = {{0}, {0}};
+	if (syscall(SYS_capget, &head, have) != 0)
+		return vk_err_errno(err, errno, "capabilities");
+	for (size_t i = 0; i < VK_COUNT(have); i++) {
+		uint32_t left = have[i].permitted & (uint32_t)(keep >> (32 * i));
+		have[i] = (struct __user_cap_data_struct){.effective = left, .permitted = left};
+	}
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	for (unsigned long cap = 0; cap < CAP_COUNT_MAX; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
+		if ((keep >> cap & 1) == 0 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
 			break;
-	if (syscall(SYS_capset, &head, none) != 0)
+	if (syscall(SYS_capset, &head, have) != 0)
 		return vk_err_errno(err, errno, "drop capabilities");
 	return 0;
 }
@@ -175,7 +182,7 @@ int vk_sandbox_enter(const struct vk_sandbox *s, struct vk_sandbox_report *ret, 
 	if (rc == 0)
 		rc = enter_landlock(s, &r, err);
 	if (rc == 0)
-		rc = drop_capabilities(err);
+		rc = drop_capabilities(s->keep_caps, err);
 	if (rc == 0)
 		rc = enter_seccomp(s, &r, err);
 	if (rc == 0 && ret != NULL)

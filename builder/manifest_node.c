@@ -1,6 +1,7 @@
 /* The section deploy: nodes, each an application from an image or boat, or a website. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <viking/id.h>
 #include <viking/json.h>
 #include <viking/str.h>
@@ -28,6 +29,7 @@ json_t *manifest_node_new(void)
 		health, "stop_ms", 10000, "memory", 0, "cpus_milli", 0, "release", "restart",
 		"always", "restart_count", -1, "privileged", 0, "network_mode", "default",
 		"pid_mode", "");
+	json_object_set_new(rest, "dns_update_policy", json_string("append"));
 	json_object_update(node, rest);
 	json_decref(rest);
 	return node;
@@ -284,6 +286,22 @@ static int node_restart_count(const struct mval *v, json_t *out, struct vk_err *
 	return rc;
 }
 
+/* Which addresses the node's own name stands for. */
+static int node_dns(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	static const char *const words[] = {"append", "replace", "hide"};
+	const char *text;
+	int rc = mval_text(v, 64, &text, err);
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < VK_COUNT(words); i++)
+		if (strcasecmp(words[i], text) == 0) {
+			json_set_str(out, "dns_update_policy", words[i]);
+			return 0;
+		}
+	return mval_error(v, err, "is APPEND, REPLACE or HIDE, not \"%.60s\"", text);
+}
+
 /* -- what the host's policy decides on -- */
 
 static int node_privileged(const struct mval *v, json_t *out, struct vk_err *err)
@@ -353,14 +371,15 @@ static const struct mkey node_keys[] = {
 	{"privileged", NULL, node_privileged, APP_ONLY},
 	{"network_mode", NULL, node_network_mode, APP_ONLY},
 	{"pid_mode", NULL, node_pid_mode, APP_ONLY},
+	{"dns_update_policy", NULL, node_dns, APP_ONLY},
 	{0},
 };
 
 static const char *const node_later[] = {"links", "link", "require", "filter", "spread", "select",
-	"instances", "instance_type", "dns_update_policy", "git", "process", "services",
-	"on_unhealthy", "disk", "roles", "role", "hosts", "group", "group_role", "group_policy",
-	"labels", "entrypoint", "user", "depends_on", "auto_remove", "auth", "auth_mode", "cert",
-	"key", "host_ports", "from", NULL};
+	"instances", "instance_type", "git", "process", "services", "on_unhealthy", "disk", "roles",
+	"role", "hosts", "group", "group_role", "group_policy", "labels", "entrypoint", "user",
+	"depends_on", "auto_remove", "auth", "auth_mode", "cert", "key", "host_ports", "from",
+	NULL};
 
 static bool is_website(const json_t *node)
 {

@@ -411,6 +411,8 @@ static void print_app(struct printer *p, const json_t *node)
 	line(p, 2, "privileged", json_object_get(node, "privileged"));
 	print_if(p, node, "network_mode");
 	print_if(p, node, "pid_mode");
+	if (strcmp(vk_json_str(node, "dns_update_policy", "append"), "append") != 0)
+		print_if(p, node, "dns_update_policy");
 }
 
 static void print_node(struct printer *p, const json_t *doc, const char *name, const json_t *node)

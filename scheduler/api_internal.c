@@ -5,6 +5,7 @@
 #include "builds.h"
 #include "drain.h"
 #include "hosts.h"
+#include "netfeed.h"
 #include "router.h"
 
 void api_ping(struct call *c)
@@ -91,4 +92,21 @@ void api_web_ack(struct call *c)
 {
 	struct vk_err err = {0};
 	answer(c, web_ack(c->s, c->body, &err), &err);
+}
+
+void api_net_watch(struct call *c)
+{
+	struct sched *s = c->s;
+	netfeed_watch(s, call_take(c));
+}
+
+static void net_ack(struct call *c, const char *who)
+{
+	struct vk_err err = {0};
+	answer(c, netfeed_ack(c->s, who, c->body, &err), &err);
+}
+
+void api_dns_ack(struct call *c)
+{
+	net_ack(c, "dns");
 }

@@ -5,6 +5,8 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "net.h"
+
 static const char *const copied[] = {
 	"image",
 	"cwd",
@@ -47,6 +49,15 @@ json_t *desired_instance(
 	return j;
 }
 
+/* Not a part of the definition: containers that run keep what they were started with. */
+static void desired_dns(const struct desired_in *in, const struct stack *sk, json_t *j)
+{
+	char gateway[32];
+	net_gateway(&in->range, sk, gateway);
+	json_object_set_new(j, "dns", json_pack("[s]", gateway));
+	json_object_set_new(j, "dns_search", json_pack("[o]", json_sprintf("%s.viking", sk->name)));
+}
+
 static void desired_stack(
 	const struct desired_in *in, const struct stack *sk, json_t *networks, json_t *instances)
 {
@@ -54,9 +65,12 @@ static void desired_stack(
 	stack_instances(sk, stack_overlay(sk), &list);
 	for (size_t i = 0; i < list.n; i++) {
 		const json_t *def = in->def(in->arg, sk, list.v[i].born, list.v[i].node);
-		if (def != NULL)
-			json_array_append_new(instances,
-				desired_instance(sk, &list.v[i], def, in->health_timeout_ms));
+		if (def == NULL)
+			continue;
+		json_t *j = desired_instance(sk, &list.v[i], def, in->health_timeout_ms);
+		if (in->dns)
+			desired_dns(in, sk, j);
+		json_array_append_new(instances, j);
 	}
 	inst_list_release(&list);
 	char subnet[32];

@@ -13,6 +13,7 @@ struct desired_in {
 	const struct state *st;
 	struct subnet_range range;
 	int64_t health_timeout_ms;
+	bool dns; /* containers ask viking-dns */
 	desired_def_fn *def;
 	void *arg;
 };

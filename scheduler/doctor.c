@@ -13,6 +13,7 @@
 #include "dpkg.h"
 #include "hosts.h"
 #include "instances.h"
+#include "netfeed.h"
 #include "router.h"
 
 #define DPKG_STATUS   "/var/lib/dpkg/status"
@@ -105,6 +106,27 @@ static void check_connected(struct sched *s, json_t *checks)
 		doctor_add(checks, parts[i].name, parts[i].live ? VERDICT_OK : VERDICT_BROKEN,
 			"journalctl -u viking -n 100",
 			parts[i].live ? "%s is connected" : "%s is not connected", parts[i].name);
+}
+
+static void check_dns(struct sched *s, json_t *checks)
+{
+	const json_t *acked = netfeed_acked(s, "dns");
+	const json_t *bad = json_array_get(json_object_get(acked, "errors"), 0);
+	if (!s->cfg->dns_enabled)
+		doctor_add(checks, "dns", VERDICT_WARN, "dns.enabled in /etc/viking/viking.conf",
+			"names of instances are not served");
+	else if (acked == NULL)
+		doctor_add(checks, "dns", VERDICT_BROKEN, "journalctl -u viking -n 100",
+			"the resolver has not answered yet");
+	else if (bad != NULL)
+		doctor_add(checks, "dns", VERDICT_BROKEN, vk_json_str(bad, "hint", ""),
+			"no names for %s: %s", vk_json_str(bad, "stack", "?"),
+			vk_json_str(bad, "message", "?"));
+	else if (vk_json_int(acked, "upstreams", 0) == 0)
+		doctor_add(checks, "dns", VERDICT_WARN, "dns.upstream in /etc/viking/viking.conf",
+			"/etc/resolv.conf names no resolver: containers know only one another");
+	else
+		doctor_add(checks, "dns", VERDICT_OK, "", "containers' questions are answered");
 }
 
 /* ---- the host ---- */
@@ -251,6 +273,7 @@ void doctor_look(struct sched *s, json_t *checks)
 {
 	check_processes(s, checks);
 	check_connected(s, checks);
+	check_dns(s, checks);
 	check_disk(s, checks);
 	check_libssh(s, checks);
 	check_build_limits(s, checks);

@@ -102,6 +102,7 @@ void hosts_refresh(struct sched *s)
 		.st = &s->st,
 		.range = s->range,
 		.health_timeout_ms = (int64_t)s->cfg->health_timeout_ms,
+		.dns = s->cfg->dns_enabled,
 		.def = wanted_def,
 		.arg = s,
 	};

@@ -8,6 +8,7 @@
 
 #include "drain.h"
 #include "hosts.h"
+#include "netfeed.h"
 #include "op.h"
 #include "resolve.h"
 #include "router.h"
@@ -39,6 +40,7 @@ static void defs_sweep(struct sched *s)
 void hub_refresh(struct sched *s)
 {
 	hosts_refresh(s);
+	netfeed_refresh(s);
 	defs_sweep(s);
 	router_refresh(s);
 }

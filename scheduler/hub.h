@@ -31,6 +31,7 @@ struct sched {
 	struct builds *builds;     /* builds.h */
 	struct hosts *hosts;       /* hosts.h: what agents want and say */
 	struct router *router;     /* router.h: what router and web want and say */
+	struct netfeed *netfeed;   /* netfeed.h: what resolver, link proxy and firewall follow */
 	struct drains *drains;     /* drain.h */
 	struct vk_timer *refresh;
 	bool reserved;     /* reserve.h */

@@ -20,6 +20,8 @@ static const struct {
 	{ROLE_WEB, "viking-web"},
 	{ROLE_RECEIVER, "viking"},
 	{ROLE_HOOK, "viking"},
+	{ROLE_DNS, "viking-dns"},
+	{ROLE_FIREWALL, "viking-net"},
 };
 
 static bool is_user(uid_t uid, const char *name)

@@ -37,6 +37,8 @@ static void entry_refresh(json_t *entry, const json_t *node)
 {
 	json_t *domains = json_object_get(node, "domains");
 	json_object_set_new(entry, "type", json_string(vk_json_str(node, "type", "app")));
+	json_object_set_new(
+		entry, "dns", json_string(vk_json_str(node, "dns_update_policy", "append")));
 	json_object_set_new(entry, "service", json_boolean(vk_json_bool(node, "service", false)));
 	json_object_set_new(entry, "scale", json_integer(vk_json_int(node, "scale", 1)));
 	json_object_set_new(

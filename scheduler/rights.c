@@ -31,6 +31,8 @@ static const struct {
 	{"web", ROLE_WEB},
 	{"receiver", ROLE_RECEIVER},
 	{"hook", ROLE_HOOK},
+	{"dns", ROLE_DNS},
+	{"firewall", ROLE_FIREWALL},
 };
 
 const char *verb_name(enum verb v)

@@ -30,6 +30,8 @@ enum role { /* bits: a route names all roles that may call it */
 	ROLE_WEB = 8,
 	ROLE_RECEIVER = 16,
 	ROLE_HOOK = 32,
+	ROLE_DNS = 64,
+	ROLE_FIREWALL = 128,
 };
 
 enum caller_kind { CALLER_LOCAL_ADMIN, CALLER_KEY, CALLER_ROLE };

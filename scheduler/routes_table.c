@@ -30,6 +30,9 @@ const struct route routes[] = {
 	INTERNAL("GET", "/v1/internal/router/watch", ROLE_ROUTER, api_router_watch),
 	INTERNAL("POST", "/v1/internal/router/ack", ROLE_ROUTER, api_router_ack),
 	INTERNAL("POST", "/v1/internal/router/drained", ROLE_ROUTER, api_router_drained),
+	INTERNAL("GET", "/v1/internal/net/watch", ROLE_ROUTER | ROLE_DNS | ROLE_FIREWALL,
+		api_net_watch),
+	INTERNAL("POST", "/v1/internal/dns/ack", ROLE_DNS, api_dns_ack),
 	INTERNAL("GET", "/v1/internal/web/watch", ROLE_WEB, api_web_watch),
 	INTERNAL("POST", "/v1/internal/web/ack", ROLE_WEB, api_web_ack),
 

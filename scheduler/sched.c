@@ -16,6 +16,7 @@
 #include "drain.h"
 #include "hosts.h"
 #include "load.h"
+#include "netfeed.h"
 #include "reserve.h"
 #include "router.h"
 #include "sessions.h"
@@ -100,6 +101,7 @@ static int go(struct program *p, struct vk_err *err)
 	s->builds = builds_new(s);
 	s->hosts = hosts_new(s);
 	s->router = router_new(s);
+	s->netfeed = netfeed_new(s);
 	s->drains = drains_new(s);
 	load_recover(s);
 	hub_touch(s);
@@ -154,6 +156,7 @@ static void program_close(struct program *p)
 	builds_free(s->builds);
 	hosts_free(s->hosts);
 	router_free(s->router);
+	netfeed_free(s->netfeed);
 	drains_free(s->drains);
 	events_free(s->events);
 	audit_close(s->audit);

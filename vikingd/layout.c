@@ -18,6 +18,7 @@ static const char *const users[] = {
 	"viking-sched",
 	"viking-route",
 	"viking-web",
+	"viking-dns",
 	NULL,
 };
 

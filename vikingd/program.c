@@ -8,6 +8,7 @@ const struct program_row program_rows[] = {
 	{"builder", PROGRAM_ROLE, "viking-builder", "viking-build", "scheduler"},
 	{"router", PROGRAM_ROLE, "viking-router", "viking-route", "scheduler"},
 	{"web", PROGRAM_ROLE, "viking-web", "viking-web", "scheduler"},
+	{"dns", PROGRAM_ROLE, "viking-dns", "viking-dns", "scheduler"},
 	{"receiver", PROGRAM_ROLE, "viking-receiver", "viking", "scheduler"},
 	{"registry", PROGRAM_HELPER, NULL, "viking-build", NULL},
 	{"haproxy", PROGRAM_HELPER, NULL, "viking-route", "router"},

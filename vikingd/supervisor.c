@@ -259,14 +259,11 @@ static int start_helper(struct program *p, struct vk_proc_opts *o, struct vk_err
 	vk_autoclose int log = helper_log(p, err);
 	if (log < 0)
 		return log;
-	static const int bind_low_ports[] = {CAP_NET_BIND_SERVICE, -1};
 	o->new_session = true;
 	o->out = o->err = log;
 	/* The registry is not to have its user's way to the engine, which is root's in all but name. */
 	o->no_groups = vk_streq(p->row->name, "registry");
 	o->no_new_privs = true;
-	if (o->user != NULL && vk_streq(p->row->name, "haproxy"))
-		o->ambient_caps = bind_low_ports;
 	struct vk_proc proc;
 	int r = vk_proc_start(o, &proc, err);
 	if (r < 0)
@@ -313,6 +310,14 @@ static int start_role(
 	return 0;
 }
 
+/* What a program keeps of root's rights when it becomes its own user. */
+static const int *ambient_caps(const struct program *p)
+{
+	static const int bind_low_ports[] = {CAP_NET_BIND_SERVICE, -1};
+	bool binds = vk_streq(p->row->name, "haproxy") || vk_streq(p->row->name, "dns");
+	return binds ? bind_low_ports : NULL;
+}
+
 static int launch(struct program *p, struct vk_err *err)
 {
 	vk_autostrv argv = {0}, env = {0};
@@ -326,6 +331,8 @@ static int launch(struct program *p, struct vk_err *err)
 		.out = VK_FD_NULL,
 		.user = p->s->config->single_uid ? NULL : p->row->user,
 	};
+	if (o.user != NULL)
+		o.ambient_caps = ambient_caps(p);
 	int r = p->row->kind == PROGRAM_ROLE ? start_role(p, &o, &env, err)
 					     : start_helper(p, &o, err);
 	return r < 0 ? r : watch(p, err);

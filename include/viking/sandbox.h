@@ -28,7 +28,8 @@ struct vk_sandbox {
 	enum vk_seccomp seccomp;
 	const int *keep_fds; /* close all above 2 but these (ends with -1); NULL = keep all */
 	uint64_t limit_as, limit_nofile, limit_cpu_s, limit_fsize; /* 0 = leave */
-	const char *mode; /* "auto", "require", "off" from the configuration */
+	uint64_t keep_caps; /* bits of capabilities that stay; the rest goes */
+	const char *mode;   /* "auto", "require", "off" from the configuration */
 };
 
 struct vk_sandbox_report {

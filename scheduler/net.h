@@ -1,0 +1,26 @@
+/*
+ * State + what the agents report -> the network document (docs/protocol.md 7), without "rev": each stack's subnet, its healthy
+ * instances and its links. viking-dns answers names from it, the router's link proxy and the firewall open ways from it.
+ * Pure but for the definitions asked of the caller.
+ */
+#ifndef SCHEDULER_NET_H
+#define SCHEDULER_NET_H
+
+#include "desired.h"
+#include "instances.h"
+#include "subnet.h"
+
+struct net_in {
+	const struct state *st;
+	struct subnet_range range;
+	desired_def_fn *def;
+	/* As in routes.h. */
+	const char *(*address)(void *arg, const char *instance, bool *ret_healthy);
+	void *arg;
+};
+
+json_t *net_build(const struct net_in *in);
+/* "10.210.3.1": the host's address in the stack's network. */
+void net_gateway(const struct subnet_range *range, const struct stack *sk, char out[static 32]);
+
+#endif

@@ -1,0 +1,71 @@
+/* The network document to its followers. */
+#include "netfeed.h"
+
+#include <viking/json.h>
+#include <viking/mem.h>
+
+#include "feed.h"
+#include "hosts.h"
+#include "net.h"
+
+struct netfeed {
+	struct sched *s;
+	struct feed *feed;
+	json_t *acks; /* {"dns": body} */
+};
+
+struct netfeed *netfeed_new(struct sched *s)
+{
+	struct netfeed *n = vk_alloc(sizeof(*n));
+	*n = (struct netfeed){
+		.s = s, .feed = feed_new(s->st.epoch, NULL, NULL), .acks = json_object()};
+	return n;
+}
+
+void netfeed_free(struct netfeed *n)
+{
+	if (n == NULL)
+		return;
+	feed_free(n->feed);
+	json_decref(n->acks);
+	free(n);
+}
+
+static const json_t *wanted_def(void *arg, const struct stack *sk, unsigned born, const char *node)
+{
+	return hub_def(arg, sk, born, node);
+}
+
+void netfeed_refresh(struct sched *s)
+{
+	const struct net_in in = {.st = &s->st,
+		.range = s->range,
+		.def = wanted_def,
+		.address = hosts_address,
+		.arg = s};
+	if (hosts_synced(s))
+		feed_set(s->netfeed->feed, net_build(&in));
+}
+
+void netfeed_watch(struct sched *s, struct vk_req *r)
+{
+	feed_attach(s->netfeed->feed, r);
+}
+
+const json_t *netfeed_doc(const struct sched *s)
+{
+	return feed_doc(s->netfeed->feed);
+}
+
+int netfeed_ack(struct sched *s, const char *who, const json_t *body, struct vk_err *err)
+{
+	if (vk_json_int(body, "rev", -1) < 0)
+		return vk_err_set(err, VK_INVALID, "rev is missing");
+	json_object_set(s->netfeed->acks, who, (json_t *)(uintptr_t)body);
+	return 0;
+}
+
+const json_t *netfeed_acked(const struct sched *s, const char *who)
+{
+	return json_object_get(s->netfeed->acks, who);
+}
