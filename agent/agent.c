@@ -301,6 +301,8 @@ static void apply_desired(struct agent *a, struct desired *d)
 	desired_free(old);
 	for (size_t k = 0; k < d->forget_logs.n; k++)
 		logset_forget(a->logs, d->forget_logs.v[k]);
+	for (size_t k = 0; k + 1 < d->move_logs.n; k += 2)
+		logset_move(a->logs, d->move_logs.v[k], d->move_logs.v[k + 1]);
 	nets_want(a->nets, d);
 	for (struct inst *i = a->insts; i != NULL; i = i->next)
 		inst_reprobe(i);

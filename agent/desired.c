@@ -341,7 +341,7 @@ static int fill_instances(struct desired *d, const json_t *array, struct vk_err 
 
 struct frame {
 	uint64_t rev, epoch;
-	json_t *networks, *volumes, *instances, *remove, *forget_logs;
+	json_t *networks, *volumes, *instances, *remove, *forget_logs, *move_logs;
 };
 #define FRAME(type, member, needed) \
 	{ \
@@ -350,7 +350,22 @@ struct frame {
 static const struct vk_field frame_fields[] = {FRAME(VK_F_U64, rev, true),
 	FRAME(VK_F_U64, epoch, false), FRAME(VK_F_ARRAY, networks, false),
 	FRAME(VK_F_ARRAY, volumes, false), FRAME(VK_F_ARRAY, instances, true),
-	FRAME(VK_F_ARRAY, remove, false), FRAME(VK_F_ARRAY, forget_logs, false), {0}};
+	FRAME(VK_F_ARRAY, remove, false), FRAME(VK_F_ARRAY, forget_logs, false),
+	FRAME(VK_F_OBJECT, move_logs, false), {0}};
+
+static void fill_moves(struct desired *d, json_t *moves)
+{
+	const char *from;
+	json_t *v;
+	json_object_foreach(moves, from, v)
+	{
+		const char *to = json_is_string(v) ? json_string_value(v) : "";
+		if (vk_stack_name(from, NULL) != 0 || vk_stack_name(to, NULL) != 0)
+			continue;
+		vk_strv_add(&d->move_logs, from);
+		vk_strv_add(&d->move_logs, to);
+	}
+}
 
 static int fill_frame(struct desired *d, const struct frame *f, struct vk_err *err)
 {
@@ -373,6 +388,7 @@ static int fill_frame(struct desired *d, const struct frame *f, struct vk_err *e
 	json_array_foreach(f->forget_logs, i, v) if (r == 0 &&
 		vk_stack_name(json_string_value(v) ? json_string_value(v) : "", NULL) == 0)
 		vk_strv_add(&d->forget_logs, json_string_value(v));
+	fill_moves(d, f->move_logs);
 	return r;
 }
 
@@ -409,6 +425,7 @@ void desired_free(struct desired *d)
 	free(d->removes);
 	free(d->instances);
 	vk_strv_release(&d->forget_logs);
+	vk_strv_release(&d->move_logs);
 	free(d);
 }
 

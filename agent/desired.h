@@ -67,6 +67,7 @@ struct desired {
 	struct desired_remove *removes;
 	size_t n_networks, n_volumes, n_instances, n_removes;
 	struct vk_strv forget_logs;
+	struct vk_strv move_logs; /* from, to, from, to: logs of renamed stacks */
 };
 
 int desired_parse(const json_t *doc, struct desired **ret, struct vk_err *err);

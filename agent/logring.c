@@ -294,18 +294,36 @@ static void ring_free(struct logset *s, struct ring *r)
 	free(r);
 }
 
-void logset_forget(struct logset *s, const char *stack)
+/* Writes what is buffered and forgets what is known of the files; they stay. */
+static void ring_drop(struct logset *s, const char *stack)
 {
-	vk_autofree char *dir = vk_asprintf("%s/%s", s->dir, stack);
 	for (struct ring **at = &s->rings; *at != NULL; at = &(*at)->next) {
 		struct ring *r = *at;
 		if (!vk_streq(r->stack, stack))
 			continue;
+		flush(s, r, NULL);
 		*at = r->next;
 		ring_free(s, r);
-		break;
+		return;
 	}
+}
+
+void logset_forget(struct logset *s, const char *stack)
+{
+	vk_autofree char *dir = vk_asprintf("%s/%s", s->dir, stack);
+	ring_drop(s, stack);
 	vk_fs_remove_tree(dir, NULL);
+}
+
+void logset_move(struct logset *s, const char *from, const char *to)
+{
+	vk_autofree char *old = vk_asprintf("%s/%s", s->dir, from);
+	vk_autofree char *dir = vk_asprintf("%s/%s", s->dir, to);
+	ring_drop(s, from);
+	if (!vk_fs_exists(old))
+		return;
+	logset_forget(s, to);
+	rename(old, dir); /* if it fails the next document tries again */
 }
 
 void logset_watch(struct logset *s, logset_fn *fn, void *arg)

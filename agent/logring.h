@@ -35,6 +35,9 @@ int logset_flush(struct logset *s, const char *stack, struct vk_err *err);
 int64_t logset_cursor(struct logset *s, const char *stack, const char *container);
 void logset_drop_cursor(struct logset *s, const char *stack, const char *container);
 void logset_forget(struct logset *s, const char *stack); /* the files too */
+/* The stack has another name. Nothing when it has no logs under the old one (they have been moved already). What an
+ * earlier stack of the new name left is dropped. */
+void logset_move(struct logset *s, const char *from, const char *to);
 
 /* Called for each line as it is added. One watcher. */
 typedef void logset_fn(void *arg, const char *stack, const struct logline *line);

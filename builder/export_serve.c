@@ -7,6 +7,7 @@
 #include <viking/fs.h>
 #include <viking/id.h>
 #include <viking/json.h>
+#include <viking/repo.h>
 #include <viking/str.h>
 
 #include "export.h"
@@ -18,13 +19,14 @@
 #define TAR_S       900 /* the engine reads as fast as it builds */
 
 struct request {
-	char *mode, *stack, *commit, *node, *document_root;
+	char *mode, *stack, *id, *commit, *node, *document_root;
 	json_t *recipe, *refs;
 };
 
 static const struct vk_field request_fields[] = {
 	{"mode", VK_F_STR, offsetof(struct request, mode), true, 0, 0},
 	{"stack", VK_F_STR, offsetof(struct request, stack), true, 0, 0},
+	{"id", VK_F_STR, offsetof(struct request, id), false, 0, 64},
 	{"commit", VK_F_STR, offsetof(struct request, commit), true, 0, 0},
 	{"recipe", VK_F_JSON, offsetof(struct request, recipe), false, 0, 0},
 	{"refs", VK_F_JSON, offsetof(struct request, refs), false, 0, 0},
@@ -138,15 +140,18 @@ static int serve(struct export *x, const struct request *q, struct vk_err *err)
 {
 	static const struct export_limits limits = {
 		.deadline_s = 60, .cpu_s = 300, .memory = 4ull << 30};
+	vk_autofree char *repos = vk_state_path(x->config, "repos");
 	vk_autofree char *repo = x->repo != NULL
 		? vk_strdup(x->repo)
-		: vk_state_path(x->config, "repos/%s.git", q->stack);
+		: vk_repo_find(repos, q->stack, q->id != NULL ? q->id : "");
 	vk_autofree char *sites = x->static_dir != NULL ? vk_strdup(x->static_dir)
 							: vk_state_path(x->config, "static");
 	struct tree_store *s = NULL;
 	git_oid root;
 	bool site;
 	int rc = check_mode(q, &site, err);
+	if (rc == 0 && repo == NULL)
+		rc = vk_err_set(err, VK_NOTFOUND, "the repository of %s is not there", q->stack);
 	x->static_dir = sites;
 	if (rc == 0 && site)
 		rc = vk_fs_mkdir_p(sites, 0750, err);

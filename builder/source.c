@@ -57,8 +57,9 @@ int source_read_header(int fd, int64_t timeout_ms, json_t **ret, struct vk_err *
 
 static int send_request(const struct job *j, const char *mode, int fd, struct vk_err *err)
 {
-	vk_autojson *request = json_pack("{s:s, s:s, s:s, s:s, s:s}", "mode", mode, "stack",
-		j->stack, "commit", j->commit, "node", j->node, "document_root", j->document_root);
+	vk_autojson *request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "mode", mode, "stack",
+		j->stack, "id", vk_json_str(j->doc, "stack_id", ""), "commit", j->commit, "node",
+		j->node, "document_root", j->document_root);
 	if (json_is_object(j->recipe))
 		json_object_set_new(request, "recipe", json_deep_copy(j->recipe));
 	json_object_set_new(

@@ -312,8 +312,8 @@ static int prepare_git(struct job *j, struct vk_err *err)
 	vk_autojson *answer = NULL;
 	rc = vk_api_call(&o, "POST", "/v1/internal/git", body, &answer, err);
 	if (rc == 0)
-		rc = repo_open(m->config, j->command.stack, vk_json_str(answer, "id", ""),
-			vk_json_str(answer, "renamed_from", NULL), &j->repo, err);
+		rc = repo_open(
+			m->config, j->command.stack, vk_json_str(answer, "id", ""), &j->repo, err);
 	const json_t *pending = json_object_get(answer, "pending");
 	if (rc == 0 && json_is_object(pending)) {
 		const char *ref = vk_json_str(pending, "ref", ""),

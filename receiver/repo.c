@@ -9,10 +9,10 @@
 #include <viking/fs.h>
 #include <viking/id.h>
 #include <viking/proc.h>
+#include <viking/repo.h>
 #include <viking/str.h>
 
 #define GIT_MS 30000
-#define ID_MAX 128
 
 const char *const repo_git_env[] = {
 	"PATH=/usr/local/bin:/usr/bin:/bin",
@@ -33,19 +33,6 @@ static int run_git(const struct vk_config *c, const char *cwd, const char *const
 		.cwd = cwd,
 		.die_with_parent = true};
 	return vk_proc_run(&o, NULL, 0, out, NULL, GIT_MS, err);
-}
-
-static bool has_id(const char *path, const char *id)
-{
-	vk_autofree char *file = vk_asprintf("%s/viking-id", path);
-	vk_autobuf text = VK_BUF_INIT(ID_MAX);
-	if (*id == '\0')
-		return true;
-	if (vk_fs_read(file, &text, NULL) != 0)
-		return false;
-	while (text.len > 0 && text.data[text.len - 1] == '\n')
-		text.data[--text.len] = '\0';
-	return vk_streq(vk_buf_str(&text), id);
 }
 
 static void first_branch(const struct vk_config *c, char *name, size_t size)
@@ -87,25 +74,22 @@ static int discard(const struct vk_config *c, const char *path, struct vk_err *e
 	return vk_fs_remove_tree(trash, err);
 }
 
-/* A stack that was renamed brings its repository along. */
-static bool take_renamed(
-	const struct vk_config *c, const char *path, const char *id, const char *from)
+/* A stack that was renamed brings its repository along, however often that was since it was last used. */
+static bool take_renamed(const char *dir, const char *stack, const char *path, const char *id)
 {
-	if (from == NULL || *id == '\0' || vk_stack_name(from, NULL) != 0)
-		return false;
-	vk_autofree char *old = vk_state_path(c, "repos/%s.git", from);
-	return has_id(old, id) && rename(old, path) == 0;
+	vk_autofree char *old = *id != '\0' ? vk_repo_find(dir, stack, id) : NULL;
+	return old != NULL && rename(old, path) == 0;
 }
 
-int repo_open(const struct vk_config *c, const char *stack, const char *id,
-	const char *renamed_from, struct repo *ret, struct vk_err *err)
+int repo_open(const struct vk_config *c, const char *stack, const char *id, struct repo *ret,
+	struct vk_err *err)
 {
 	vk_autofree char *dir = vk_state_path(c, "repos");
 	vk_autofree char *path = vk_state_path(c, "repos/%s.git", stack);
 	int rc = vk_fs_mkdir_p(dir, 0700, err);
-	if (rc == 0 && vk_fs_exists(path) && !has_id(path, id))
+	if (rc == 0 && vk_fs_exists(path) && !vk_repo_has_id(path, id))
 		rc = discard(c, path, err);
-	if (rc == 0 && !vk_fs_exists(path) && !take_renamed(c, path, id, renamed_from))
+	if (rc == 0 && !vk_fs_exists(path) && !take_renamed(dir, stack, path, id))
 		rc = make(c, path, id, err);
 	if (rc == 0)
 		*ret = (struct repo){.path = VK_TAKE(path), .lock = -1};

@@ -15,9 +15,9 @@ struct repo {
 	int lock; /* -1 = not held */
 };
 
-/* Opens STACK.git, making it first (or renaming it, when the stack was) if need be. id "" = any. */
-int repo_open(const struct vk_config *c, const char *stack, const char *id,
-	const char *renamed_from, struct repo *ret, struct vk_err *err);
+/* Opens STACK.git, making it first (or moving the one that has its id, when the stack was renamed) if need be. id "" = any. */
+int repo_open(const struct vk_config *c, const char *stack, const char *id, struct repo *ret,
+	struct vk_err *err);
 void repo_close(struct repo *r);
 int repo_lock(struct repo *r, struct vk_err *err);
 /* Removes quarantines, temporary packs and stale ref locks if no push runs. */

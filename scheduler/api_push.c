@@ -55,8 +55,8 @@ void api_session(struct call *c)
 
 static json_t *git_answer(const struct stack *sk)
 {
-	return json_pack("{s:s,s:s,s:O?,s:s?}", "stack", sk->name, "id", sk->row.id, "pending",
-		sk->pending, "renamed_from", sk->row.renamed_from);
+	return json_pack(
+		"{s:s,s:s,s:O?}", "stack", sk->name, "id", sk->row.id, "pending", sk->pending);
 }
 
 static void git_created(void *arg, const struct vk_err *err)

@@ -110,10 +110,12 @@ static const char *or_empty(const char *s)
 
 static json_t *build_job(struct sched *s, const char *id, const struct build_spec *spec)
 {
+	const struct stack *sk = state_stack(&s->st, or_empty(spec->stack));
 	bool image = strcmp(spec->kind, "image") == 0;
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:b,s:s%,s:o,s:o,s:I,s:s}", "id", id,
-		"kind", spec->kind, "stack", or_empty(spec->stack), "boat", or_empty(spec->boat),
-		"node", or_empty(spec->node), "commit", or_empty(spec->commit), "recipe",
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:b,s:s%,s:o,s:o,s:I,s:s}", "id",
+		id, "kind", spec->kind, "stack", or_empty(spec->stack), "stack_id",
+		or_empty(sk != NULL ? sk->row.id : NULL), "boat", or_empty(spec->boat), "node",
+		or_empty(spec->node), "commit", or_empty(spec->commit), "recipe",
 		or_object(spec->recipe), "refs", or_object(spec->refs), "document_root",
 		or_empty(spec->document_root), "no_cache", spec->no_cache, "tag",
 		or_empty(spec->commit), strnlen(or_empty(spec->commit), 12), "known",

@@ -80,7 +80,7 @@ static void desired_stack(
 			subnet, "stack", sk->name));
 }
 
-static void desired_gone(const struct state *st, json_t *remove, json_t *forget)
+static void desired_gone(const struct state *st, json_t *remove, json_t *forget, json_t *move)
 {
 	const struct gone_row *row;
 	table_each(&st->gone, i, row)
@@ -88,7 +88,9 @@ static void desired_gone(const struct state *st, json_t *remove, json_t *forget)
 		const char *name = strchr(row->name, '/');
 		if (name == NULL)
 			continue;
-		if (vk_starts(row->name, "logs/"))
+		if (row->to != NULL)
+			json_object_set_new(move, name + 1, json_string(row->to));
+		else if (vk_starts(row->name, "logs/"))
 			json_array_append_new(forget, json_string(name + 1));
 		else
 			json_array_append_new(remove,
@@ -101,7 +103,7 @@ static void desired_gone(const struct state *st, json_t *remove, json_t *forget)
 json_t *desired_build(const struct desired_in *in)
 {
 	json_t *networks = json_array(), *instances = json_array(), *volumes = json_array();
-	json_t *remove = json_array(), *forget = json_array();
+	json_t *remove = json_array(), *forget = json_array(), *move = json_object();
 	struct stack *sk;
 	table_each(&in->st->stacks, i, sk) if (sk->exists)
 		desired_stack(in, sk, networks, instances);
@@ -109,8 +111,8 @@ json_t *desired_build(const struct desired_in *in)
 	table_each(&in->st->volumes, i, v) json_array_append_new(volumes,
 		json_pack("{s:s,s:s,s:s,s:s}", "name", v->name, "stack", v->stack, "node", v->node,
 			"path", v->path));
-	desired_gone(in->st, remove, forget);
-	return json_pack("{s:I,s:o,s:o,s:o,s:o,s:o}", "epoch", (json_int_t)in->st->epoch,
+	desired_gone(in->st, remove, forget, move);
+	return json_pack("{s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "epoch", (json_int_t)in->st->epoch,
 		"networks", networks, "volumes", volumes, "instances", instances, "forget_logs",
-		forget, "remove", remove);
+		forget, "move_logs", move, "remove", remove);
 }

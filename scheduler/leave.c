@@ -159,14 +159,23 @@ static void leave_builds(struct leave *l, struct txn *t, struct sched *s)
 		row_leave(l, t, "images", image->name + n, model_encode(image_fields, image));
 }
 
+/* Logs that came here by an earlier rename and that the agent may not have moved yet go along, or go. */
+static void leave_logs(struct leave *l, struct txn *t, const struct state *st)
+{
+	const struct gone_row *row;
+	table_each(&st->gone, i, row) if (vk_streq(row->to, l->op.stack) &&
+		(l->to == NULL || strcmp(row->name + strlen("logs/"), l->to) != 0)) txn_put(t,
+		json_pack("{s:i,s:s*}", "v", MODEL_VERSION, "to", l->to), "/gone/%s", row->name);
+}
+
 /* The stack's own row comes last: state.c. */
 static void leave_row(struct leave *l, struct txn *t, const struct stack *sk, uint64_t subnet)
 {
 	txn_put(t, json_pack("{s:i}", "v", MODEL_VERSION), "/gone/network/viking-%s", sk->name);
-	txn_put(t, json_pack("{s:i}", "v", MODEL_VERSION), "/gone/logs/%s", sk->name);
+	txn_put(t, json_pack("{s:i,s:s*}", "v", MODEL_VERSION, "to", l->to), "/gone/logs/%s",
+		sk->name);
 	if (l->to != NULL) {
 		struct stack_row row = sk->row;
-		row.renamed_from = sk->name;
 		row.subnet = subnet;
 		row.next = sk->next;
 		txn_del(t, "/gone/network/viking-%s", l->to);
@@ -248,6 +257,7 @@ static void leave_write(struct leave *l)
 	leave_volumes(l, t, &s->st);
 	leave_domains(l, t, &s->st);
 	leave_builds(l, t, s);
+	leave_logs(l, t, &s->st);
 	leave_row(l, t, sk, subnet);
 	l->phase = PHASE_WRITE;
 	vk_timer_set(l->deadline, -1);
@@ -267,6 +277,11 @@ static void leave_start(struct op *op)
 	op_out(op, "-----> %s %s", l->to != NULL ? "Renaming" : "Destroying", op->stack);
 	op_doing(op, "waiting for its instances to stop");
 	stack_instances(sk, NULL, &l->list);
+	if (l->to != NULL && l->list.n > 0)
+		op_detail(op,
+			"%zu instance%s bear%s the old name: stopped, and started under the new "
+			"one",
+			l->list.n, l->list.n == 1 ? "" : "s", l->list.n == 1 ? "s" : "");
 	for (size_t i = 0; i < l->list.n; i++) {
 		int64_t ms = vk_json_int(
 			hub_def(s, sk, l->list.v[i].born, l->list.v[i].node), "stop_ms", 0);

@@ -47,7 +47,7 @@ extern const struct vk_field key_fields[];
 struct stack_row {
 	char *id; /* hex; survives a rename, differs after destroy and create */
 	char *who;
-	char *renamed_from; /* NULL or the name the repository may still have */
+	char *renamed_from; /* in rows of older versions */
 	uint64_t subnet;    /* which subnet of networks.range */
 	int64_t created_ms;
 	uint64_t next; /* the next release number is at least this */

@@ -354,19 +354,21 @@ static int put_numbered_build(
 
 static void gone_free(void *row)
 {
-	if (row != NULL)
-		free(((struct gone_row *)row)->name);
-	free(row);
+	struct gone_row *gone = row;
+	if (gone == NULL)
+		return;
+	free(gone->name);
+	free(gone->to);
+	free(gone);
 }
 
 static int put_gone(struct state *st, char **part, const json_t *value, struct vk_err *err)
 {
-	(void)value;
 	(void)err;
-	if (table_get(&st->gone, part[0]) != NULL)
-		return 0;
+	gone_free(table_take(&st->gone, part[0]));
 	struct gone_row *row = vk_alloc(sizeof(*row));
 	row->name = vk_strdup(part[0]);
+	row->to = vk_strdup(vk_json_str(value, "to", NULL));
 	table_add(&st->gone, row);
 	return 0;
 }

@@ -30,6 +30,7 @@ struct stack {
 
 struct gone_row {
 	char *name; /* "volume/NAME", "network/NAME", "logs/STACK" */
+	char *to;   /* logs of a renamed stack: whose they are now; else NULL */
 };
 
 struct state {

@@ -366,9 +366,25 @@ deploy:
         self.assertIn("moving", r.err)
         self.assertIn("unlock", r.err)
         self.assertEqual(0, h.viking("stacks:unlock", a).status)
-        self.assertEqual(0, h.viking("stacks:rename", a, b).status)
+        h.viking("run", a, "true")
+        said = h.viking("enter", a, "sh", "-c", "echo before the rename > /proc/1/fd/1")
+        self.assertEqual(0, said.status, said)
+        wait_for("the line", lambda: "before the rename" in h.viking("logs", a).out)
+        r = h.viking("stacks:rename", a, b)
+        self.assertEqual(0, r.status, r)
+        self.assertIn("1 instance bears the old name: stopped, and started under the new one", r.out)
         self.assertEqual((200, "n\n"), h.get(b + ".apps.test"))
-        h.push(tree, b)
+        self.assertIn("before the rename", h.viking("logs", b).out)
+        # twice, and the repository still has its first name: what is built is found by the stack's identity
+        c = h.name()
+        self.assertEqual(0, h.viking("stacks:rename", b, c).status)
+        self.assertIn("before the rename", h.viking("logs", c).out)
+        r = h.viking("ps:rebuild", c)
+        self.assertEqual(0, r.status, r)
+        self.assertEqual((200, "n\n"), h.get(c + ".apps.test"))
+        h.commit(tree)
+        h.push(tree, c)
+        self.assertEqual([], [d for d in os.listdir(h.path("var/lib/viking/repos")) if d in (a + ".git", b + ".git")])
 
 
 assert json and Load

@@ -174,7 +174,7 @@ class Api:
         if body["stack"] == "forbidden":
             return h.refuse(403, "DENIED", "this key may not push to forbidden", "viking keys:list")
         i = self.ids.setdefault(body["stack"], os.urandom(8).hex())
-        h.answer(200, {"stack": body["stack"], "id": i, "renamed_from": None, "pending": self.pending.get(body["stack"])})
+        h.answer(200, {"stack": body["stack"], "id": i, "pending": self.pending.get(body["stack"])})
 
     def push(self, h, stack, plan):
         h.stream()

@@ -210,6 +210,30 @@ static unsigned descriptors(void)
 	return n;
 }
 
+Test(logring, logs_follow_a_renamed_stack)
+{
+	vk_autofree char *dir = vk_asprintf("/tmp/viking-logmove-%d", (int)getpid());
+	struct logset *s = logset_new(dir, 1 << 20);
+	struct logline line = {.time_ns = 7,
+		.instance = "a-web-1-1",
+		.node = "web",
+		.container = "c",
+		.stream = 1,
+		.text = "x",
+		.len = 1};
+	vk_fs_mkdir_p(dir, 0700, NULL);
+	cr_assert_eq(logset_add(s, "b", &line, NULL), 0);
+	line.time_ns = 9;
+	cr_assert_eq(logset_add(s, "a", &line, NULL), 0);
+	logset_move(s, "a", "b"); /* buffered lines go along; what b had was an earlier stack's */
+	cr_expect_eq(logset_cursor(s, "b", "c"), 9);
+	cr_expect_eq(logset_cursor(s, "a", "c"), 0);
+	logset_move(s, "a", "b"); /* the document says it again */
+	cr_expect_eq(logset_cursor(s, "b", "c"), 9);
+	logset_free(s);
+	vk_fs_remove_tree(dir, NULL);
+}
+
 Test(logring, many_stacks_few_descriptors_and_forgetting)
 {
 	autotmp dir = tmpdir_new();

@@ -46,14 +46,14 @@ Test(repo, is_made_once_with_its_id)
 {
 	struct repo r;
 	struct vk_err err = {0};
-	cr_assert_eq(repo_open(&config, "shop", "aa11", NULL, &r, &err), 0, "%s", err.msg);
+	cr_assert_eq(repo_open(&config, "shop", "aa11", &r, &err), 0, "%s", err.msg);
 	vk_autofree char *head = path_of("shop.git/HEAD");
 	vk_autobuf text = VK_BUF_INIT(256);
 	cr_assert_eq(vk_fs_read(head, &text, NULL), 0);
 	cr_expect_str_eq(vk_buf_str(&text), "ref: refs/heads/trunk\n");
 	repo_close(&r);
 	touch("shop.git/mine");
-	cr_assert_eq(repo_open(&config, "shop", "aa11", NULL, &r, &err), 0);
+	cr_assert_eq(repo_open(&config, "shop", "aa11", &r, &err), 0);
 	repo_close(&r);
 	cr_expect(there("shop.git/mine"), "opening it again keeps it");
 }
@@ -61,10 +61,10 @@ Test(repo, is_made_once_with_its_id)
 Test(repo, of_a_destroyed_stack_goes)
 {
 	struct repo r;
-	cr_assert_eq(repo_open(&config, "shop", "aa11", NULL, &r, NULL), 0);
+	cr_assert_eq(repo_open(&config, "shop", "aa11", &r, NULL), 0);
 	repo_close(&r);
 	touch("shop.git/secret");
-	cr_assert_eq(repo_open(&config, "shop", "bb22", NULL, &r, NULL), 0);
+	cr_assert_eq(repo_open(&config, "shop", "bb22", &r, NULL), 0);
 	repo_close(&r);
 	cr_expect_not(there("shop.git/secret"));
 }
@@ -72,15 +72,15 @@ Test(repo, of_a_destroyed_stack_goes)
 Test(repo, follows_a_rename)
 {
 	struct repo r;
-	cr_assert_eq(repo_open(&config, "old", "aa11", NULL, &r, NULL), 0);
+	cr_assert_eq(repo_open(&config, "old", "aa11", &r, NULL), 0);
 	repo_close(&r);
 	touch("old.git/mine");
-	cr_assert_eq(repo_open(&config, "new", "cc33", "old", &r, NULL), 0);
+	cr_assert_eq(repo_open(&config, "new", "cc33", &r, NULL), 0);
 	repo_close(&r);
 	cr_expect_not(there("new.git/mine"), "another stack's id: not taken");
 	vk_autofree char *made = path_of("new.git");
 	vk_fs_remove_tree(made, NULL);
-	cr_assert_eq(repo_open(&config, "new", "aa11", "old", &r, NULL), 0);
+	cr_assert_eq(repo_open(&config, "new", "aa11", &r, NULL), 0);
 	repo_close(&r);
 	cr_expect(there("new.git/mine"));
 	cr_expect_not(there("old.git"));
@@ -89,8 +89,8 @@ Test(repo, follows_a_rename)
 Test(repo, is_cleaned_only_while_nobody_pushes)
 {
 	struct repo a, b;
-	cr_assert_eq(repo_open(&config, "shop", "aa11", NULL, &a, NULL), 0);
-	cr_assert_eq(repo_open(&config, "shop", "aa11", NULL, &b, NULL), 0);
+	cr_assert_eq(repo_open(&config, "shop", "aa11", &a, NULL), 0);
+	cr_assert_eq(repo_open(&config, "shop", "aa11", &b, NULL), 0);
 	cr_assert_eq(repo_lock(&a, NULL), 0);
 	cr_assert_eq(repo_lock(&b, NULL), 0);
 	vk_autofree char *incoming = path_of("shop.git/objects/tmp_objdir-incoming-x1");
@@ -113,7 +113,7 @@ Test(repo, moves_only_real_refs)
 {
 	struct repo r;
 	const char *zero = "0000000000000000000000000000000000000000";
-	cr_assert_eq(repo_open(&config, "shop", "aa11", NULL, &r, NULL), 0);
+	cr_assert_eq(repo_open(&config, "shop", "aa11", &r, NULL), 0);
 	cr_expect_eq(repo_move_ref(&config, &r, "HEAD", zero, zero, NULL), VK_INTERNAL);
 	cr_expect_eq(repo_move_ref(&config, &r, "refs/heads/trunk", "x", zero, NULL), VK_INTERNAL);
 	cr_expect_eq(repo_move_ref(&config, &r, "refs/heads/trunk", zero,
