@@ -399,6 +399,12 @@ void channel_settle(struct channel *c)
 		channel_release(c);
 }
 
+bool channel_shut(const struct channel *c)
+{
+	return c->state == CHANNEL_RUNNING && c->ssh != NULL &&
+		(c->out.fd >= 0 || c->err.fd >= 0) && ssh_channel_window_size(c->ssh) == 0;
+}
+
 bool channel_clogged(const struct channel *c)
 {
 	return c->queue.len > QUEUE_HIGH;

@@ -66,7 +66,7 @@ static void __attribute__((noreturn)) be_session(struct nursery *n, int client, 
 		vk_log_err(VK_ERROR, "session", &err);
 		_exit(SESSION_GARBAGE);
 	}
-	_exit(session_run(ssh, monitor, (int64_t)n->config->ssh_grace_ms));
+	_exit(session_run(ssh, monitor, n->config));
 }
 
 static void report_end(struct nursery *n, uint32_t id, int status)

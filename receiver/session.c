@@ -99,10 +99,16 @@ static bool any(const struct session *s, bool (*is)(const struct channel *c))
 	return false;
 }
 
+/* Not listening to the client, whose input nobody takes. */
+static bool resting(const struct session *s)
+{
+	return any(s, channel_clogged) && !any(s, channel_starved);
+}
+
 static void pump_ssh(struct session *s)
 {
 	for (int i = 0; i < BURST && !s->ended; i++) {
-		if (any(s, channel_clogged) && !any(s, channel_starved))
+		if (resting(s))
 			return;
 		int rc = ssh_event_dopoll(s->event, 0);
 		quick_ack(s);
@@ -133,7 +139,7 @@ static void wait_for(struct waits *w, int fd, short events)
 static void gather(struct session *s, struct waits *w)
 {
 	bool writing = (ssh_get_poll_flags(s->ssh) & SSH_WRITE_PENDING) != 0;
-	bool rests = any(s, channel_clogged) && !any(s, channel_starved);
+	bool rests = resting(s);
 	*w = (struct waits){0};
 	wait_for(w, s->monitor, POLLIN);
 	/* resting: only the client's going is of interest */
@@ -153,7 +159,7 @@ static void gather(struct session *s, struct waits *w)
 
 static bool busy(const struct channel *c)
 {
-	return c->state >= CHANNEL_WANTS;
+	return c->state >= CHANNEL_WANTS && !channel_shut(c);
 }
 
 /* Ends or nudges what has been silent too long; says how long the loop may sleep. */
@@ -164,21 +170,27 @@ static int64_t timers(struct session *s, int64_t now)
 			s->ended = true;
 		return s->grace_ms - now;
 	}
+	int64_t keepalive = (int64_t)s->config->ssh_keepalive_ms;
+	int64_t idle = (int64_t)s->config->ssh_idle_ms;
 	if (any(s, busy))
 		s->busy_ms = now;
-	if (now - s->busy_ms >= IDLE_MS) {
-		on_revoked(s, "idle for too long");
+	if (now - s->busy_ms >= idle) {
+		on_revoked(s,
+			any(s, channel_shut) ? "nobody reads the output (ssh.idle)"
+					     : "idle for too long (ssh.idle)");
 		return 0;
 	}
-	int64_t silent = now - s->heard_ms, next = KEEPALIVE_MS * (int64_t)(s->keepalives + 1);
+	if (resting(s)) /* the silence is ours */
+		s->heard_ms = now;
+	int64_t silent = now - s->heard_ms, next = keepalive * (int64_t)(s->keepalives + 1);
 	if (silent >= next) {
 		if (s->keepalives++ >= KEEPALIVES_MAX)
 			s->ended = true;
 		else
 			(void)ssh_send_keepalive(s->ssh);
-		next += KEEPALIVE_MS;
+		next += keepalive;
 	}
-	int64_t idle_left = s->busy_ms + IDLE_MS - now;
+	int64_t idle_left = s->busy_ms + idle - now;
 	return next - silent < idle_left ? next - silent : idle_left;
 }
 
@@ -254,14 +266,15 @@ static int exit_status(const struct session *s)
 	return s->tried ? SESSION_DENIED : SESSION_NO_KEY;
 }
 
-int session_run(ssh_session ssh, int monitor, int64_t grace_ms)
+int session_run(ssh_session ssh, int monitor, const struct vk_config *config)
 {
 	int64_t now = vk_mono_ms();
-	struct session s = {.ssh = ssh,
+	struct session s = {.config = config,
+		.ssh = ssh,
 		.fd = ssh_get_fd(ssh),
 		.monitor = monitor,
 		.heard_ms = now,
-		.grace_ms = now + grace_ms + GRACE_EXTRA};
+		.grace_ms = now + (int64_t)config->ssh_grace_ms + GRACE_EXTRA};
 	for (unsigned i = 0; i < CHANNELS_MAX; i++)
 		s.channels[i] = (struct channel){
 			.s = &s, .n = i, .in = -1, .out = {.fd = -1}, .err = {.fd = -1}};

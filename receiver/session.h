@@ -15,6 +15,7 @@
 #include <libssh/server.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <viking/config.h>
 #include <viking/mem.h>
 
 #include "message.h"
@@ -23,9 +24,7 @@
 #define QUEUE_MAX      (16u << 20)  /* then the channel is ended */
 #define FAILED_MAX     6            /* refused signatures */
 #define PROBES_MAX     20           /* refused queries without signature */
-#define KEEPALIVE_MS   30000
 #define KEEPALIVES_MAX 3
-#define IDLE_MS        600000 /* without a running command */
 
 struct session;
 
@@ -64,6 +63,7 @@ struct channel {
 };
 
 struct session {
+	const struct vk_config *config;
 	ssh_session ssh;
 	ssh_event event;
 	int fd, monitor;
@@ -77,7 +77,7 @@ struct session {
 };
 
 /* From accept to the end; the exit status of the process. */
-int session_run(ssh_session ssh, int monitor, int64_t grace_ms);
+int session_run(ssh_session ssh, int monitor, const struct vk_config *config);
 
 /* session_auth.c */
 int session_on_key(
@@ -95,6 +95,8 @@ void channel_pump_out(struct channel *c);
 void channel_settle(struct channel *c);
 void channel_widen(struct channel *c);
 void channel_report(struct channel *c, int64_t now);
+/* The client takes no output: its window has been filled. */
+bool channel_shut(const struct channel *c);
 bool channel_clogged(const struct channel *c);
 bool channel_starved(const struct channel *c);
 void channel_release(struct channel *c);

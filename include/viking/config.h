@@ -57,6 +57,8 @@ struct vk_config {
 	uint64_t ssh_startups;            /* ssh.startups 100 */
 	uint64_t ssh_startups_per_source; /* ssh.startups_per_source 10 */
 	uint64_t ssh_grace_ms;            /* ssh.grace 20s */
+	uint64_t ssh_keepalive_ms;        /* ssh.keepalive 30s, three times */
+	uint64_t ssh_idle_ms; /* ssh.idle 10m without a command, or with output that nobody reads */
 	/* build */
 	uint64_t builds_parallel;  /* builds.parallel 2 */
 	char *build_backend;       /* builds.backend buildkit | classic */

@@ -838,5 +838,108 @@ class Strangers(unittest.TestCase):
         self.assertEqual(0, r.ssh("version").returncode)
 
 
+class Timers(unittest.TestCase):
+    """Grace, keep-alive and idle time, each a second or two."""
+
+    def setUp(self):
+        self.r = Receiver(**{"ssh.grace": "2s", "ssh.keepalive": "1s", "ssh.idle": "3s"})
+
+    def tearDown(self):
+        self.r.close()
+
+    def transport(self):
+        import paramiko
+        t = paramiko.Transport(("127.0.0.1", self.r.port))
+        t.start_client(timeout=10)
+        return t
+
+    def logged_in(self):
+        import paramiko
+        t = self.transport()
+        t.auth_publickey("viking", paramiko.Ed25519Key.from_private_key_file(self.r.key))
+        return t
+
+    def ends_after(self, low, high, gone, began):
+        wait_for("the end of the connection", gone, high + 5)
+        took = time.monotonic() - began
+        self.assertTrue(low <= took <= high, took)
+
+    def no_session(self):
+        return not self.r.processes("viking-monitor")
+
+    def index_pack(self):
+        """git's own child on the server's side: its words do not name our root, its directory does."""
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                if b"index-pack" in open(f"/proc/{pid}/cmdline", "rb").read() and os.readlink(f"/proc/{pid}/cwd").startswith(
+                        self.r.root + "/var"):
+                    return int(pid)
+        return None
+
+    def test_grace_is_for_the_log_in_not_for_the_key_exchange(self):
+        began = time.monotonic()
+        t = self.transport()  # keys are exchanged, no key is shown
+        self.ends_after(1.5, 4, lambda: not t.is_active(), began)
+        t.close()
+
+    def test_idle_connection_ends(self):
+        t = self.logged_in()
+        began = time.monotonic()
+        self.ends_after(2.5, 5, lambda: not t.is_active(), began)
+        t.close()
+
+    def test_a_running_command_is_not_idle(self):
+        r = self.r
+        r.api.plans["hangs"] = {"hang": True}
+        p = subprocess.Popen(["git", "-C", r.tree(), "push", r.url("hangs"), "master"], env=r.env(), stderr=subprocess.DEVNULL)
+        wait_for("the deploy hangs", lambda: ("hanging", "hangs") in r.api.seen("hanging"))
+        with self.assertRaises(subprocess.TimeoutExpired):  # its client answers to keep-alives
+            p.wait(6)
+        p.terminate()
+        p.wait()
+
+    def test_a_client_that_is_gone_without_a_word_is_found_out(self):
+        r = self.r
+        r.api.plans["silent"] = {"hang": True}
+        p = subprocess.Popen(["git", "-C", r.tree(), "push", r.url("silent"), "master"], env=r.env(), stderr=subprocess.DEVNULL,
+                             start_new_session=True)
+        wait_for("the deploy hangs", lambda: ("hanging", "silent") in r.api.seen("hanging"))
+        began = time.monotonic()
+        os.killpg(p.pid, signal.SIGSTOP)  # the connection stands, nobody answers: three keep-alives
+        self.ends_after(3, 7, self.no_session, began)
+        wait_for("the deploy is cancelled", lambda: ("cancelled", "silent") in r.api.seen("cancelled"), 2)
+        os.killpg(p.pid, signal.SIGKILL)
+        p.wait()
+
+    def test_a_client_that_stops_reading_is_ended(self):
+        r = self.r
+        t = r.tree({"big": os.urandom(8 << 20)})
+        r.push(t, "stalls")
+        want = r.head(t)
+        client = self.logged_in()
+        ch = client.open_session(window_size=1 << 16)
+        ch.exec_command("git-upload-pack 'stalls'")
+        line = f"want {want} no-progress\n"
+        ch.sendall(b"%04x%s00000009done\n" % (len(line) + 4, line.encode()))
+        began = time.monotonic()  # answers to keep-alives, never opens its window again
+        wait_for("git serves", lambda: r.processes("git-upload-pack") or r.processes("upload-pack"), 5)
+        self.ends_after(2.5, 8, lambda: not client.is_active(), began)
+        wait_for("git has ended", lambda: not r.processes("upload-pack"), 3)
+        client.close()
+
+    def test_a_program_that_does_not_read_is_no_silence_of_the_client(self):
+        r = self.r
+        t = r.tree({"big": os.urandom(60 << 20)})
+        p = subprocess.Popen(["git", "-C", t, "-c", "core.compression=0", "push", r.url("slow"), "master"], env=r.env(),
+                             stderr=subprocess.PIPE, text=True)
+        pid = wait_for("git unpacks", self.index_pack, 20)
+        os.kill(pid, signal.SIGSTOP)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            p.wait(6)  # longer than keep-alives and idle time
+        os.kill(pid, signal.SIGCONT)
+        err = p.communicate(timeout=60)[1]
+        self.assertEqual(0, p.returncode, err)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
