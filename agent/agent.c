@@ -50,6 +50,24 @@ void agent_engine_failed(struct agent *a, const struct vk_err *err)
 	vk_timer_set(a->resync, AGENT_RETRY_MS);
 }
 
+static void on_pulse(void *arg, const struct vk_err *err, json_t *answer)
+{
+	struct agent *a = arg;
+	(void)answer;
+	a->pulse_op = NULL;
+	if (err->code == VK_TIMEOUT || err->code == VK_UNAVAILABLE)
+		agent_engine_failed(a, err);
+	vk_timer_set(a->pulse, AGENT_PULSE_MS);
+}
+
+/* An engine that stands still keeps its connections and says nothing: only asking finds it out. */
+static void ask_pulse(void *arg)
+{
+	struct agent *a = arg;
+	a->pulse_op = vk_engine_call_async(
+		a->engine, "GET", "/version", NULL, AGENT_PULSE_MS, on_pulse, a);
+}
+
 static void engine_answers(struct agent *a)
 {
 	if (a->engine_up)
@@ -453,6 +471,8 @@ int agent_new(const struct vk_config *c, struct vk_loop *l, struct agent **ret, 
 	a->images = images_new(c, l, a->engine);
 	a->resync = vk_timer_new(l, on_resync, a);
 	a->save = vk_timer_new(l, save_counters, a);
+	a->pulse = vk_timer_new(l, ask_pulse, a);
+	vk_timer_set(a->pulse, AGENT_PULSE_MS);
 	start_streams(a);
 	relay_serve(a->relay);
 	*ret = a;
@@ -475,6 +495,9 @@ void agent_free(struct agent *a)
 	status_free(a->status);
 	logset_free(a->logs);
 	vk_timer_free(a->resync);
+	vk_timer_free(a->pulse);
+	if (a->pulse_op != NULL)
+		vk_engine_op_cancel(a->pulse_op);
 	vk_timer_free(a->save);
 	vk_timer_free(a->settle);
 	if (a->list_op != NULL)

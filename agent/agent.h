@@ -19,7 +19,9 @@
 #define AGENT_STARTS_MAX 4 /* engine starts at once: two cores are the limit, not the daemon */
 #define AGENT_RESYNC_MS  30000
 #define AGENT_CALL_MS    15000 /* an engine call that is not known to be slow */
-#define AGENT_RETRY_MS   1000  /* after the engine did not answer */
+#define AGENT_PULSE_MS \
+	5000 /* how often the engine is asked for a sign of life, and how long it has for it */
+#define AGENT_RETRY_MS 1000 /* after the engine did not answer */
 
 struct inst;
 
@@ -43,8 +45,8 @@ struct agent {
 	struct status *status;
 	struct relay *relay;
 	struct killer *killers; /* that wait for the engine */
-	struct vk_timer *resync, *save, *settle;
-	struct vk_engine_op *list_op, *info_op;
+	struct vk_timer *resync, *save, *settle, *pulse;
+	struct vk_engine_op *list_op, *info_op, *pulse_op;
 	bool list_again;
 	bool settled; /* adopted containers have been seen: reports go out */
 	int64_t settle_until;

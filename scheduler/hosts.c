@@ -9,12 +9,17 @@
 
 #include "desired.h"
 #include "feed.h"
+#include "op.h"
+
+#define PATIENCE_MS 10000
 
 struct hosts {
 	struct sched *s;
 	struct feed *feed;
 	struct table status;
 	json_t *facts;
+	int64_t engine_gone;       /* monotonic; 0 = it is there, or nothing is known */
+	struct vk_timer *patience; /* with operations that wait for an engine that is gone */
 	bool synced;
 };
 
@@ -73,10 +78,31 @@ static void watch_changed(void *arg)
 	hub_touch(h->s);
 }
 
+int hosts_engine(const struct sched *s, int64_t ms, struct vk_err *err)
+{
+	int64_t gone = s->hosts->engine_gone;
+	if (gone == 0 || vk_mono_ms() - gone < ms)
+		return 0;
+	char since[24];
+	vk_format_duration_ms(vk_mono_ms() - gone, since);
+	vk_err_set(err, VK_UNAVAILABLE, "the Docker Engine of %s does not answer (for %s)",
+		s->cfg->host_name, since);
+	return vk_err_hint(err, "on the host: viking doctor; sudo systemctl restart docker");
+}
+
+static void patience_over(void *arg)
+{
+	struct hosts *h = arg;
+	struct vk_err err = {0};
+	if (hosts_engine(h->s, 0, &err) != 0)
+		ops_cancel_all(h->s, &err);
+}
+
 struct hosts *hosts_new(struct sched *s)
 {
 	struct hosts *h = vk_alloc(sizeof(*h));
 	h->s = s;
+	h->patience = vk_timer_new(s->loop, patience_over, h);
 	h->feed = feed_new(s->st.epoch, watch_changed, h);
 	return h;
 }
@@ -87,6 +113,7 @@ void hosts_free(struct hosts *h)
 		return;
 	feed_free(h->feed);
 	table_release(&h->status, status_free);
+	vk_timer_free(h->patience);
 	json_decref(h->facts);
 	free(h);
 }
@@ -224,8 +251,15 @@ int hosts_status(struct sched *s, const json_t *body, struct vk_err *err)
 
 void hosts_facts_set(struct sched *s, const json_t *body)
 {
-	json_decref(s->hosts->facts);
-	s->hosts->facts = json_incref((json_t *)(uintptr_t)body);
+	struct hosts *h = s->hosts;
+	json_decref(h->facts);
+	h->facts = json_incref((json_t *)(uintptr_t)body);
+	const char *engine = vk_json_str(body, "engine", NULL);
+	bool gone = engine != NULL && engine[0] == '\0';
+	if (gone == (h->engine_gone != 0))
+		return;
+	h->engine_gone = gone ? vk_mono_ms() : 0;
+	vk_timer_set(h->patience, gone ? PATIENCE_MS : -1);
 }
 
 const json_t *hosts_facts(const struct sched *s)

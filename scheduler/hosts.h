@@ -43,6 +43,8 @@ const json_t *hosts_wanted(const struct sched *s);
 void hosts_watch(struct sched *s, const char *host, struct vk_req *r);
 int hosts_status(struct sched *s, const json_t *body, struct vk_err *err);
 void hosts_facts_set(struct sched *s, const json_t *body);
+/* UNAVAILABLE when the engine has been gone for ms or longer. What runs then is cancelled after a while. */
+int hosts_engine(const struct sched *s, int64_t ms, struct vk_err *err);
 const json_t *hosts_facts(const struct sched *s); /* NULL until an agent has told */
 const struct inst_status *hosts_find(
 	const struct sched *s, const char *instance); /* NULL: nothing is known of it */

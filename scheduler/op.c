@@ -8,8 +8,11 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
-#define QUEUE_MAX ((size_t)16 << 20)
-#define BEAT_MS   10000
+#include "hosts.h"
+
+#define QUEUE_MAX  ((size_t)16 << 20)
+#define RESTART_MS 5000 /* an engine may be gone for so long: somebody restarts it */
+#define BEAT_MS    10000
 
 const struct overlay *stack_overlay(const struct stack *sk)
 {
@@ -136,6 +139,9 @@ int op_check(
 		vk_err_hint(err, "viking stacks:unlock %s", stack);
 		return VK_CONFLICT;
 	}
+	int rc = hosts_engine(s, RESTART_MS, err);
+	if (rc != 0)
+		return rc;
 	return sk->busy != NULL && (busy == OP_REFUSE || sk->busy->leaving) ? err_busy(sk, err) : 0;
 }
 
@@ -281,6 +287,15 @@ bool op_cancel_running(struct sched *s, const char *stack, const struct vk_err *
 	struct stack *sk = table_get(&s->st.stacks, stack);
 	return sk != NULL && sk->busy != NULL && sk->busy->running &&
 		sk->busy->type->cancel(sk->busy, why);
+}
+
+void ops_cancel_all(struct sched *s, const struct vk_err *why)
+{
+	for (size_t i = 0; i < s->st.stacks.n; i++) { /* an end may remove the stack */
+		struct stack *sk = s->st.stacks.row[i];
+		if (sk->busy != NULL && sk->busy->running)
+			sk->busy->type->cancel(sk->busy, why);
+	}
 }
 
 void op_refuse_waiting(struct stack *sk, const struct vk_err *err)

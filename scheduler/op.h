@@ -64,6 +64,8 @@ void op_unref(struct op *op);
 void ops_poke(struct sched *s);
 /* Asks the running operation of the stack to stop. */
 bool op_cancel_running(struct sched *s, const char *stack, const struct vk_err *why);
+/* The same for those of all stacks. */
+void ops_cancel_all(struct sched *s, const struct vk_err *why);
 /* Answers all that wait for the stack with err: it is leaving. */
 void op_refuse_waiting(struct stack *sk, const struct vk_err *err);
 void ops_free_all(struct sched *s); /* at the end of the program: streams are dropped */
