@@ -50,6 +50,10 @@ static void control_fail(
 {
 	struct vk_err err = {0};
 	const char *reason = st == NULL ? NULL : st->reason != NULL ? st->reason : st->probe;
+	if (hosts_engine(k->op.s, 0, &err) != 0) { /* it is not the application's fault */
+		control_end(k, &err);
+		return;
+	}
 	if (st != NULL)
 		op_tail(&k->op, i->node, i->n, st->tail);
 	vk_err_set(&err, VK_FAILED, "%s.%u %s%s%s", i->node, i->n, what, reason != NULL ? ": " : "",

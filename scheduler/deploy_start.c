@@ -212,6 +212,10 @@ static void inst_fail(
 	const char *reason = st != NULL && st->reason != NULL ? st->reason
 		: st != NULL                                  ? st->probe
 							      : NULL;
+	if (hosts_engine(d->op.s, 0, &err) != 0) { /* it is not the application's fault */
+		deploy_fail(d, &err);
+		return;
+	}
 	if (st != NULL)
 		op_tail(&d->op, i->node, i->n, st->tail);
 	if (i->task)
