@@ -136,6 +136,9 @@ class StandsStill(unittest.TestCase):
         wait_for("one container, which is healthy", lambda: len(containers(f"viking.stack={self.stack}")) == 1 and
                  [i["health"] for i in h.json("ps", self.stack)["instances"]] == ["healthy"], 60)
 
+    def serving(self):
+        return int(self.h.get(self.page)[1])
+
     def load(self):
         return Load(self.h, self.page, rate=50)
 
@@ -144,7 +147,7 @@ class StandsStill(unittest.TestCase):
         self.assertLessEqual(set(load.bodies), {f"{t}\n".encode() for t in texts})
 
     def test_idle(self):
-        h, old = self.h, self.n
+        h, old = self.h, self.serving()
         with self.load() as load:
             self.engine.stop()
             wait_for("doctor knows", lambda: self.doctor_says(False), 5)
@@ -164,7 +167,7 @@ class StandsStill(unittest.TestCase):
         self.assert_served(load, old, self.n)
 
     def test_in_a_build(self):
-        old = self.n
+        old = self.serving()
         with self.load() as load:
             push = self.change(sleep=5)
             while "building" not in (line := push.stderr.readline()) or "Step" in line:
@@ -176,7 +179,7 @@ class StandsStill(unittest.TestCase):
         self.assert_served(load, old, self.n)
 
     def test_at_the_start(self):
-        old = self.n
+        old = self.serving()
         with self.load() as load:
             wait = self.at_stage("s8")
             push = self.change()
@@ -188,7 +191,7 @@ class StandsStill(unittest.TestCase):
         self.assert_served(load, old, self.n)
 
     def test_while_the_old_ones_drain(self):
-        old = self.n
+        old = self.serving()
         with self.load() as load:
             wait = self.at_stage("s12")
             push = self.change()
