@@ -275,6 +275,8 @@ const struct setting settings[SETTING_COUNT] = {
 	TEXT("dns.zones", dns_zones, "skydns.local,veo,local.zone", check_zones,
 		"zones of older systems that are served beside .viking; empty: none"),
 	SIZE("logs.stack_bytes", logs_stack_bytes, "64MiB", MIB, "kept log of a stack"),
+	SIZE("audit.max_size", audit_size_max, "64MiB", MIB, "audit.jsonl before it is put aside"),
+	NUMBER("audit.keep", audit_keep, "8", 1, 100, "audit logs put aside"),
 	BOOL("policy.privileged", policy_privileged, "false", "manifests may ask for privileged"),
 	BOOL("policy.host_network", policy_host_network, "false",
 		"manifests may ask for the host's network"),

@@ -57,7 +57,7 @@ static int open_files(struct program *p, struct vk_err *err)
 	if (rc == 0)
 		rc = vk_secret_key_load(key, true, &p->s.secret, err);
 	if (rc == 0)
-		rc = audit_open(audit, &p->s.audit, err);
+		rc = audit_open(audit, cfg->audit_size_max, cfg->audit_keep, &p->s.audit, err);
 	if (rc == 0)
 		rc = subnet_range_parse(cfg->network_range, &p->s.range, err);
 	return rc == 0 ? vk_store_sqlite_open(p->s.loop, db, &p->s.store, err) : rc;

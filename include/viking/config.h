@@ -68,6 +68,8 @@ struct vk_config {
 	uint64_t build_timeout_ms; /* builds.timeout 30m */
 	uint64_t images_budget;    /* images.budget 20 GiB */
 	uint64_t releases_keep;    /* releases.keep 10 */
+	uint64_t audit_size_max;   /* audit.max_size 64M */
+	uint64_t audit_keep;       /* audit.keep 8 */
 	/* run */
 	uint64_t health_timeout_ms; /* deploy.health_timeout 60s: start to first healthy */
 	uint64_t drain_ms;          /* deploy.drain 30s */

@@ -10,6 +10,7 @@
 #include "scene.h"
 
 static char path[64];
+static uint64_t size_max = 1 << 20;
 
 static void setup(void)
 {
@@ -29,7 +30,7 @@ TestSuite(record, .init = setup, .fini = teardown);
 static void add(unsigned n)
 {
 	struct audit *a;
-	cr_assert_eq(audit_open(path, &a, NULL), 0);
+	cr_assert_eq(audit_open(path, size_max, 2, &a, NULL), 0);
 	for (unsigned i = 0; i < n; i++) {
 		vk_autojson *params = json_pack("{s:i}", "i", (int)i);
 		struct audit_entry e = {.who = "key:k",
@@ -88,6 +89,27 @@ Test(record, a_torn_line_is_cut_off)
 	spoil(-1, "{\"seq\": 3, \"half");
 	add(1);
 	cr_expect_eq(good(0), 3);
+}
+
+Test(record, a_full_file_is_put_aside_and_the_chain_goes_on)
+{
+	vk_autofree char *one = vk_asprintf("%s.1", path), *two = vk_asprintf("%s.2", path),
+			 *three = vk_asprintf("%s.3", path);
+	size_max = 600; /* two or three lines */
+	add(3);
+	add(1);
+	cr_expect(vk_fs_exists(one));
+	cr_expect_eq(good(0), 4, "nothing dropped yet");
+	cr_assert_eq(truncate(path, 0), 0); /* as if killed between the two steps */
+	unlink(path);
+	add(9);
+	cr_expect(vk_fs_exists(two));
+	cr_expect_not(vk_fs_exists(three));
+	uint64_t left = good(0);
+	cr_expect(left >= 3 && left < 12, "%llu", (unsigned long long)left);
+	cr_assert_eq(unlink(one), 0);
+	good(VK_FAILED);
+	unlink(two);
 }
 
 /* ---- events ---- */
