@@ -56,6 +56,27 @@ static int explain(struct call *c, struct vk_err *err)
 	return 0;
 }
 
+static int firewall(struct call *c, struct vk_err *err)
+{
+	vk_autojson *answer = NULL;
+	int r = api_get(c, &answer, err, "/v1/firewall");
+	if (r < 0)
+		return r;
+	if (c->json)
+		return print_json(answer);
+	if (call_flag(c, "--print")) {
+		fputs(vk_json_str(answer, "rules", ""), stdout);
+		return 0;
+	}
+	const char *why = vk_json_str(answer, "error", "");
+	printf("table inet %s: %s%s%s\n", vk_json_str(answer, "table", "?"),
+		!vk_json_bool(answer, "enabled", true)           ? "off (firewall.enabled)"
+			: vk_json_bool(answer, "applied", false) ? "in force"
+								 : "not in force",
+		why[0] != '\0' ? ": " : "", why);
+	return 0;
+}
+
 static int doctor(struct call *c, struct vk_err *err)
 {
 	vk_autojson *answer = NULL;
@@ -162,11 +183,18 @@ static const struct option force_options[] = {
 	{0},
 };
 
+static const struct option firewall_options[] = {
+	{"--print", NULL, NULL, "the rules themselves"},
+	{0},
+};
+
 const struct command host_commands[] = {
 	{"state", "[--keys] [PREFIX]", 0, 1, false, true, state, state_options,
 		"the keys of the state: /proc, /run, /deploy, /ports ..."},
 	{"explain", "STACK/NODE", 1, 1, false, true, explain, NULL,
 		"why a node is where and as it is"},
+	{"firewall", "[--print]", 0, 0, false, true, firewall, firewall_options,
+		"what containers may reach; --print: the nftables rules"},
 	{"doctor", "", 0, 0, false, true, doctor, NULL, "what works, what does not, what to type"},
 	{"volumes:list", "[STACK]", 0, 1, false, true, volumes_list, NULL,
 		"volumes and whose they are"},

@@ -1,6 +1,6 @@
 # Debian 12 packages, by need. Sourced by bootstrap.sh and tests/run; debian/control names the same.
 viking_build="build-essential cmake ninja-build pkg-config debhelper dpkg-dev fakeroot libcurl4-openssl-dev
-	libevent-dev libgit2-dev libjansson-dev libmicrohttpd-dev libseccomp-dev libsodium-dev libsqlite3-dev
+	libevent-dev libgit2-dev libjansson-dev libmicrohttpd-dev libseccomp-dev libnftables-dev libsodium-dev libsqlite3-dev
 	libssh-dev libyaml-dev libcrypt-dev"
 viking_run="git haproxy docker.io docker-registry openssh-client adduser curl ca-certificates iptables"
 # Docker's own packages conflict with Debian's.
@@ -9,7 +9,7 @@ if dpkg-query -W -f '${Status}' docker-ce 2>/dev/null | grep -q 'ok installed'; 
 fi
 viking_demo="busybox-static"
 viking_test="libcriterion-dev clang clang-format libclang-rt-14-dev busybox-static openssh-server
-	dropbear-bin python3 python3-paramiko python3-yaml wrk apache2-utils jq lintian man-db universal-ctags systemd iproute2
+	dropbear-bin python3 python3-paramiko python3-yaml wrk apache2-utils jq lintian man-db universal-ctags systemd iproute2 nftables
 	procps strace sqlite3 socat"
 
 # Installs what of its arguments is missing; says so first.

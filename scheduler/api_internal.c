@@ -110,3 +110,25 @@ void api_dns_ack(struct call *c)
 {
 	net_ack(c, "dns");
 }
+
+void api_firewall_ack(struct call *c)
+{
+	net_ack(c, "firewall");
+}
+
+void api_firewall(struct call *c)
+{
+	const json_t *acked = netfeed_acked(c->s, "firewall");
+	struct vk_err err = {0};
+	if (acked == NULL) {
+		vk_err_set(&err, VK_UNAVAILABLE, "the firewall has not answered yet");
+		vk_err_hint(&err, "viking doctor");
+		call_error(c, &err);
+		return;
+	}
+	call_json(c, 200,
+		json_pack("{s:s,s:b,s:b,s:s,s:s}", "table", vk_json_str(acked, "table", ""),
+			"enabled", c->s->cfg->firewall_enabled, "applied",
+			vk_json_bool(acked, "applied", false), "error",
+			vk_json_str(acked, "error", ""), "rules", vk_json_str(acked, "rules", "")));
+}

@@ -129,6 +129,26 @@ static void check_dns(struct sched *s, json_t *checks)
 		doctor_add(checks, "dns", VERDICT_OK, "", "containers' questions are answered");
 }
 
+static void check_firewall(struct sched *s, json_t *checks)
+{
+	const json_t *acked = netfeed_acked(s, "firewall");
+	if (!s->cfg->firewall_enabled)
+		doctor_add(checks, "firewall", VERDICT_WARN,
+			"firewall.enabled in /etc/viking/viking.conf",
+			"containers may reach this host's services");
+	else if (acked == NULL)
+		doctor_add(checks, "firewall", VERDICT_BROKEN, "journalctl -u viking -n 100",
+			"the firewall has not answered yet");
+	else if (!vk_json_bool(acked, "applied", false))
+		doctor_add(checks, "firewall", VERDICT_BROKEN,
+			"run vikingd as root, or set firewall.enabled: false",
+			"containers are not kept from this host: %s",
+			vk_json_str(acked, "error", "?"));
+	else
+		doctor_add(checks, "firewall", VERDICT_OK, "", "table inet %s is in force",
+			vk_json_str(acked, "table", "?"));
+}
+
 /* ---- the host ---- */
 
 static void check_disk(struct sched *s, json_t *checks)
@@ -274,6 +294,7 @@ void doctor_look(struct sched *s, json_t *checks)
 	check_processes(s, checks);
 	check_connected(s, checks);
 	check_dns(s, checks);
+	check_firewall(s, checks);
 	check_disk(s, checks);
 	check_libssh(s, checks);
 	check_build_limits(s, checks);

@@ -33,6 +33,7 @@ const struct route routes[] = {
 	INTERNAL("GET", "/v1/internal/net/watch", ROLE_ROUTER | ROLE_DNS | ROLE_FIREWALL,
 		api_net_watch),
 	INTERNAL("POST", "/v1/internal/dns/ack", ROLE_DNS, api_dns_ack),
+	INTERNAL("POST", "/v1/internal/firewall/ack", ROLE_FIREWALL, api_firewall_ack),
 	INTERNAL("GET", "/v1/internal/web/watch", ROLE_WEB, api_web_watch),
 	INTERNAL("POST", "/v1/internal/web/ack", ROLE_WEB, api_web_ack),
 
@@ -79,6 +80,7 @@ const struct route routes[] = {
 	PUBLIC("GET", "/v1/events", READ, false, api_events),
 	PUBLIC("GET", "/v1/explain/{stack}/{node}", READ, false, api_explain),
 	PUBLIC("GET", "/v1/state", ADMIN, false, api_state),
+	PUBLIC("GET", "/v1/firewall", ADMIN, false, api_firewall),
 	PUBLIC("GET", "/v1/doctor", ADMIN, false, api_doctor),
 	PUBLIC("GET", "/v1/volumes", READ, false, api_volumes),
 	PUBLIC("DELETE", "/v1/volumes/{name}", ADMIN, true, api_volume_remove),

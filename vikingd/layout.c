@@ -19,6 +19,7 @@ static const char *const users[] = {
 	"viking-route",
 	"viking-web",
 	"viking-dns",
+	"viking-net",
 	NULL,
 };
 

@@ -9,6 +9,7 @@ const struct program_row program_rows[] = {
 	{"router", PROGRAM_ROLE, "viking-router", "viking-route", "scheduler"},
 	{"web", PROGRAM_ROLE, "viking-web", "viking-web", "scheduler"},
 	{"dns", PROGRAM_ROLE, "viking-dns", "viking-dns", "scheduler"},
+	{"firewall", PROGRAM_ROLE, "viking-firewall", "viking-net", "scheduler"},
 	{"receiver", PROGRAM_ROLE, "viking-receiver", "viking", "scheduler"},
 	{"registry", PROGRAM_HELPER, NULL, "viking-build", NULL},
 	{"haproxy", PROGRAM_HELPER, NULL, "viking-route", "router"},

@@ -314,6 +314,9 @@ static int start_role(
 static const int *ambient_caps(const struct program *p)
 {
 	static const int bind_low_ports[] = {CAP_NET_BIND_SERVICE, -1};
+	static const int network[] = {CAP_NET_ADMIN, -1};
+	if (vk_streq(p->row->name, "firewall"))
+		return network;
 	bool binds = vk_streq(p->row->name, "haproxy") || vk_streq(p->row->name, "dns");
 	return binds ? bind_low_ports : NULL;
 }

@@ -78,9 +78,11 @@ struct vk_config {
 	uint64_t default_pids;      /* nodes.pids 512 */
 	char *network_range;        /* networks.range 10.210.0.0/16, one /24 a stack */
 	/* names and ways of containers */
-	bool dns_enabled;          /* dns.enabled true */
-	char *dns_upstream;        /* dns.upstream "": as /etc/resolv.conf says */
-	char *dns_zones;           /* dns.zones: zones of older systems that are served too */
+	bool dns_enabled;      /* dns.enabled true */
+	char *dns_upstream;    /* dns.upstream "": as /etc/resolv.conf says */
+	char *dns_zones;       /* dns.zones: zones of older systems that are served too */
+	bool firewall_enabled; /* firewall.enabled true */
+	char *firewall_allow;  /* firewall.allow "": TCP ports of the host that containers reach */
 	uint64_t logs_stack_bytes; /* logs.stack_bytes 64 MiB, the ring of a stack */
 	/* host policy: what pushed manifests may ask for */
 	bool policy_privileged;   /* policy.privileged false */

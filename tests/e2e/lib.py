@@ -9,6 +9,7 @@ Every Host has its own ports, state, sub-networks and registry; it removes its c
 end and ends only the processes that it started.
 """
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -226,6 +227,8 @@ class Host:
         for v in (engine("GET", "/volumes")[1] or {}).get("Volumes") or []:
             if any(v["Name"].startswith(f"viking-{s}-") for s in names):
                 engine("DELETE", "/volumes/" + v["Name"] + "?force=1")
+        table = "viking_" + hashlib.sha256(self.path("var/lib/viking").encode()).hexdigest()[:16]
+        subprocess.run(["nft", "delete", "table", "inet", table], stderr=subprocess.DEVNULL, check=False)
         self.log.close()
         if os.environ.get("VIKING_KEEP"):
             print("kept", self.root, file=sys.stderr)

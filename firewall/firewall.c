@@ -1,0 +1,174 @@
+#include "firewall.h"
+
+#include <linux/capability.h>
+#include <nftables/libnftables.h>
+#include <string.h>
+#include <viking/api.h>
+#include <viking/json.h>
+#include <viking/log.h>
+#include <viking/str.h>
+
+#include "rules.h"
+
+#define LOOK_MS 10000 /* is the table still there? */
+
+struct firewall {
+	struct vk_loop *l;
+	const struct vk_config *c;
+	char *api_socket;
+	char table[RULES_TABLE_MAX];
+	struct nft_ctx *nft;
+	char *rules; /* as they should be; NULL before the first document */
+	int64_t rev;
+	bool applied;
+	struct vk_timer *look;
+	struct vk_api_watch *watch;
+	struct vk_api_queue *queue;
+};
+
+/* One transaction: all of text or nothing. */
+static int run(struct firewall *f, const char *text, struct vk_err *err)
+{
+	if (nft_run_cmd_from_buffer(f->nft, text) == 0)
+		return 0;
+	const char *said = nft_ctx_get_error_buffer(f->nft);
+	char line[160];
+	vk_str_printable(said, strcspn(said, "\n"), line, sizeof(line));
+	vk_err_set(err, VK_FAILED, "nftables: %s", line[0] != '\0' ? line : "refused");
+	return vk_err_hint(err, "it needs CAP_NET_ADMIN and a kernel with nf_tables");
+}
+
+static void on_acked(void *arg, const struct vk_err *err, const json_t *answer)
+{
+	(void)arg;
+	(void)answer;
+	if (err->code != 0)
+		vk_log_err(VK_WARN, "ack-refused", err);
+}
+
+static void tell(struct firewall *f, const struct vk_err *err)
+{
+	vk_autojson *body = json_pack("{s:I,s:s,s:b,s:s,s:s}", "rev", (json_int_t)f->rev, "table",
+		f->table, "applied", f->applied, "error", err->code != 0 ? err->msg : "", "rules",
+		f->rules);
+	vk_api_queue_add(f->queue, "POST", "/v1/internal/firewall/ack", body, on_acked, f);
+}
+
+static void apply(struct firewall *f)
+{
+	struct vk_err err = {0};
+	bool before = f->applied;
+	f->applied = run(f, f->rules, &err) == 0;
+	if (f->applied)
+		vk_log(VK_INFO, "applied", "table=%s rev=%lld bytes=%zu", f->table,
+			(long long)f->rev, strlen(f->rules));
+	else if (before)
+		vk_log_err(VK_ERROR, "not-applied", &err);
+	tell(f, &err);
+}
+
+static bool is_there(struct firewall *f)
+{
+	vk_autofree char *list = vk_asprintf("list chain inet %s input", f->table);
+	return nft_run_cmd_from_buffer(f->nft, list) == 0;
+}
+
+/* Somebody may have flushed all tables; or the right to change them has come. */
+static void on_look(void *arg)
+{
+	struct firewall *f = arg;
+	if (f->rules != NULL && f->c->firewall_enabled && (!f->applied || !is_there(f))) {
+		if (f->applied)
+			vk_log(VK_WARN, "table-gone", "table=%s", f->table);
+		apply(f);
+	}
+	vk_timer_set(f->look, LOOK_MS);
+}
+
+static int wanted(struct firewall *f, const json_t *doc, struct vk_buf *out, struct vk_err *err)
+{
+	if (f->c->firewall_enabled)
+		return rules_render(doc, f->table, f->c->firewall_allow, out, err);
+	(void)vk_buf_addf(out, "table inet %s\ndelete table inet %s\n", f->table, f->table);
+	return 0;
+}
+
+static void on_document(void *arg, json_t *line)
+{
+	struct firewall *f = arg;
+	struct vk_err err = {0};
+	vk_autobuf text = VK_BUF_INIT(RULES_MAX);
+	if (wanted(f, line, &text, &err) != 0) {
+		vk_log_err(VK_ERROR, "bad-document", &err);
+		return;
+	}
+	bool same = f->applied && strcmp(f->rules, vk_buf_str(&text)) == 0;
+	f->rev = vk_json_int(line, "rev", 0);
+	if (same) {
+		tell(f, &err);
+		return;
+	}
+	f->applied = f->applied || f->rules == NULL; /* the first failure is logged */
+	free(f->rules);
+	f->rules = vk_buf_take(&text);
+	apply(f);
+}
+
+static void on_api(void *arg, bool connected, const struct vk_err *err)
+{
+	(void)arg;
+	if (connected)
+		vk_log(VK_INFO, "api-connected", "path=net/watch");
+	else
+		vk_log_err(VK_WARN, "api-lost", err);
+}
+
+int firewall_new(
+	struct vk_loop *l, const struct vk_config *c, struct firewall **ret, struct vk_err *err)
+{
+	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (nft == NULL)
+		return vk_err_set(err, VK_UNAVAILABLE, "libnftables does not start");
+	nft_ctx_buffer_output(nft);
+	nft_ctx_buffer_error(nft);
+	struct firewall *f = vk_alloc(sizeof(*f));
+	*f = (struct firewall){
+		.l = l, .c = c, .nft = nft, .api_socket = vk_run_path(c, "api.sock")};
+	rules_table(c->state_dir, f->table);
+	f->look = vk_timer_new(l, on_look, f);
+	vk_timer_set(f->look, LOOK_MS);
+	*ret = f;
+	return 0;
+}
+
+int firewall_confine(const struct vk_config *c, struct vk_sandbox_report *ret, struct vk_err *err)
+{
+	vk_autofree char *api = vk_run_path(c, "api.sock");
+	const char *const reads[] = {api, "/etc", "/usr/share", "/proc/sys/net", NULL};
+	const struct vk_sandbox s = {.read_paths = reads,
+		.use_landlock = true,
+		.seccomp = VK_SECCOMP_DAEMON,
+		.keep_caps = 1ull << CAP_NET_ADMIN,
+		.mode = c->sandbox};
+	return vk_sandbox_enter(&s, ret, err);
+}
+
+void firewall_start(struct firewall *f)
+{
+	struct vk_api_opts api = {.socket = f->api_socket, .role = "firewall", .token = ""};
+	f->queue = vk_api_queue_new(f->l, &api);
+	f->watch = vk_api_watch_new(f->l, &api, "/v1/internal/net/watch", on_document, on_api, f);
+}
+
+void firewall_free(struct firewall *f)
+{
+	if (f == NULL)
+		return;
+	vk_api_watch_free(f->watch);
+	vk_api_queue_free(f->queue);
+	vk_timer_free(f->look);
+	nft_ctx_free(f->nft);
+	free(f->rules);
+	free(f->api_socket);
+	free(f);
+}
