@@ -1,6 +1,7 @@
 /*
  * check: a manifest, a Dockerfile or a build context of the work tree, explained. The files are parsed by
- * viking-export, the program that parses pushed ones, so that both say the same. Backup and restore are in backup.c.
+ * viking-export, the program that parses pushed ones, so that both say the same. plan: the planner alone, by viking-plan.
+ * Backup and restore are in backup.c.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -34,13 +35,13 @@ static const char *default_file(void)
 	return NULL;
 }
 
-static int exporter(struct call *c, char **ret, struct vk_err *err)
+static int program(struct call *c, const char *name, char **ret, struct vk_err *err)
 {
 	struct vk_config *config = NULL;
 	int r = vk_config_load(c->config_file, c->root, &config, err);
 	if (r < 0)
 		return r;
-	*ret = vk_libexec_path(config, "viking-export");
+	*ret = vk_libexec_path(config, name);
 	vk_config_free(config);
 	return 0;
 }
@@ -75,37 +76,64 @@ static int check_words(const struct call *c, struct vk_strv *argv, struct vk_err
 	return 0;
 }
 
-/* Its output, errors included, is meant for the person: it goes straight through. */
-static int check(struct call *c, struct vk_err *err)
+/* Its output, errors included, is meant for the person: it goes straight through. argv[0] is set here. */
+static int run_program(
+	struct call *c, const char *name, struct vk_strv *words, int in, struct vk_err *err)
 {
 	vk_autofree char *path = NULL;
 	vk_autostrv argv = {0};
-	int r = local_only(c, err);
-	if (r == 0)
-		r = exporter(c, &path, err);
+	char cwd[4096];
+	int status = 0;
+	int r = program(c, name, &path, err);
 	if (r < 0)
 		return r;
 	vk_strv_add(&argv, path);
-	r = check_words(c, &argv, err);
-	if (r < 0)
-		return r;
-	char cwd[4096];
+	for (size_t i = 0; i < words->n; i++)
+		vk_strv_add(&argv, words->v[i]);
 	if (getcwd(cwd, sizeof(cwd)) == NULL)
 		return vk_err_errno(err, errno, "current directory");
 	struct vk_proc_opts o = {.path = path,
 		.argv = (const char *const *)argv.v,
 		.cwd = cwd,
-		.in = VK_FD_NULL,
+		.in = in,
 		.out = VK_FD_INHERIT,
 		.err = VK_FD_INHERIT};
 	struct vk_proc p;
-	int status = 0;
 	r = vk_proc_start(&o, &p, err);
 	if (r == 0)
 		r = vk_proc_wait(p.pid, 60000, &status, err);
 	if (r == 0)
 		c->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 	return r;
+}
+
+static int check(struct call *c, struct vk_err *err)
+{
+	vk_autostrv words = {0};
+	int r = local_only(c, err);
+	if (r == 0)
+		r = check_words(c, &words, err);
+	return r < 0 ? r : run_program(c, "viking-export", &words, VK_FD_NULL, err);
+}
+
+static int plan(struct call *c, struct vk_err *err)
+{
+	vk_autostrv words = {0};
+	int r = local_only(c, err);
+	if (r < 0)
+		return r;
+	if (call_value(c, "--from") == NULL) {
+		vk_err_set(err, VK_USAGE, "plan: which cluster?");
+		return vk_err_hint(err, "viking plan --from FILE (- is standard input)");
+	}
+	vk_strv_add(&words, call_value(c, "--from"));
+	if (call_value(c, "--explain") != NULL) {
+		vk_strv_add(&words, "--explain");
+		vk_strv_add(&words, call_value(c, "--explain"));
+	}
+	if (c->json)
+		vk_strv_add(&words, "--json");
+	return run_program(c, "viking-plan", &words, VK_FD_INHERIT, err);
 }
 
 static int backup(struct call *c, struct vk_err *err)
@@ -128,6 +156,11 @@ static const struct option check_options[] = {
 	{"--rewrite", NULL, NULL, "with --dockerfile: as it would be built"},
 	{0},
 };
+static const struct option plan_options[] = {
+	{"--from", NULL, "FILE", "hosts, services and placements as JSON; - is standard input"},
+	{"--explain", NULL, "SERVICE", "which hosts could take one more of it, and why not"},
+	{0},
+};
 static const struct option backup_options[] = {
 	{"--volumes", NULL, NULL, "with the data of the volumes"},
 	{0},
@@ -136,6 +169,8 @@ static const struct option backup_options[] = {
 const struct command file_commands[] = {
 	{"check", "[FILE] [--print|--context|--dockerfile F --rewrite]", 0, 1, false, true, check,
 		check_options, "explain a manifest, a build context or a Dockerfile"},
+	{"plan", "--from FILE [--explain SERVICE]", 0, 0, false, true, plan, plan_options,
+		"where the planner would place the services of a described cluster"},
 	{"backup", "FILE [--volumes]", 1, 1, false, false, backup, backup_options,
 		"state, keys, repositories and images into one file"},
 	{"restore", "FILE", 1, 1, false, false, restore, NULL,

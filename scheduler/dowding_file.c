@@ -9,13 +9,14 @@
 #define NAME_MAX_BYTES 255
 #define MAX_CPUS       1e6
 #define MAX_REPLICAS   1000000
+#define MAX_TOTAL      20000000
 #define MAX_HOSTS      1000000 /* a rank has 24 bits */
 
 struct reader {
 	struct dowding *d;
 	const char *text;
 	size_t n, at;
-	size_t hosts;
+	size_t hosts, replicas;
 };
 
 static void skip_space(struct reader *r)
@@ -209,6 +210,8 @@ static int add_service(struct reader *r, const struct fields *f, struct vk_err *
 		return rc;
 	if (dow_knows_service(r->d, f->name))
 		return vk_err_set(err, VK_EXISTS, "a second service named %s", f->name);
+	if ((r->replicas += s.replicas) > MAX_TOTAL)
+		return vk_err_set(err, VK_LIMIT, "more than %d replicas in all", MAX_TOTAL);
 	s.roles = roles;
 	s.hosts = hosts;
 	dow_set_service(r->d, &s);

@@ -11,7 +11,7 @@ static const char *const dim_name[DOW_DIMS] = {"cpu", "memory", "disk"};
 static void amount(enum dow_dim k, uint64_t v, char buf[static 24])
 {
 	if (k == DOW_CPU)
-		snprintf(buf, 24, "%" PRIu64 "m", v);
+		snprintf(buf, 24, "%g core%s", (double)v / 1000, v == 1000 ? "" : "s");
 	else
 		vk_format_size(v, buf);
 }
