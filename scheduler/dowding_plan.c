@@ -242,7 +242,8 @@ static void list_work(struct planner *p)
 	qsort_r(groups, n, sizeof(*groups), by_group_name, d);
 	for (size_t i = 0; i < n; i++)
 		add_group(p, groups[i]);
-	qsort(p->work, p->n, sizeof(*p->work), by_need);
+	if (p->n > 1)
+		qsort(p->work, p->n, sizeof(*p->work), by_need);
 }
 
 /* ---- placing ---- */
