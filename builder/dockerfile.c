@@ -441,6 +441,7 @@ static int read_all(struct scan *s, struct vk_err *err)
 	int rc = check_frontends(s, err);
 	struct df_line l = {0};
 	bool more = true;
+	unsigned count = 0;
 	while (rc == 0) {
 		rc = df_reader_next(&s->reader, &l, &more, err);
 		if (rc != 0)
@@ -448,6 +449,12 @@ static int read_all(struct scan *s, struct vk_err *err)
 		if (rc != 0 || !more)
 			break;
 		s->line = l.line;
+		if (!s->probe && ++count > DOCKERFILE_INSTRUCTIONS_MAX) {
+			rc = vk_err_set(err, VK_LIMIT, "%s:%u: more than %d instructions",
+				s->o->file, l.line, DOCKERFILE_INSTRUCTIONS_MAX);
+			vk_err_hint(err, "several in one: ENV A=1 B=2, RUN a && b");
+			break;
+		}
 		rc = run_instruction(s, &l, 0, err);
 		if (s->probe && rc != VK_DENIED && rc != VK_LIMIT)
 			rc = 0;

@@ -308,17 +308,37 @@ static json_t *row_json(const struct build_row *row, int64_t position)
 		row->cached, "cause", row->cause, "bytes", (json_int_t)row->bytes);
 }
 
+/* "b10" after "b9": by number, newest first. */
+static int newest_first(const void *a, const void *b)
+{
+	const struct build_row *x = *(const struct build_row *const *)a,
+			       *y = *(const struct build_row *const *)b;
+	size_t n = strlen(x->name), m = strlen(y->name);
+	return n != m ? (n < m) - (n > m) : strcmp(y->name, x->name);
+}
+
 json_t *builds_list(struct sched *s, bool (*sees)(void *arg, const char *stack), void *arg)
 {
 	json_t *list = json_array();
-	struct build_row *row;
+	const struct table *t = &s->st.builds;
+	size_t n = 0;
 	for (const struct build *b = s->builds->first; b != NULL; b = b->next)
-		if (b->row.stack[0] != '\0' && sees(arg, b->row.stack))
-			json_array_append_new(list, row_json(&b->row, b->position));
-	for (size_t i = s->st.builds.n; i-- > 0;) {
-		row = s->st.builds.row[i];
-		if (builds_find(s, row->name) == NULL && sees(arg, row->stack))
-			json_array_append_new(list, row_json(row, 0));
+		n++;
+	vk_autofree const struct build_row **rows =
+		vk_reallocarray(NULL, n + t->n + 1, sizeof(*rows));
+	n = 0;
+	for (const struct build *b = s->builds->first; b != NULL; b = b->next)
+		rows[n++] = &b->row;
+	for (size_t i = 0; i < t->n; i++) {
+		const struct build_row *row = t->row[i];
+		if (builds_find(s, row->name) == NULL)
+			rows[n++] = row;
+	}
+	qsort(rows, n, sizeof(*rows), newest_first);
+	for (size_t i = 0; i < n; i++) {
+		const struct build *b = builds_find(s, rows[i]->name);
+		if (rows[i]->stack[0] != '\0' && sees(arg, rows[i]->stack))
+			json_array_append_new(list, row_json(rows[i], b != NULL ? b->position : 0));
 	}
 	return json_pack("{s:o}", "builds", list);
 }

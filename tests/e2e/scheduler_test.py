@@ -557,6 +557,13 @@ class Failure(Case):
         out = self.w.call("GET", f"/v1/builds/{b['id']}/output")
         self.assertIn("step of src", [x.get("out") for x in out])
 
+    def test_builds_are_listed_newest_first(self):
+        for i in range(11):
+            self.push()
+        ids = [int(b["id"][1:]) for b in self.w.call("GET", "/v1/builds?stack=ragnar")["builds"]]
+        self.assertEqual(sorted(ids, reverse=True), ids)
+        self.assertGreater(len(ids), 10)
+
     def test_a_client_that_goes_cancels(self):
         self.push()
         self.w.agent.hold("web")

@@ -297,6 +297,20 @@ Test(dockerfile, triggers_of_base_images)
 	cr_expect_eq(dockerfile_check_trigger("RUN make", REGISTRY, &err), 0);
 }
 
+Test(dockerfile, so_many_instructions_and_no_more)
+{
+	struct vk_err err = {0};
+	struct dockerfile *d = NULL;
+	vk_autobuf text = VK_BUF_INIT(1 << 20);
+	vk_buf_adds(&text, "FROM a:1\n");
+	for (int i = 1; i < DOCKERFILE_INSTRUCTIONS_MAX; i++)
+		vk_buf_addf(&text, "ENV D%d=y\n", i);
+	cr_assert_eq(scan_args(vk_buf_str(&text), NULL, NULL, &d, &err), 0, "%s", err.msg);
+	dockerfile_free(d);
+	vk_buf_adds(&text, "ENV LAST=y\n");
+	expect_refused(vk_buf_str(&text), VK_LIMIT, "F:501: more than 500 instructions");
+}
+
 Test(dockerfile, long_lines_end_in_time)
 {
 	vk_autobuf text = VK_BUF_INIT(1 << 20);
