@@ -1,4 +1,4 @@
-/* Ports, volumes, domains and health checks of a node. */
+/* Ports, volumes and health checks of a node. */
 #include <string.h>
 #include <viking/id.h>
 #include <viking/json.h>
@@ -8,7 +8,6 @@
 
 #define PORTS_MAX   64
 #define VOLUMES_MAX 32
-#define DOMAINS_MAX 256
 
 /* -- ports -- */
 
@@ -237,36 +236,6 @@ int mnode_volumes(const struct mval *v, json_t *node, struct vk_err *err)
 			rc = add_volume(&item, node, v->y->keys[i].name, text, err);
 	}
 	return rc;
-}
-
-/* -- domains -- */
-
-static int domain_item(const struct mval *v, json_t *node, struct vk_err *err)
-{
-	json_t *list = json_object_get(node, "domains"), *item;
-	char domain[VK_DOMAIN_MAX + 1];
-	const char *text;
-	size_t i;
-	if (v->y->type == VK_YAML_MAP)
-		return mval_error(v, err,
-			"certificates, passwords and ports of a domain are not supported by this "
-			"version of viking: write the domain alone");
-	int rc = mval_text(v, 1024, &text, err);
-	if (rc != 0)
-		return rc;
-	if (vk_domain(text, true, domain, err) != 0)
-		return mval_wrap(v, err);
-	json_array_foreach(list, i, item) if (strcmp(json_string_value(item), domain) ==
-		0) return mval_error(v, err, "%s is there twice", domain);
-	if (json_array_size(list) >= DOMAINS_MAX)
-		return mval_error(v, err, "more than %d domains", DOMAINS_MAX);
-	json_array_append_new(list, json_string(domain));
-	return 0;
-}
-
-int mnode_domains(const struct mval *v, json_t *node, struct vk_err *err)
-{
-	return mval_each(v, DOMAINS_MAX, domain_item, node, err);
 }
 
 /* -- health -- */

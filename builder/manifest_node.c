@@ -361,6 +361,7 @@ static const struct mkey node_keys[] = {
 	{"service", "static", node_service, APP_ONLY},
 	{"document_root", NULL, node_document_root, WEBSITE_ONLY},
 	{"domains", "domain route", mnode_domains, 0},
+	{"traffic", NULL, mnode_traffic, 0},
 	{"healthcheck", "health_check health", mnode_health, APP_ONLY},
 	{"stop_timeout", "stop_grace_period", node_stop, APP_ONLY},
 	{"memory", "mem_limit", node_memory, APP_ONLY},
@@ -454,6 +455,8 @@ static int parse_node(struct manifest *m, const struct vk_yaml *y, const char *n
 		rc = check_type(&v, node, err);
 	if (rc == 0 && !is_website(node))
 		rc = check_app(&v, node, err);
+	if (rc == 0)
+		rc = mnode_check_domains(&v, node, err);
 	size_t i;
 	json_t *port;
 	json_array_foreach(json_object_get(node, "expose"), i, port)

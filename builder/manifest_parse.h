@@ -84,6 +84,9 @@ int mnode_expose(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_publish(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_volumes(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_domains(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_traffic(const struct mval *v, json_t *out, struct vk_err *err);
+/* The ports that domains name: numbers instead of names. */
+int mnode_check_domains(const struct mval *v, json_t *node, struct vk_err *err);
 int mnode_health(const struct mval *v, json_t *out, struct vk_err *err);
 
 #endif

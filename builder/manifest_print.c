@@ -415,6 +415,62 @@ static void print_app(struct printer *p, const json_t *node)
 		print_if(p, node, "dns_update_policy");
 }
 
+/* A policy in the manifest's words. */
+static json_t *policy_keys(const json_t *policy)
+{
+	static const struct {
+		const char *from, *to;
+	} same[] = {{"port", "port"}, {"strip", "strip"}, {"max_body", "max_body"},
+		{"auth_mode", "auth_mode"}, {"allow", "allow"}};
+	json_t *out = json_object();
+	for (size_t i = 0; i < VK_COUNT(same); i++) {
+		json_t *value = json_object_get(policy, same[i].from);
+		if (value != NULL)
+			json_object_set(out, same[i].to, value);
+	}
+	if (vk_json_bool(policy, "https", false))
+		json_set_str(out, "redirect", "https");
+	int64_t hsts = vk_json_int(policy, "hsts", -1);
+	if (hsts >= 0)
+		json_object_set_new(out, "hsts", json_sprintf("%llds", (long long)hsts));
+	static const char *const times[][2] = {
+		{"response_ms", "timeout"}, {"tunnel_ms", "idle_timeout"}};
+	for (size_t i = 0; i < VK_COUNT(times); i++) {
+		int64_t ms = vk_json_int(policy, times[i][0], 0);
+		if (ms > 0)
+			json_object_set_new(
+				out, times[i][1], json_sprintf("%lldms", (long long)ms));
+	}
+	const char *user;
+	json_t *hashes, *users = json_object();
+	json_object_foreach(json_object_get(policy, "auth"), user, hashes)
+		json_object_set_new(users, user, json_sprintf("ha1:%s", json_string_value(hashes)));
+	if (json_object_size(users) > 0)
+		json_object_set(out, "auth", users);
+	json_decref(users);
+	return out;
+}
+
+static void print_traffic(struct printer *p, const json_t *node)
+{
+	vk_autojson *traffic = policy_keys(json_object_get(node, "traffic")), *list = json_array();
+	const json_t *options = json_object_get(node, "domain_options");
+	size_t i;
+	json_t *place;
+	json_array_foreach(json_object_get(node, "domains"), i, place)
+	{
+		const json_t *o = json_object_get(options, json_string_value(place));
+		json_t *item = o != NULL ? policy_keys(o) : json_incref(place);
+		if (o != NULL)
+			json_object_set(item, "host", place);
+		json_array_append_new(list, item);
+	}
+	if (json_array_size(list) > 0)
+		line(p, 2, "domains", list);
+	if (json_object_size(traffic) > 0)
+		line(p, 2, "traffic", traffic);
+}
+
 static void print_node(struct printer *p, const json_t *doc, const char *name, const json_t *node)
 {
 	key(p, 1, name);
@@ -424,8 +480,7 @@ static void print_node(struct printer *p, const json_t *doc, const char *name, c
 		print_if(p, node, "document_root");
 	else
 		print_app(p, node);
-	if (!is_empty(json_object_get(node, "domains")))
-		line(p, 2, "domains", json_object_get(node, "domains"));
+	print_traffic(p, node);
 	node_extras(p, 2, doc, "deploy", name);
 }
 

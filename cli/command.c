@@ -17,6 +17,7 @@ static const struct {
 	{"keys", "keys:list"},
 	{"stacks", "stacks:list"},
 	{"domains", "domains:list"},
+	{"certs", "certs:list"},
 	{"releases", "releases:list"},
 	{"builds", "builds:list"},
 	{"volumes", "volumes:list"},

@@ -5,6 +5,7 @@ const struct command *const command_groups[] = {
 	keys_commands,
 	config_commands,
 	domains_commands,
+	certs_commands,
 	ps_commands,
 	releases_commands,
 	builds_commands,

@@ -1,7 +1,7 @@
 # Debian 12 packages, by need. Sourced by bootstrap.sh and tests/run; debian/control names the same.
 viking_build="build-essential cmake ninja-build pkg-config debhelper dpkg-dev fakeroot libcurl4-openssl-dev
 	libevent-dev libgit2-dev libjansson-dev libmicrohttpd-dev libseccomp-dev libnftables-dev libsodium-dev libsqlite3-dev
-	libssh-dev libyaml-dev libcrypt-dev"
+	libssh-dev libssl-dev libyaml-dev libcrypt-dev"
 viking_run="git haproxy docker.io docker-registry openssh-client adduser curl ca-certificates iptables"
 # Docker's own packages conflict with Debian's.
 if dpkg-query -W -f '${Status}' docker-ce 2>/dev/null | grep -q 'ok installed'; then

@@ -39,24 +39,24 @@ static void forget(struct drain *d, size_t i)
 	d->v[i] = d->v[--d->n];
 }
 
-static struct draining *find(struct drain *d, const char *id)
+/* An instance with several routed ports is there once for each. */
+static struct draining *find(struct drain *d, const struct table_server *s)
 {
 	for (size_t i = 0; i < d->n; i++)
-		if (strcmp(d->v[i].id, id) == 0)
+		if (strcmp(d->v[i].id, s->id) == 0 && d->v[i].port == s->port)
 			return &d->v[i];
 	return NULL;
 }
 
 static void note(struct drain *d, const struct table_server *s)
 {
-	struct draining *e = find(d, s->id);
+	struct draining *e = find(d, s);
 	if (e == NULL) {
 		d->v = vk_reallocarray(d->v, d->n + 1, sizeof(*d->v));
 		e = &d->v[d->n++];
-		*e = (struct draining){.id = vk_strdup(s->id)};
+		*e = (struct draining){.id = vk_strdup(s->id), .port = s->port};
 	}
 	memcpy(e->addr, s->addr, sizeof(e->addr));
-	e->port = s->port;
 	e->seen = true;
 }
 
@@ -84,6 +84,18 @@ void drain_set(struct drain *d, const struct table *t)
 		vk_timer_set(d->timer, 0);
 }
 
+/* Told once, when nothing is left on any of its ports. */
+static void report(struct drain *d, const char *id)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (strcmp(d->v[i].id, id) == 0 && d->v[i].quiet < 2)
+			return;
+	for (size_t i = 0; i < d->n; i++)
+		if (strcmp(d->v[i].id, id) == 0)
+			d->v[i].reported = true;
+	d->fn(d->arg, id);
+}
+
 static void end_of_look(struct drain *d)
 {
 	bool again = false;
@@ -91,11 +103,10 @@ static void end_of_look(struct drain *d)
 		struct draining *e = &d->v[i];
 		e->quiet = e->now == 0 ? e->quiet + 1 : 0;
 		again = again || e->quiet == 1;
-		if (e->quiet >= 2 && !e->reported) {
-			e->reported = true;
-			d->fn(d->arg, e->id);
-		}
 	}
+	for (size_t i = 0; i < d->n; i++)
+		if (d->v[i].quiet >= 2 && !d->v[i].reported)
+			report(d, d->v[i].id);
 	if (waiting(d))
 		vk_timer_set(d->timer, again ? AGAIN_MS : POLL_MS);
 }

@@ -37,7 +37,7 @@ static void call_closed(void *arg, struct vk_req *r)
 static json_t *audit_params(const struct call *c)
 {
 	static const char *const secret[] = {
-		"key", "line", "token", "doc", "env", "keys", "cmd", NULL};
+		"key", "line", "token", "doc", "env", "keys", "cmd", "pem", NULL};
 	json_t *params = json_object();
 	const char *name;
 	json_t *value;

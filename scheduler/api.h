@@ -63,6 +63,7 @@ route_fn api_stacks, api_stacks_create, api_stack_info, api_stack_destroy, api_s
 	api_stack_lock, api_stack_unlock;
 route_fn api_config, api_config_change;
 route_fn api_domains, api_domains_add, api_domains_remove;
+route_fn api_certs, api_certs_add, api_certs_remove, api_router_cert, api_maintenance;
 route_fn api_ps, api_scale, api_restart, api_stop, api_start, api_rebuild, api_redeploy;
 route_fn api_releases, api_release_info, api_rollback;
 route_fn api_builds, api_build_output, api_build_cancel;

@@ -10,6 +10,7 @@
 #include <viking/str.h>
 
 #include "builds.h"
+#include "certs.h"
 #include "dpkg.h"
 #include "hosts.h"
 #include "instances.h"
@@ -300,4 +301,5 @@ void doctor_look(struct sched *s, json_t *checks)
 	check_build_limits(s, checks);
 	check_networks(s, checks);
 	check_stacks(s, checks);
+	certs_doctor(s, checks);
 }

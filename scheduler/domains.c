@@ -29,9 +29,15 @@ static bool covers(const char *wildcard, const char *name)
 		vk_ends(name, wildcard + 1) && strlen(name) > strlen(wildcard + 1);
 }
 
+char *domains_host(const char *place)
+{
+	return vk_strndup(place, strcspn(place, "/"));
+}
+
 bool domains_clash(const char *a, const char *b)
 {
-	return strcmp(a, b) == 0 || covers(a, b) || covers(b, a);
+	vk_autofree char *x = domains_host(a), *y = domains_host(b);
+	return strcmp(x, y) == 0 || covers(x, y) || covers(y, x);
 }
 
 char *domains_default(const char *stack, const char *base_domain)
@@ -218,9 +224,11 @@ void domains_urls(const json_t *domains, uint64_t http_port, struct vk_strv *ret
 	{
 		if (vk_starts(name, "*."))
 			continue;
+		int host = (int)strcspn(name, "/");
 		if (http_port == 80)
-			vk_strv_addf(ret, "http://%s/", name);
+			vk_strv_addf(ret, "http://%.*s%s/", host, name, name + host);
 		else
-			vk_strv_addf(ret, "http://%s:%llu/", name, (unsigned long long)http_port);
+			vk_strv_addf(ret, "http://%.*s:%llu%s/", host, name,
+				(unsigned long long)http_port, name + host);
 	}
 }

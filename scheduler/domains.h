@@ -10,8 +10,10 @@
 
 /* The node of release entries that domains lead to when none is named: `web`, else the only one that could; NULL if none. */
 const char *domains_web(const json_t *entries);
-/* True when a request could match both. */
+/* True when a host could match both: places of one stack may share one, other stacks' may not. */
 bool domains_clash(const char *a, const char *b);
+/* The host of a place: "a.com" of "a.com/api"; caller frees. */
+char *domains_host(const char *place);
 /* "<stack>.<base>" or "<stack>.localhost"; caller frees. */
 char *domains_default(const char *stack, const char *base_domain);
 /* {"a.com": {"node", "from": "manifest"|"command"|"default"}} for the entries given (NULL = of the serving

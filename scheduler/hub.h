@@ -33,6 +33,7 @@ struct sched {
 	struct router *router;     /* router.h: what router and web want and say */
 	struct netfeed *netfeed;   /* netfeed.h: what resolver, link proxy and firewall follow */
 	struct drains *drains;     /* drain.h */
+	struct certs *certs;       /* certs.h */
 	struct vk_timer *refresh;
 	bool reserved;     /* reserve.h */
 	json_t *restoring; /* keys of a restore whose last batch is still to come, or NULL */

@@ -136,6 +136,18 @@ static void leave_domains(struct leave *l, struct txn *t, const struct state *st
 	}
 }
 
+static void leave_traffic(struct leave *l, struct txn *t, const struct state *st)
+{
+	const struct traffic_row *traffic = table_get(&st->traffic, l->op.stack);
+	const struct cert_row *cert;
+	size_t n = strlen(l->op.stack);
+	if (traffic != NULL)
+		row_leave(l, t, "traffic", "", model_encode(traffic_fields, traffic));
+	table_each(&st->certs, i,
+		cert) if (strncmp(cert->name, l->op.stack, n) == 0 && cert->name[n] == '/')
+		row_leave(l, t, "cert", cert->name + n, model_encode(cert_fields, cert));
+}
+
 static void leave_builds(struct leave *l, struct txn *t, struct sched *s)
 {
 	const struct build_row *b;
@@ -256,6 +268,7 @@ static void leave_write(struct leave *l)
 	leave_releases(l, t, sk);
 	leave_volumes(l, t, &s->st);
 	leave_domains(l, t, &s->st);
+	leave_traffic(l, t, &s->st);
 	leave_builds(l, t, s);
 	leave_logs(l, t, &s->st);
 	leave_row(l, t, sk, subnet);

@@ -99,6 +99,24 @@ const struct vk_field build_fields[] = {
 	END,
 };
 
+const struct vk_field cert_fields[] = {
+	{"sealed", VK_F_STR, offsetof(struct cert_row, sealed), true, 0, DOC_MAX},
+	REQ(VK_F_ARRAY, cert_row, names),
+	F(VK_F_STR, cert_row, issuer),
+	F(VK_F_STR, cert_row, who),
+	F(VK_F_I64, cert_row, not_before_ms),
+	F(VK_F_I64, cert_row, not_after_ms),
+	F(VK_F_I64, cert_row, created_ms),
+	END,
+};
+
+const struct vk_field traffic_fields[] = {
+	F(VK_F_STR, traffic_row, maintenance),
+	F(VK_F_STR, traffic_row, who),
+	F(VK_F_I64, traffic_row, since_ms),
+	END,
+};
+
 const struct vk_field image_fields[] = {
 	REQ(VK_F_STR, image_row, ref),
 	F(VK_F_STR, image_row, digest),
@@ -205,6 +223,16 @@ void image_row_free(void *row)
 void volume_row_free(void *row)
 {
 	row_free(volume_fields, row);
+}
+
+void cert_row_free(void *row)
+{
+	row_free(cert_fields, row);
+}
+
+void traffic_row_free(void *row)
+{
+	row_free(traffic_fields, row);
 }
 
 void release_free(struct release *r)

@@ -18,6 +18,8 @@
  *	/build/ID                 struct build_row
  *	/images/S/BOAT/TAG        struct image_row
  *	/volume/NAME              struct volume_row
+ *	/cert/S/ID                struct cert_row, the PEM sealed
+ *	/traffic/S                struct traffic_row: what commands said about a stack's requests
  *	/gone/volume|network/NAME, /gone/logs/S   to be removed from hosts
  *
  * Times are Unix milliseconds, 0 = never.
@@ -122,6 +124,23 @@ struct volume_row {
 };
 extern const struct vk_field volume_fields[];
 
+struct cert_row {
+	char *name;   /* "S/ID" */
+	char *sealed; /* chain and key */
+	json_t *names;
+	char *issuer, *who;
+	int64_t not_before_ms, not_after_ms, created_ms;
+};
+extern const struct vk_field cert_fields[];
+
+struct traffic_row {
+	char *name;
+	char *maintenance; /* the message while it is on, else NULL */
+	char *who;
+	int64_t since_ms;
+};
+extern const struct vk_field traffic_fields[];
+
 /* Both by table; decode leaves *row as far as it came on failure. encode adds "v". */
 int model_decode(const struct vk_field *fields, const json_t *value, void *row, struct vk_err *err);
 json_t *model_encode(const struct vk_field *fields, const void *row);
@@ -133,6 +152,8 @@ void domain_row_free(void *row);
 void build_row_free(void *row);
 void image_row_free(void *row);
 void volume_row_free(void *row);
+void cert_row_free(void *row);
+void traffic_row_free(void *row);
 void release_free(struct release *r);
 
 #endif

@@ -5,6 +5,7 @@
  *
  *	{"version", "hash", "born": release whose document defines this version, "type", "service", "scale", "port",
  *	 "exclusive": stop the old before starting the new (volume or host port), "domains": [...], "publish": [ports],
+ *	 "traffic", "domain_options": as in the document, or absent,
  *	 "task": has a release task, "host", "files": stack whose name a website's files lie under, if not this one's}
  */
 #ifndef SCHEDULER_PLACE_H

@@ -60,7 +60,8 @@ int push_domain_free(struct sched *s, const char *stack, const char *domain, str
 int push_domain_allowed(const struct sched *s, const struct caller *c, const char *stack,
 	const char *domain, struct vk_err *err)
 {
-	vk_autofree char *namesake = domains_namesake(domain, s->cfg->base_domain);
+	vk_autofree char *host = domains_host(domain);
+	vk_autofree char *namesake = domains_namesake(host, s->cfg->base_domain);
 	if (namesake == NULL || strcmp(namesake, stack) == 0)
 		return 0;
 	if (namesake[0] == '\0')
@@ -90,11 +91,12 @@ static int check_domains_allowed(const struct sched *s, const struct caller *c, 
 static int check_domain(struct sched *s, const char *stack, const char *domain, struct vk_err *err)
 {
 	char normal[VK_DOMAIN_MAX + 1];
-	int rc = vk_domain(domain, true, normal, err);
+	vk_autofree char *host = domains_host(domain);
+	int rc = vk_domain(host, true, normal, err);
 	if (rc != 0)
 		return rc;
-	if (strcmp(normal, domain) != 0)
-		return vk_err_set(err, VK_INVALID, "domain %s must be written %s", domain, normal);
+	if (strcmp(normal, host) != 0)
+		return vk_err_set(err, VK_INVALID, "domain %s must be written %s", host, normal);
 	return push_domain_free(s, stack, domain, err);
 }
 

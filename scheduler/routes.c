@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-/* Entries that rule now: of the release being switched to, else of the serving one. NULL = nothing is routed. */
-static const json_t *ruling_entries(const struct stack *sk)
+#include "certs.h"
+
+const json_t *routes_entries(const struct stack *sk)
 {
 	const struct overlay *o = stack_overlay(sk);
 	if (o != NULL && o->all_stop)
@@ -44,7 +45,27 @@ static void backend_add(json_t *backends, const char *node, const struct inst *i
 			ready ? "ready" : "drain"));
 }
 
-static void stack_servers(const struct routes_in *in, const struct stack *sk, json_t *backends)
+/* Further ports of a node that its domains name: a backend each, "web:9000". */
+static void more_ports(const json_t *entry, const struct inst *i, const char *node,
+	const char *addr, bool ready, json_t *backends)
+{
+	const char *place;
+	json_t *o, *seen = json_object();
+	json_object_foreach(json_object_get(entry, "domain_options"), place, o)
+	{
+		int port = (int)vk_json_int(o, "port", 0);
+		vk_autofree char *name = vk_asprintf("%s:%d", node, port);
+		if (port == 0 || port == vk_json_int(entry, "port", 0) ||
+			json_object_get(seen, name) != NULL)
+			continue;
+		json_object_set_new(seen, name, json_true());
+		backend_add(backends, name, i, addr, port, ready);
+	}
+	json_decref(seen);
+}
+
+static void stack_servers(
+	const struct routes_in *in, const struct stack *sk, const json_t *entries, json_t *backends)
 {
 	struct inst_list list = {0};
 	stack_instances(sk, stack_overlay(sk), &list);
@@ -53,9 +74,11 @@ static void stack_servers(const struct routes_in *in, const struct stack *sk, js
 		int port = i->route != ROUTE_NONE ? inst_port(sk, i) : 0;
 		bool healthy = false;
 		const char *addr = port > 0 ? in->address(in->arg, i->name, &healthy) : NULL;
-		if (addr != NULL)
-			backend_add(backends, i->node, i, addr, port,
-				healthy && i->route == ROUTE_READY);
+		if (addr == NULL)
+			continue;
+		bool ready = healthy && i->route == ROUTE_READY;
+		backend_add(backends, i->node, i, addr, port, ready);
+		more_ports(json_object_get(entries, i->node), i, i->node, addr, ready, backends);
 	}
 	inst_list_release(&list);
 }
@@ -65,35 +88,82 @@ static bool is_site(const json_t *entries, const char *node)
 	return strcmp(vk_json_str(json_object_get(entries, node), "type", "app"), "website") == 0;
 }
 
+/* What is to be done with requests of a domain: the node's words, the domain's over them, and commands'. */
+static json_t *domain_policy(
+	const struct state *st, const struct stack *sk, const json_t *entry, const json_t *options)
+{
+	const struct traffic_row *row = table_get(&st->traffic, sk->name);
+	json_t *traffic = json_object_get(entry, "traffic");
+	json_t *policy = traffic != NULL ? json_copy(traffic) : json_object();
+	if (options != NULL)
+		json_object_update(policy, (json_t *)(uintptr_t)options);
+	json_object_del(policy, "port");
+	if (row != NULL && row->maintenance != NULL)
+		json_object_set_new(policy, "maintenance", json_string(row->maintenance));
+	return policy;
+}
+
+static json_t *domain_route(const struct state *st, const struct stack *sk, const json_t *entry,
+	const char *node, const char *place)
+{
+	const json_t *options = json_object_get(json_object_get(entry, "domain_options"), place);
+	int port = (int)vk_json_int(options, "port", 0);
+	vk_autojson *policy = domain_policy(st, sk, entry, options);
+	vk_autofree char *to = port != 0 && port != vk_json_int(entry, "port", 0)
+		? vk_asprintf("%s:%d", node, port)
+		: vk_strdup(node);
+	return json_object_size(policy) == 0 ? json_string(to)
+					     : json_pack("{s:s,s:O}", "to", to, "policy", policy);
+}
+
+static json_t *stack_certs(const struct state *st, const struct stack *sk, const json_t *domains)
+{
+	vk_autojson *shown = certs_shown(st, sk->name, domains);
+	json_t *certs = json_object(), *one;
+	const char *id;
+	json_object_foreach(shown, id, one)
+		json_object_set(certs, id, json_object_get(one, "names"));
+	return certs;
+}
+
 static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 {
-	const json_t *entries = ruling_entries(sk);
+	const json_t *entries = routes_entries(sk);
 	json_t *backends = json_object(), *names = json_object(), *sites = json_array();
 	const char *node, *domain;
 	json_t *entry, *value;
 	json_object_foreach((json_t *)(uintptr_t)entries, node, entry)
 	{
-		if (is_site(entries, node))
+		if (is_site(entries, node)) {
 			json_array_append_new(sites, json_string(node));
-		else if (vk_json_int(entry, "port", 0) > 0)
+		} else if (vk_json_int(entry, "port", 0) > 0) {
 			backend_add(backends, node, NULL, NULL, 0, false);
+			more_ports(entry, NULL, node, NULL, false, backends);
+		}
 	}
-	stack_servers(in, sk, backends);
+	stack_servers(in, sk, entries, backends);
 	vk_autojson *domains = domains_of(in->st, sk, entries, in->base_domain);
 	json_object_foreach(domains, domain, value)
 	{
 		const char *to = vk_json_str(value, "node", "");
 		if (json_object_get(backends, to) != NULL || is_site(entries, to))
-			json_object_set_new(names, domain, json_string(to));
+			json_object_set_new(names, domain,
+				domain_route(in->st, sk, json_object_get(entries, to), to, domain));
 	}
-	return json_pack("{s:o,s:o,s:o}", "backends", backends, "domains", names, "sites", sites);
+	json_t *certs = stack_certs(in->st, sk, domains);
+	json_t *routes =
+		json_pack("{s:o,s:o,s:o}", "backends", backends, "domains", names, "sites", sites);
+	if (json_object_size(certs) > 0)
+		json_object_set(routes, "certs", certs);
+	json_decref(certs);
+	return routes;
 }
 
 json_t *routes_build(const struct routes_in *in)
 {
 	json_t *stacks = json_object();
 	struct stack *sk;
-	table_each(&in->st->stacks, i, sk) if (sk->exists && ruling_entries(sk) != NULL)
+	table_each(&in->st->stacks, i, sk) if (sk->exists && routes_entries(sk) != NULL)
 		json_object_set_new(stacks, sk->name, stack_routes(in, sk));
 	return json_pack("{s:o}", "stacks", stacks);
 }
@@ -115,7 +185,7 @@ json_t *sites_build(const struct routes_in *in)
 	struct stack *sk;
 	table_each(&in->st->stacks, i, sk)
 	{
-		const json_t *entries = sk->exists ? ruling_entries(sk) : NULL;
+		const json_t *entries = sk->exists ? routes_entries(sk) : NULL;
 		if (entries == NULL)
 			continue;
 		vk_autojson *domains = domains_of(in->st, sk, entries, in->base_domain);

@@ -13,6 +13,8 @@ struct routes_in {
 	void *arg;
 };
 
+/* Entries of the release that is routed to now: the one being switched to, else the serving one. NULL = none. */
+const json_t *routes_entries(const struct stack *sk);
 json_t *routes_build(const struct routes_in *in); /* {"stacks": {...}} */
 json_t *sites_build(const struct routes_in *in);  /* {"sites": {...}} */
 

@@ -34,6 +34,7 @@ const struct route routes[] = {
 		api_net_watch),
 	INTERNAL("POST", "/v1/internal/dns/ack", ROLE_DNS, api_dns_ack),
 	INTERNAL("POST", "/v1/internal/firewall/ack", ROLE_FIREWALL, api_firewall_ack),
+	INTERNAL("GET", "/v1/internal/router/certs/{id}", ROLE_ROUTER, api_router_cert),
 	INTERNAL("GET", "/v1/internal/web/watch", ROLE_WEB, api_web_watch),
 	INTERNAL("POST", "/v1/internal/web/ack", ROLE_WEB, api_web_ack),
 
@@ -56,6 +57,11 @@ const struct route routes[] = {
 	PUBLIC("GET", STACK "/domains", READ, false, api_domains),
 	PUBLIC("POST", STACK "/domains", CONFIG, true, api_domains_add),
 	PUBLIC("DELETE", STACK "/domains/{domain}", CONFIG, true, api_domains_remove),
+
+	PUBLIC("GET", STACK "/certs", READ, false, api_certs),
+	PUBLIC("POST", STACK "/certs", CONFIG, true, api_certs_add),
+	PUBLIC("DELETE", STACK "/certs/{id}", CONFIG, true, api_certs_remove),
+	PUBLIC("POST", STACK "/maintenance", RELEASE, true, api_maintenance),
 
 	PUBLIC("GET", STACK "/ps", READ, false, api_ps),
 	PUBLIC("POST", STACK "/ps/scale", PS, true, api_scale),

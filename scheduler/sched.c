@@ -12,6 +12,7 @@
 
 #include "api.h"
 #include "builds.h"
+#include "certs.h"
 #include "doctor.h"
 #include "drain.h"
 #include "hosts.h"
@@ -103,6 +104,7 @@ static int go(struct program *p, struct vk_err *err)
 	s->router = router_new(s);
 	s->netfeed = netfeed_new(s);
 	s->drains = drains_new(s);
+	s->certs = certs_new(s);
 	load_recover(s);
 	hub_touch(s);
 	doctor_prepare(s);
@@ -158,6 +160,7 @@ static void program_close(struct program *p)
 	router_free(s->router);
 	netfeed_free(s->netfeed);
 	drains_free(s->drains);
+	certs_free(s->certs);
 	events_free(s->events);
 	audit_close(s->audit);
 	load_free(p->load);

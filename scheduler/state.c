@@ -341,6 +341,8 @@ TABLE_KIND(domain, domains, domain_row_free)
 TABLE_KIND(build, builds, build_row_free)
 TABLE_KIND(volume, volumes, volume_row_free)
 TABLE_KIND(image, images, image_row_free)
+TABLE_KIND(cert, certs, cert_row_free)
+TABLE_KIND(traffic, traffic, traffic_row_free)
 
 static int put_numbered_build(
 	struct state *st, char **part, const json_t *value, struct vk_err *err)
@@ -409,6 +411,8 @@ static const struct kind kinds[] = {
 	{"build", 1, put_numbered_build, del_build},
 	{"images", 1, put_image, del_image},
 	{"volume", 1, put_volume, del_volume},
+	{"cert", 1, put_cert, del_cert},
+	{"traffic", 1, put_traffic, del_traffic},
 	{"gone", 1, put_gone, del_gone},
 };
 
@@ -472,6 +476,8 @@ void state_release(struct state *st)
 	table_release(&st->builds, build_row_free);
 	table_release(&st->images, image_row_free);
 	table_release(&st->volumes, volume_row_free);
+	table_release(&st->certs, cert_row_free);
+	table_release(&st->traffic, traffic_row_free);
 	table_release(&st->gone, gone_free);
 }
 

@@ -34,7 +34,7 @@ struct gone_row {
 };
 
 struct state {
-	struct table stacks, keys, domains, builds, images, volumes, gone;
+	struct table stacks, keys, domains, builds, images, volumes, certs, traffic, gone;
 	uint64_t epoch;
 	uint64_t build_top; /* highest build number seen */
 };

@@ -1,0 +1,176 @@
+/* certs:add, list, info, remove; maintenance:on, off */
+#include <unistd.h>
+#include <viking/fs.h>
+#include <viking/json.h>
+
+#include "groups.h"
+#include "output.h"
+
+#define PEM_MAX (64 << 10)
+
+static char *joined(const json_t *names)
+{
+	vk_autobuf b = VK_BUF_INIT(16384);
+	size_t i;
+	json_t *v;
+	json_array_foreach(names, i, v)
+		vk_buf_addf(&b, "%s%s", i > 0 ? ", " : "", json_string_value(v));
+	return vk_strdup(b.len > 0 ? vk_buf_str(&b) : "-");
+}
+
+static int certs_get(struct call *c, json_t **ret, struct vk_err *err)
+{
+	const char *s;
+	int r = stack_word(c, 0, &s, err);
+	return r == 0 ? api_get(c, ret, err, "/v1/stacks/%s/certs", s) : r;
+}
+
+static int certs_list(struct call *c, struct vk_err *err)
+{
+	vk_autojson *answer = NULL;
+	int r = certs_get(c, &answer, err);
+	if (r < 0)
+		return r;
+	if (c->json)
+		return print_json(answer);
+	struct table t;
+	table_init(&t, "ID|SHOWN FOR|UNTIL|ISSUER");
+	size_t i;
+	json_t *d;
+	json_array_foreach(json_object_get(answer, "certs"), i, d)
+	{
+		vk_autofree char *shown = joined(json_object_get(d, "shown"));
+		vk_autofree char *until = vk_strndup(vk_json_str(d, "until", ""), 10);
+		table_add(&t, vk_json_str(d, "id", NULL));
+		table_add(&t, shown);
+		table_add(&t, until);
+		table_add(&t, vk_json_str(d, "issuer", NULL));
+	}
+	table_print(&t, stdout);
+	return 0;
+}
+
+static int certs_info(struct call *c, struct vk_err *err)
+{
+	vk_autojson *answer = NULL;
+	int r = certs_get(c, &answer, err);
+	size_t i;
+	json_t *d, *found = NULL;
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(answer, "certs"), i,
+		d) if (strcmp(vk_json_str(d, "id", ""), c->words.v[1]) == 0) found = d;
+	if (found == NULL) {
+		vk_err_hint(err, "viking certs %s", c->words.v[0]);
+		return vk_err_set(err, VK_NOTFOUND, "there is no certificate %.64s", c->words.v[1]);
+	}
+	if (c->json)
+		return print_json(found);
+	vk_autofree char *names = joined(json_object_get(found, "names"));
+	vk_autofree char *shown = joined(json_object_get(found, "shown"));
+	printf("id         %s\nnames      %s\nshown for  %s\nissuer     %s\nfrom       %s\nuntil   "
+	       "   "
+	       "%s\nadded by   %s\n",
+		vk_json_str(found, "id", ""), names, shown, vk_json_str(found, "issuer", ""),
+		vk_json_str(found, "from", ""), vk_json_str(found, "until", ""),
+		vk_json_str(found, "who", ""));
+	return 0;
+}
+
+/* The files named, or standard input: over SSH there are no files. */
+static int read_pem(struct call *c, struct vk_buf *pem, struct vk_err *err)
+{
+	if (c->words.n == 1) {
+		if (isatty(STDIN_FILENO))
+			fputs("certificate chain and key, then Ctrl-D:\n", stderr);
+		return vk_fs_read_fd(STDIN_FILENO, pem, err);
+	}
+	int r = 0;
+	for (size_t i = 1; i < c->words.n && r == 0; i++) {
+		vk_autobuf part = VK_BUF_INIT(PEM_MAX);
+		r = vk_fs_read(c->words.v[i], &part, err);
+		if (r == 0)
+			r = vk_buf_add(pem, part.data, part.len);
+		vk_buf_addc(pem, '\n');
+	}
+	return r;
+}
+
+static int certs_add(struct call *c, struct vk_err *err)
+{
+	const char *s;
+	vk_autobuf pem = VK_BUF_INIT(PEM_MAX + 16);
+	vk_autojson *answer = NULL;
+	int r = stack_word(c, 0, &s, err);
+	if (r == 0)
+		r = read_pem(c, &pem, err);
+	if (r < 0)
+		return r;
+	vk_autojson *body = json_object();
+	json_object_set_new(body, "pem", vk_json_safe_string(vk_buf_str(&pem), pem.len));
+	r = api_send(c, "POST", body, &answer, err, "/v1/stacks/%s/certs", s);
+	if (r != 0)
+		return r;
+	vk_autofree char *names = joined(json_object_get(answer, "names"));
+	printf("certificate %s of %s is for %s\n", vk_json_str(answer, "id", ""), s, names);
+	return 0;
+}
+
+static int certs_remove(struct call *c, struct vk_err *err)
+{
+	const char *s;
+	int r = stack_word(c, 0, &s, err);
+	if (r < 0)
+		return r;
+	vk_autofree char *escaped = url_escape(c->words.v[1]);
+	r = api_send(c, "DELETE", NULL, NULL, err, "/v1/stacks/%s/certs/%s", s, escaped);
+	if (r == 0)
+		printf("certificate %s removed from %s\n", c->words.v[1], s);
+	return r;
+}
+
+static int maintenance(struct call *c, bool on, struct vk_err *err)
+{
+	const char *s, *text = on ? call_value(c, "--message") : NULL;
+	int r = stack_word(c, 0, &s, err);
+	if (r < 0)
+		return r;
+	vk_autojson *body = json_pack("{s:b}", "on", on);
+	if (text != NULL)
+		json_object_set_new(body, "message", vk_json_safe_string(text, strlen(text)));
+	r = api_send(c, "POST", body, NULL, err, "/v1/stacks/%s/maintenance", s);
+	if (r == 0)
+		printf(on ? "%s answers 503 until: viking maintenance:off %s\n"
+			  : "%s is served again%.0s\n",
+			s, s);
+	return r;
+}
+
+static int maintenance_on(struct call *c, struct vk_err *err)
+{
+	return maintenance(c, true, err);
+}
+
+static int maintenance_off(struct call *c, struct vk_err *err)
+{
+	return maintenance(c, false, err);
+}
+
+static const struct option message_options[] = {
+	{"--message", NULL, "TEXT", "what visitors read"},
+	{0},
+};
+
+const struct command certs_commands[] = {
+	{"certs:list", "STACK", 1, 1, false, true, certs_list, NULL, "certificates of a stack"},
+	{"certs:add", "STACK [CHAIN.pem KEY.pem]", 1, 3, false, false, certs_add, NULL,
+		"serve its domains by HTTPS; chain and key from files or standard input"},
+	{"certs:info", "STACK ID", 2, 2, false, true, certs_info, NULL, "one certificate"},
+	{"certs:remove", "STACK ID", 2, 2, false, false, certs_remove, NULL,
+		"take a certificate away"},
+	{"maintenance:on", "STACK [--message TEXT]", 1, 1, false, false, maintenance_on,
+		message_options, "answer 503 on all domains of a stack"},
+	{"maintenance:off", "STACK", 1, 1, false, false, maintenance_off, NULL,
+		"serve a stack again"},
+	{0},
+};

@@ -1,0 +1,114 @@
+"""Certificates, policies, paths and ports of domains, and maintenance: manifest and commands through the whole of viking."""
+import os
+import subprocess
+import unittest
+
+from lib import BASE, Host, wait_for
+
+MANIFEST = """deploy:
+  web:
+    image: {base}:latest
+    run: sh -c 'mkdir -p /w /x && echo web > /w/index.html && echo admin > /x/index.html && httpd -p 9000 -h /x && exec httpd -f -p 8080 -h /w'
+    expose: [8080, {{name: admin, port: 9000}}]
+    domains:
+      - {d}
+      - {{host: "admin.{d}", port: admin}}
+      - {{host: "secret.{d}", auth: {{internal: secret}}}}
+      - {{host: {d}, path: /api, port: admin, strip: true}}
+    traffic: {{max_body: 1k}}
+"""
+
+
+class Domains(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.h = Host()
+        cls.h.__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.h.__exit__(None, None, None)
+
+    def reloads(self):
+        with open(self.h.root + "/vikingd.log", errors="replace") as f:
+            return f.read().count("haproxy-reloaded")
+
+    def curl(self, host, path="/", *words):
+        p = subprocess.run(["/usr/bin/curl", "-sk", "-m", "10", "-w", "\n%{http_code}", "--resolve", f"{host}:{self.h.https_port}:127.0.0.1",
+                            "-H", f"Host: {host}", *words, f"http://127.0.0.1:{self.h.http_port}{path}"], capture_output=True, text=True)
+        body, _, status = p.stdout.rpartition("\n")
+        return int(status or 0), body.strip()
+
+    def https(self, host):
+        p = subprocess.run(["/usr/bin/curl", "-sk", "-m", "10", "-w", "\n%{http_code}", "--resolve", f"{host}:{self.h.https_port}:127.0.0.1",
+                            f"https://{host}:{self.h.https_port}/"], capture_output=True, text=True)
+        return p.stdout.split()
+
+    def certificate(self, *names, days="90"):
+        base = os.path.join(self.h.root, names[0])
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", days, "-subj",
+                        "/CN=test", "-addext", "subjectAltName=" + ",".join("DNS:" + n for n in names), "-keyout", base + ".key", "-out",
+                        base + ".crt"], check=True, capture_output=True)
+        return base + ".crt", base + ".key"
+
+    def test_all_of_it(self):
+        h, stack = self.h, self.h.name("dom")
+        d = stack + ".example.org"
+        h.push(h.tree({"vikingfile": MANIFEST.format(base=BASE, d=d)}), stack)
+        before = self.reloads()
+        self.assertEqual(self.curl(d), (200, "web"))
+        self.assertEqual(self.curl("admin." + d), (200, "admin"))
+        self.assertEqual(self.curl(d, "/api/"), (200, "admin"))
+        self.assertEqual(self.curl("secret." + d)[0], 401)
+        self.assertEqual(self.curl("secret." + d, "/", "--digest", "-u", "internal:secret"), (200, "web"))
+        self.assertEqual(self.curl(d, "/", "-d", "x" * 2000)[0], 413)
+        with open(h.root + "/var/lib/viking/sched/viking.db", "rb") as f:
+            self.assertNotIn(b"internal: secret", f.read())
+
+        # maintenance
+        r = h.viking("maintenance:on", stack, "--message", "back at nine")
+        self.assertEqual(r.status, 0, r)
+        self.assertEqual(self.curl(d), (503, "503: back at nine"))
+        self.assertNotEqual(h.viking("maintenance:on", stack, "--message", "<b>").status, 0)
+        self.assertEqual(h.viking("maintenance:off", stack).status, 0)
+        self.assertEqual(self.curl(d), (200, "web"))
+
+        # certificates
+        crt, key = self.certificate(d, "secret." + d)
+        other_crt, other_key = self.certificate("other.example.net")
+        r = h.viking("certs:add", stack, crt, other_key)
+        self.assertIn("private key is not that", r.err)
+        r = h.viking("certs:add", stack, other_crt, other_key)
+        self.assertIn("no domain of " + stack, r.err)
+        self.assertEqual(self.https(d), ["000"])
+        r = h.viking("certs:add", stack, crt, key)
+        self.assertEqual(r.status, 0, r)
+        wait_for("HTTPS", lambda: self.https(d) == ["web", "200"])
+        self.assertEqual(self.https("admin." + d), ["000"], "a name that the certificate has not")
+        listed = h.viking("certs", stack)
+        self.assertIn(d, listed.out)
+        ident = listed.out.splitlines()[1].split()[0]
+        self.assertIn("secret." + d, h.viking("certs:info", stack, ident).out)
+        with open(h.root + "/var/lib/viking/sched/viking.db", "rb") as f:
+            self.assertNotIn(b"PRIVATE KEY", f.read())
+        with open(h.root + "/var/lib/viking/sched/audit.jsonl") as f:
+            self.assertNotIn("PRIVATE KEY", f.read())
+
+        # one that ends soon is told by doctor and an event, and the newer one is shown
+        crt, key = self.certificate(d, days="5")
+        self.assertEqual(h.viking("certs:add", stack, crt, key).status, 0)
+        self.assertIn("ends in 4 days", h.viking("doctor").out)
+        self.assertEqual(h.viking("certs:remove", stack, ident).status, 0)
+        wait_for("the other name to go", lambda: self.https("secret." + d) == ["000"])
+        self.assertEqual(self.https(d), ["web", "200"])
+        self.assertEqual(self.reloads(), before, "no reload for any of it")
+
+        # a domain of a path belongs to one stack as a whole
+        tree = h.tree({"vikingfile": f"deploy:\n  web: {{image: '{BASE}:latest', expose: [80], domains: [{d}/mine]}}\n"})
+        r = h.push(tree, h.name("thief"), check=False)
+        self.assertNotEqual(r.status, 0)
+        self.assertIn("belongs to " + stack, r.err + r.out)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
