@@ -420,7 +420,7 @@ static json_t *policy_keys(const json_t *policy)
 {
 	static const struct {
 		const char *from, *to;
-	} same[] = {{"port", "port"}, {"strip", "strip"}, {"max_body", "max_body"},
+	} same[] = {{"port", "port"}, {"strip", "strip"}, {"sticky", "sticky"}, {"max_body", "max_body"},
 		{"auth_mode", "auth_mode"}, {"allow", "allow"}};
 	json_t *out = json_object();
 	for (size_t i = 0; i < VK_COUNT(same); i++) {

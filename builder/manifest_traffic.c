@@ -80,6 +80,15 @@ static int policy_ms(const struct mval *v, json_t *out, const char *name, struct
 	return rc;
 }
 
+static int policy_sticky(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	bool on;
+	int rc = mval_bool(v, &on, err);
+	if (rc == 0 && on)
+		json_object_set_new(out, "sticky", json_true());
+	return rc;
+}
+
 static int policy_timeout(const struct mval *v, json_t *out, struct vk_err *err)
 {
 	return policy_ms(v, out, "response_ms", err);
@@ -201,7 +210,8 @@ static int policy_allow(const struct mval *v, json_t *out, struct vk_err *err)
 }
 
 #define POLICY_KEYS \
-	{"redirect", NULL, policy_redirect, 0}, {"hsts", NULL, policy_hsts, 0}, \
+	{"sticky", "sticky_sessions", policy_sticky, 0}, {"redirect", NULL, policy_redirect, 0}, \
+		{"hsts", NULL, policy_hsts, 0}, \
 		{"max_body", "client_max_body_size", policy_body, 0}, \
 		{"timeout", "response_timeout", policy_timeout, 0}, \
 		{"idle_timeout", NULL, policy_idle, 0}, {"auth", NULL, policy_auth, 0}, \

@@ -341,6 +341,26 @@ static void model_domain(
 	routes_add(hosts, d->key, none);
 }
 
+/* A visitor's cookie has a token that stands for an instance; draining ones have none, so that their
+ * visitors go on elsewhere. */
+static void model_sticky(
+	const struct assign_row *r, unsigned number, const struct table_node *node, struct model *m)
+{
+	char name[BACKEND_NAME_SIZE], token[POLICY_ID_SIZE];
+	backend_name(number, name);
+	for (size_t i = 0; i < node->n; i++) {
+		unsigned slot = slot_of(r, node->servers[i].id);
+		if (slot == 0 || node->servers[i].drain)
+			continue;
+		policy_hash(node->servers[i].id, token);
+		vk_autofree char *to = vk_asprintf("%s/%s", name, token);
+		vk_autofree char *from = vk_asprintf("%s:s%u", name, slot);
+		vk_autofree char *server = vk_asprintf("s%u", slot);
+		routes_add(&m->maps[MAP_STICKY], to, server);
+		routes_add(&m->maps[MAP_STICKY], from, token);
+	}
+}
+
 static void model_stack(const struct assign *a, const struct index *owned, size_t n,
 	const struct table_stack *s, struct model *m)
 {
@@ -351,8 +371,13 @@ static void model_stack(const struct assign *a, const struct index *owned, size_
 		if (number > 0)
 			model_node(&a->rows[number - 1], &s->nodes[k], &m->backends[number - 1]);
 	}
-	for (size_t d = 0; d < s->n_domains; d++)
-		model_domain(s, &s->domains[d], numbers[s->domains[d].node], m);
+	for (size_t d = 0; d < s->n_domains; d++) {
+		const struct table_domain *domain = &s->domains[d];
+		unsigned number = numbers[domain->node];
+		model_domain(s, domain, number, m);
+		if (number > 0 && domain->policy != NULL && domain->policy->sticky)
+			model_sticky(&a->rows[number - 1], number, &s->nodes[domain->node], m);
+	}
 }
 
 static void model_rows(const struct assign *a, struct model *m)

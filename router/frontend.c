@@ -244,6 +244,26 @@ static void render_limits(struct vk_buf *out)
 		"{ var(txn.flags) -m sub h }\n");
 }
 
+/* The cookie names an instance by a token of which the map knows the server, as long as it is ready. */
+static void render_sticky(const struct render_settings *s, struct vk_buf *out)
+{
+	vk_buf_addf(out,
+		"\tacl sticky var(txn.flags) -m sub s\n"
+		"\thttp-request set-var(txn.token) req.cook(viking_sticky) if sticky\n"
+		"\thttp-request set-var-fmt(txn.place) %%[var(txn.backend)]/%%[var(txn.token)] if "
+		"sticky\n"
+		"\thttp-request set-var(txn.to) var(txn.place),map_str(%s/sticky.map) if sticky\n"
+		"\thttp-response set-var-fmt(txn.place) %%[var(txn.backend)]:%%[srv_name] if "
+		"sticky\n"
+		"\thttp-response set-var(txn.now_token) var(txn.place),map_str(%s/sticky.map) if "
+		"sticky\n"
+		"\thttp-response add-header Set-Cookie "
+		"\"viking_sticky=%%[var(txn.now_token)]; Path=/; HttpOnly; SameSite=Lax\" if "
+		"sticky "
+		"{ var(txn.now_token) -m found } !{ var(txn.now_token),strcmp(txn.token) eq 0 }\n",
+		s->route_dir, s->route_dir);
+}
+
 void render_frontend(const struct render_settings *s, struct vk_buf *out)
 {
 	vk_buf_adds(out, "frontend http from base\n");
@@ -253,5 +273,6 @@ void render_frontend(const struct render_settings *s, struct vk_buf *out)
 	render_basic(s, out);
 	render_digest(s, out);
 	render_limits(out);
+	render_sticky(s, out);
 	vk_buf_adds(out, "\tuse_backend %[var(txn.backend)]\n\n");
 }

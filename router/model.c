@@ -65,7 +65,7 @@ void model_release(struct model *m)
 }
 
 const char *const map_names[MAPS] = {
-	"hosts.map", "suffix.map", "paths.map", "policies.map", "access.map"};
+	"hosts.map", "suffix.map", "paths.map", "policies.map", "access.map", "sticky.map"};
 
 void routes_add(struct routes *r, const char *key, const char *value)
 {

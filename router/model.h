@@ -43,7 +43,8 @@ enum map_id {
 	MAP_SUFFIXES, /* ".b.com" -> route; longest first */
 	MAP_PATHS,    /* "GROUP/api/" -> route; the longest that fits is found by haproxy */
 	MAP_POLICIES, /* id -> what policy_value() makes */
-	MAP_ACCESS,   /* "POLICY:user" -> HA1s, "POLICY@10.0.0.0" -> 1 */
+	MAP_ACCESS,   /* "POLICY:user" -> HA1s, "10.0.0.0@POLICY" -> 1 */
+	MAP_STICKY,   /* "b0012/TOKEN" -> "s1", "b0012:s1" -> TOKEN: ready servers of sticky routes */
 	MAPS
 };
 

@@ -204,6 +204,9 @@ static int parse_all(const json_t *doc, unsigned depth, struct draft *d, struct 
 		return vk_err_set(err, VK_INVALID, "a policy is no object");
 	if (vk_json_bool(doc, "https", false))
 		vk_buf_addc(&d->flags, 'r');
+	d->p->sticky = vk_json_bool(doc, "sticky", false);
+	if (d->p->sticky)
+		vk_buf_addc(&d->flags, 's');
 	int rc = parse_numbers(doc, d, err);
 	if (rc == 0)
 		rc = parse_auth(doc, d, err);

@@ -143,6 +143,7 @@ void render_backends(const struct model *m, struct vk_buf *out)
 		vk_buf_addf(out, "backend %s from apps\n", name);
 		for (unsigned s = 0; s < b->n; s++)
 			render_slot(&b->slots[s], s + 1, out);
+		vk_buf_adds(out, "\tuse-server %[var(txn.to)] if { var(txn.to) -m found }\n");
 	}
 }
 

@@ -20,6 +20,7 @@
 #include "link.h"
 #include "pages.h"
 #include "render.h"
+#include "stats.h"
 #include "table.h"
 
 struct router {
@@ -43,6 +44,7 @@ struct router {
 	struct link *link;
 	struct drain *drain;
 	struct certs *certs;
+	struct stats *stats;
 	struct vk_api_watch *watch;
 	struct vk_api_queue *queue;
 };
@@ -379,6 +381,8 @@ void router_start(struct router *r)
 	r->link = link_new(r->l, r->admin, on_link, r);
 	applier_use_link(r->applier, r->link);
 	r->queue = vk_api_queue_new(r->l, &api);
+	struct stats_opts so = {.admin = r->admin, .assign = &r->assign, .queue = r->queue};
+	r->stats = stats_new(r->l, &so);
 	r->certs = certs_new(&r->files, r->queue, apply, r);
 	r->watch = vk_api_watch_new(r->l, &api, "/v1/internal/router/watch", on_table, on_api, r);
 	if (r->close_all) {
@@ -395,6 +399,7 @@ void router_free(struct router *r)
 	vk_api_watch_free(r->watch);
 	vk_api_queue_free(r->queue);
 	certs_free(r->certs);
+	stats_free(r->stats);
 	drain_free(r->drain);
 	applier_free(r->applier);
 	link_free(r->link);

@@ -89,6 +89,13 @@ void call_error(struct call *c, const struct vk_err *err)
 	call_free(c);
 }
 
+void call_text_answer(struct call *c, const char *type, const struct vk_buf *text)
+{
+	if (c->r != NULL)
+		vk_req_bytes(c->r, 200, type, text->data, text->len);
+	call_free(c);
+}
+
 void call_json(struct call *c, int status, json_t *body)
 {
 	struct vk_err err = {0};

@@ -42,6 +42,7 @@ void api_print_routes(FILE *out); /* "METHOD PATH" lines, for the test of docs/o
 
 void call_json(struct call *c, int status, json_t *body); /* steals body */
 void call_ok(struct call *c);                             /* {} */
+void call_text_answer(struct call *c, const char *type, const struct vk_buf *text); /* 200 */
 void call_error(struct call *c, const struct vk_err *err);
 /* The request goes on as a stream of somebody else's: audited as accepted; returns it; c is freed. */
 struct vk_req *call_take(struct call *c);
@@ -64,6 +65,7 @@ route_fn api_stacks, api_stacks_create, api_stack_info, api_stack_destroy, api_s
 route_fn api_config, api_config_change;
 route_fn api_domains, api_domains_add, api_domains_remove;
 route_fn api_certs, api_certs_add, api_certs_remove, api_router_cert, api_maintenance;
+route_fn api_metrics, api_router_stats;
 route_fn api_ps, api_scale, api_restart, api_stop, api_start, api_rebuild, api_redeploy;
 route_fn api_releases, api_release_info, api_rollback;
 route_fn api_builds, api_build_output, api_build_cancel;

@@ -34,6 +34,7 @@ struct sched {
 	struct netfeed *netfeed;   /* netfeed.h: what resolver, link proxy and firewall follow */
 	struct drains *drains;     /* drain.h */
 	struct certs *certs;       /* certs.h */
+	json_t *metrics;           /* metrics.h: what the router counted, or NULL */
 	struct vk_timer *refresh;
 	bool reserved;     /* reserve.h */
 	json_t *restoring; /* keys of a restore whose last batch is still to come, or NULL */

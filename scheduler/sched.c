@@ -161,6 +161,7 @@ static void program_close(struct program *p)
 	netfeed_free(s->netfeed);
 	drains_free(s->drains);
 	certs_free(s->certs);
+	json_decref(s->metrics);
 	events_free(s->events);
 	audit_close(s->audit);
 	load_free(p->load);

@@ -103,6 +103,16 @@ class Domains(unittest.TestCase):
         self.assertEqual(self.https(d), ["web", "200"])
         self.assertEqual(self.reloads(), before, "no reload for any of it")
 
+        # figures
+        def figure(name):
+            lines = h.api("GET", "/metrics")[1].decode().splitlines()
+            return next((float(x.split()[-1]) for x in lines if x.startswith(name) and f'stack="{stack}"' in x), None)
+        wait_for("the router's counters", lambda: (figure("viking_requests_total") or 0) >= 5, seconds=40)
+        self.assertGreaterEqual(figure('viking_responses_total'), 0)
+        self.assertEqual(figure('viking_instances'), 1)
+        self.assertEqual(figure("viking_release"), 1)
+        self.assertGreater(figure("viking_certificate_end_seconds"), 1.7e9)
+
         # a domain of a path belongs to one stack as a whole
         tree = h.tree({"vikingfile": f"deploy:\n  web: {{image: '{BASE}:latest', expose: [80], domains: [{d}/mine]}}\n"})
         r = h.push(tree, h.name("thief"), check=False)

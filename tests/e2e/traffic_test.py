@@ -140,6 +140,32 @@ class TrafficTest(Routed):
         self.policy({})
         self.assertEqual(self.curl("a.com")[0], 200)
 
+    def test_sticky(self):
+        servers = {n: self.server(n) for n in ("one", "two", "three")}
+
+        def put(**states):
+            stack = app([], *({**servers[n], "state": states.get(n, "ready")} for n in servers))
+            stack["domains"] = {"a.com": {"to": "web", "policy": {"sticky": True}}, "b.com": "web"}
+            self.assertEqual(self.table(ragnar=stack)["errors"], [])
+        put()
+        self.assertNotIn("set-cookie", self.s.request("b.com")[1])
+        cookies = {}
+        for _ in range(60):
+            _, head, body = self.s.request("a.com")
+            cookies[body.strip()] = head["set-cookie"].split(";")[0]
+        self.assertEqual(set(cookies), set(servers))
+        for name, cookie in cookies.items():
+            for _ in range(10):
+                status, head, body = self.s.request("a.com", headers={"Cookie": "x=1; " + cookie})
+                self.assertEqual((status, body.strip()), (200, name))
+                self.assertNotIn("set-cookie", head)
+        put(one="drain")
+        _, head, body = self.s.request("a.com", headers={"Cookie": cookies["one"]})
+        self.assertNotEqual(body.strip(), "one")
+        self.assertEqual(head["set-cookie"].split(";")[0], cookies[body.strip()])
+        for cookie in ("viking_sticky=s2", "viking_sticky=", "viking_sticky=../b0002/s1", "viking_sticky=" + "a" * 4000):
+            self.assertEqual(self.s.request("a.com", headers={"Cookie": cookie})[0], 200, cookie[:30])
+
     def test_another_port(self):
         one, two = self.server("one"), {**self.server("two"), "id": "one"}
         self.table(ragnar={"backends": {"web": {"servers": [one]}, "web:9000": {"servers": [two]}},

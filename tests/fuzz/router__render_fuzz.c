@@ -118,6 +118,8 @@ static json_t *policy(struct input *in)
 		json_object_set_new(p, "maintenance", text(in));
 	if (bits & 32)
 		json_object_set_new(p, "strip", json_true());
+	if (bits & 64)
+		json_object_set_new(p, "sticky", json_true());
 	if (bits & 4)
 		json_object_set(p, "auth", users);
 	if (bits & 8)

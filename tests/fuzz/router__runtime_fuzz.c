@@ -6,6 +6,7 @@
 #include "../unit/router/simulated.h"
 #include "answers.h"
 #include "render.h"
+#include "stats.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -46,8 +47,15 @@ static void check_plan(struct model *live)
 	model_release(&want);
 }
 
+static void count_row(void *arg, unsigned backend, const uint64_t v[STATS])
+{
+	must(backend >= 1 && backend <= MODEL_BACKENDS_MAX && v != NULL);
+	++*(unsigned *)arg;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
+	unsigned rows = 0;
 	vk_autofree char *text = vk_strndup((const char *)data, n);
 	struct model live = {0};
 	struct workers w;
@@ -62,6 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	must(w.n_old <= ANSWER_WORKERS_MAX && w.current >= 0);
 	must(answer_pid(text) >= 0);
 	answer_version(text);
+	answer_certs(text, &live.certs);
+	stats_read(text, count_row, &rows);
 	const char *trouble = answer_trouble(text, &len);
 	must(trouble == NULL || (trouble >= text && trouble + len <= text + strlen(text)));
 	answer_connections(text, "10.0.0.1", 80);

@@ -61,6 +61,8 @@ static bool cfg_line(char *line, struct model *m, unsigned *backend, char label[
 		memcpy(label, line + 2, strlen(line + 2) + 1);
 		return true;
 	}
+	if (strcmp(line, "\tuse-server %[var(txn.to)] if { var(txn.to) -m found }") == 0)
+		return *backend > 0;
 	if (!vk_starts(line, "backend "))
 		return *backend > 0 && cfg_server(line, m, *backend);
 	size_t n = strcspn(line + 8, " ");

@@ -143,7 +143,7 @@ Test(render, owner_of_a_line)
 	cr_assert_null(render_owner(&m, vk_buf_str(&b), lines), "the head is nobody's");
 	cr_assert_null(render_owner(&m, vk_buf_str(&b), lines + 2), "a spare one is nobody's");
 	cr_assert_str_eq(render_owner(&m, vk_buf_str(&b), lines + 6), "ragnar/web");
-	cr_assert_null(render_owner(&m, vk_buf_str(&b), lines + 8));
+	cr_assert_null(render_owner(&m, vk_buf_str(&b), lines + 10));
 	cr_assert_null(render_owner(&m, vk_buf_str(&b), 0));
 	model_release(&m);
 }

@@ -66,7 +66,7 @@ static inline bool sim_server(char **w, size_t n, struct model *m)
 
 /* The maps are called H S P O A in the tests; L is the list of certificates, files lie in /D. */
 static const struct plan_paths sim_paths = {
-	.maps = {"H", "S", "P", "O", "A"}, .certs = "L", .cert_dir = "/D"};
+	.maps = {"H", "S", "P", "O", "A", "K"}, .certs = "L", .cert_dir = "/D"};
 
 static inline size_t sim_find(const struct routes *r, const char *key)
 {

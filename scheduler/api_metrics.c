@@ -1,0 +1,28 @@
+/* Figures: in from the router, out to Prometheus. */
+#include <viking/json.h>
+#include <viking/mem.h>
+
+#include "api.h"
+#include "metrics.h"
+
+#define TEXT_MAX (64u << 20)
+
+void api_metrics(struct call *c)
+{
+	vk_autobuf text = VK_BUF_INIT(TEXT_MAX);
+	metrics_text(c->s, &text);
+	call_text_answer(c, "text/plain; version=0.0.4; charset=utf-8", &text);
+}
+
+void api_router_stats(struct call *c)
+{
+	struct vk_err err = {0};
+	const json_t *nodes = json_object_get(c->body, "nodes");
+	if (!json_is_object(nodes)) {
+		vk_err_set(&err, VK_INVALID, "nodes is missing");
+		call_error(c, &err);
+		return;
+	}
+	metrics_router(c->s, nodes);
+	call_ok(c);
+}

@@ -1,0 +1,158 @@
+#include "metrics.h"
+
+#include <string.h>
+#include <viking/json.h>
+#include <viking/mem.h>
+#include <viking/str.h>
+
+#include "summary.h"
+
+static void head(struct vk_buf *out, const char *name, const char *type, const char *help)
+{
+	vk_buf_addf(out, "# HELP viking_%s %s\n# TYPE viking_%s %s\n", name, help, name, type);
+}
+
+void metrics_router(struct sched *s, const json_t *nodes)
+{
+	json_decref(s->metrics);
+	s->metrics = json_incref((json_t *)(uintptr_t)nodes);
+}
+
+/* ---- requests ---- */
+
+/* Names of stacks and nodes have no byte that would need escaping (viking/id.h). */
+static void labels(struct vk_buf *out, const char *name, const char *place, const char *more)
+{
+	int stack = (int)strcspn(place, "/");
+	vk_buf_addf(out, "viking_%s{stack=\"%.*s\",node=\"%s\"%s} ", name, stack, place,
+		place + stack + (place[stack] == '/'), more);
+}
+
+static void each_node(
+	const struct sched *s, struct vk_buf *out, const char *name, const char *key, double scale)
+{
+	const char *place;
+	json_t *v;
+	json_object_foreach(s->metrics, place, v)
+	{
+		labels(out, name, place, "");
+		vk_buf_addf(out, "%.15g\n", (double)vk_json_int(v, key, 0) * scale);
+	}
+}
+
+static void requests(const struct sched *s, struct vk_buf *out)
+{
+	static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
+	const char *place;
+	json_t *v;
+	head(out, "requests_total", "counter", "Requests that a node got from the router.");
+	each_node(s, out, "requests_total", "requests", 1);
+	head(out, "responses_total", "counter", "Answers by class of status.");
+	json_object_foreach(s->metrics, place, v) for (size_t i = 0; i < VK_COUNT(classes); i++)
+	{
+		vk_autofree char *more = vk_asprintf(",class=\"%s\"", classes[i]);
+		labels(out, "responses_total", place, more);
+		vk_buf_addf(out, "%lld\n", (long long)vk_json_int(v, classes[i], 0));
+	}
+	head(out, "request_bytes_total", "counter", "Bytes of requests.");
+	each_node(s, out, "request_bytes_total", "bytes_in", 1);
+	head(out, "response_bytes_total", "counter", "Bytes of answers.");
+	each_node(s, out, "response_bytes_total", "bytes_out", 1);
+	head(out, "request_retries_total", "counter", "Requests that were tried again.");
+	each_node(s, out, "request_retries_total", "retries", 1);
+	head(out, "requests_now", "gauge", "Requests under way.");
+	each_node(s, out, "requests_now", "now", 1);
+	head(out, "response_seconds", "gauge",
+		"Time to the head of an answer, mean of the last 1024.");
+	each_node(s, out, "response_seconds", "response_ms", 0.001);
+	head(out, "request_seconds", "gauge", "Time of a whole request, mean of the last 1024.");
+	each_node(s, out, "request_seconds", "total_ms", 0.001);
+}
+
+/* ---- stacks ---- */
+
+static void count(json_t *counts, const char *key)
+{
+	json_object_set_new(counts, key, json_integer(vk_json_int(counts, key, 0) + 1));
+}
+
+static void put_counts(
+	struct vk_buf *out, const json_t *counts, const char *name, const char *label)
+{
+	const char *key;
+	json_t *v;
+	json_object_foreach((json_t *)(uintptr_t)counts, key, v) vk_buf_addf(out,
+		"viking_%s{%s=\"%s\"} %lld\n", name, label, key, (long long)json_integer_value(v));
+}
+
+static void instances(struct sched *s, struct vk_buf *out)
+{
+	struct stack *sk;
+	head(out, "instances", "gauge", "Instances by stack and state.");
+	table_each(&s->st.stacks, i, sk)
+	{
+		if (!sk->exists)
+			continue;
+		vk_autojson *list = summary_instances(s, sk, true), *counts = json_object();
+		const char *state;
+		size_t k;
+		json_t *one, *n;
+		json_array_foreach(list, k, one)
+			count(counts, vk_json_str(one, "state", "unknown"));
+		json_object_foreach(counts, state, n)
+			vk_buf_addf(out, "viking_instances{stack=\"%s\",state=\"%s\"} %lld\n",
+				sk->name, state, (long long)json_integer_value(n));
+	}
+}
+
+static void releases(struct sched *s, struct vk_buf *out)
+{
+	struct stack *sk;
+	vk_autojson *outcomes = json_object();
+	head(out, "release", "gauge", "Number of the serving release.");
+	table_each(&s->st.stacks, i, sk)
+	{
+		if (!sk->exists)
+			continue;
+		vk_buf_addf(out, "viking_release{stack=\"%s\"} %u\n", sk->name, sk->current);
+		for (size_t k = 0; k < sk->n_releases; k++)
+			count(outcomes, sk->release[k]->outcome);
+	}
+	head(out, "releases", "gauge", "Releases on record by outcome.");
+	put_counts(out, outcomes, "releases", "outcome");
+}
+
+static void builds(struct sched *s, struct vk_buf *out)
+{
+	vk_autojson *states = json_object();
+	const struct build_row *b;
+	table_each(&s->st.builds, i, b) count(states, b->state != NULL ? b->state : "unknown");
+	head(out, "builds", "gauge", "Builds on record by state; queued ones are the queue.");
+	put_counts(out, states, "builds", "state");
+}
+
+static void certificates(struct sched *s, struct vk_buf *out)
+{
+	const struct cert_row *row;
+	head(out, "certificate_end_seconds", "gauge", "When a certificate ends, Unix time.");
+	table_each(&s->st.certs, i, row)
+	{
+		int stack = (int)strcspn(row->name, "/");
+		vk_buf_addf(out, "viking_certificate_end_seconds{stack=\"%.*s\",id=\"%s\"} %lld\n",
+			stack, row->name, row->name + stack + 1,
+			(long long)(row->not_after_ms / 1000));
+	}
+}
+
+void metrics_text(struct sched *s, struct vk_buf *out)
+{
+	requests(s, out);
+	instances(s, out);
+	releases(s, out);
+	builds(s, out);
+	certificates(s, out);
+	head(out, "store_transactions_now", "gauge", "Transactions under way.");
+	vk_buf_addf(out, "viking_store_transactions_now %zu\n", s->commits);
+	head(out, "start_time_seconds", "gauge", "When the scheduler was started, Unix time.");
+	vk_buf_addf(out, "viking_start_time_seconds %lld\n", (long long)(s->started_ms / 1000));
+}
