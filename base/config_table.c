@@ -118,6 +118,38 @@ static int check_host_paths(const char *v, struct vk_err *err)
 	return vk_err_set(err, VK_INVALID, "absolute paths with commas between");
 }
 
+static bool is_url_prefix(const char *w)
+{
+	return strstr(w, "://") != NULL && w[strcspn(w, " \t")] == '\0';
+}
+
+static int check_pack_urls(const char *v, struct vk_err *err)
+{
+	if (each_word(v, is_url_prefix))
+		return 0;
+	return vk_err_set(err, VK_INVALID,
+		"beginnings of URLs with commas between, like https://github.com/heroku/");
+}
+
+static bool is_image(const char *w)
+{
+	return w[0] != '-' && w[strcspn(w, " \t")] == '\0';
+}
+
+static int check_images(const char *v, struct vk_err *err)
+{
+	if (each_word(v, is_image))
+		return 0;
+	return vk_err_set(err, VK_INVALID, "names of images with commas between; * is any text");
+}
+
+static int check_image(const char *v, struct vk_err *err)
+{
+	if (is_image(v) && strchr(v, ',') == NULL)
+		return 0;
+	return vk_err_set(err, VK_INVALID, "the name of an image");
+}
+
 static bool is_port_range(const char *w)
 {
 	uint64_t first, last;
@@ -290,6 +322,15 @@ const struct setting settings[SETTING_COUNT] = {
 		"directories of the host that manifests may mount"),
 	TEXT("policy.publish", policy_publish, "1024-65535", check_publish,
 		"ports of the host that manifests may publish"),
+	TEXT("builder.cnb", builder_cnb, "", check_image,
+		"Cloud Native builder image for a project.toml; empty: that file is not looked at"),
+	TEXT("policy.pack_urls", policy_pack_urls, "https://,http://,git://", check_pack_urls,
+		"how the URL of a buildpack must begin"),
+	TEXT("policy.pack_paths", policy_pack_paths, "", check_host_paths,
+		"directories of the host under which buildpacks may lie"),
+	TEXT("policy.cnb_builders", policy_cnb_builders, "", check_images,
+		"Cloud Native builder images, beside builder.cnb, that manifests may name: they "
+		"build as root"),
 	TEXT("sandbox", sandbox, "auto", check_sandbox,
 		"auto: what the kernel has; require: all or do not start; off, no-landlock, "
 		"no-seccomp: for tests"),

@@ -18,6 +18,7 @@ static const struct {
 	{"stacks", "stacks:list"},
 	{"domains", "domains:list"},
 	{"certs", "certs:list"},
+	{"buildpacks", "buildpacks:list"},
 	{"releases", "releases:list"},
 	{"builds", "builds:list"},
 	{"volumes", "volumes:list"},

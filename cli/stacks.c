@@ -31,8 +31,11 @@ static int stacks_list(struct call *c, struct vk_err *err)
 	table_init(&t, "STACK|STATE|RELEASE|INSTANCES|DOMAINS|CHANGED");
 	size_t i;
 	json_t *s;
+	const char *old = NULL;
 	json_array_foreach(json_object_get(answer, "stacks"), i, s)
 	{
+		if (old == NULL && vk_json_bool(s, "rebuild_offered", false))
+			old = vk_json_str(s, "name", "?");
 		char age[32];
 		format_age(vk_json_int(s, "updated_ms", 0), age);
 		vk_autobuf domains = VK_BUF_INIT(4096);
@@ -41,8 +44,9 @@ static int stacks_list(struct call *c, struct vk_err *err)
 		json_array_foreach(json_object_get(s, "domains"), n, d)
 			vk_buf_addf(&domains, "%s%s", n ? "," : "", json_string_value(d));
 		table_add(&t, vk_json_str(s, "name", NULL));
-		table_addf(&t, "%s%s", vk_json_str(s, "state", "-"),
-			vk_json_bool(s, "locked", false) ? " (locked)" : "");
+		table_addf(&t, "%s%s%s", vk_json_str(s, "state", "-"),
+			vk_json_bool(s, "locked", false) ? " (locked)" : "",
+			vk_json_bool(s, "rebuild_offered", false) ? " (old stack image)" : "");
 		int64_t n_release = vk_json_int(s, "release", 0);
 		if (n_release > 0)
 			table_addf(&t, "v%lld", (long long)n_release);
@@ -54,6 +58,8 @@ static int stacks_list(struct call *c, struct vk_err *err)
 		table_add(&t, age);
 	}
 	table_print(&t, stdout);
+	if (old != NULL)
+		printf("there is a newer stack image; for each: viking ps:rebuild %s\n", old);
 	return 0;
 }
 

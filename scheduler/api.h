@@ -56,7 +56,8 @@ const char *call_text(const struct call *c, const char *key); /* of the body; NU
 /* Handlers, by noun. */
 route_fn api_ping, api_version;
 route_fn api_keycheck, api_session, api_git, api_git_moved, api_push_check, api_push;
-route_fn api_builder_watch, api_builder_job, api_agent_watch, api_agent_status, api_agent_host;
+route_fn api_builder_watch, api_builder_job, api_builder_facts, api_agent_watch, api_agent_status,
+	api_agent_host;
 route_fn api_router_watch, api_router_ack, api_router_drained, api_web_watch, api_web_ack;
 route_fn api_net_watch, api_dns_ack, api_firewall_ack, api_firewall;
 route_fn api_keys, api_keys_add, api_keys_remove;
@@ -66,6 +67,8 @@ route_fn api_config, api_config_change;
 route_fn api_domains, api_domains_add, api_domains_remove;
 route_fn api_certs, api_certs_add, api_certs_remove, api_router_cert, api_maintenance;
 route_fn api_metrics, api_router_stats;
+route_fn api_buildpacks, api_buildpacks_add, api_buildpacks_set, api_buildpacks_remove,
+	api_buildpacks_clear;
 route_fn api_ps, api_scale, api_restart, api_stop, api_start, api_rebuild, api_redeploy;
 route_fn api_releases, api_release_info, api_rollback;
 route_fn api_builds, api_build_output, api_build_cancel;

@@ -163,6 +163,17 @@ static void set_terminal(const struct call *c, json_t *ask)
 	json_object_set_new(ask, "cols", json_integer(vk_json_int(c->body, "cols", 0)));
 }
 
+/* What packs built sets up its environment before the command, as it does before its process types. */
+static json_t *enter_cmd(struct call *c, const struct stack *sk, const struct inst *i)
+{
+	json_t *cmd = json_array();
+	const json_t *def = hub_def(c->s, sk, i->born, i->node);
+	if (json_is_array(json_object_get(def, "enter")))
+		json_array_extend(cmd, json_object_get(def, "enter"));
+	json_array_extend(cmd, json_object_get(c->body, "cmd"));
+	return cmd;
+}
+
 void api_exec(struct call *c)
 {
 	struct vk_err err = {0};
@@ -178,8 +189,7 @@ void api_exec(struct call *c)
 		call_error(c, &err);
 		return;
 	}
-	vk_autojson *ask =
-		json_pack("{s:s,s:O}", "instance", i.name, "cmd", json_object_get(c->body, "cmd"));
+	vk_autojson *ask = json_pack("{s:s,s:o}", "instance", i.name, "cmd", enter_cmd(c, sk, &i));
 	set_terminal(c, ask);
 	ask_agent(c, ask, EXEC_MS);
 }
@@ -203,6 +213,8 @@ static json_t *run_instance(struct call *c, const struct stack *sk, const char *
 	vk_random_hex(RUN_ID, id);
 	json_object_set_new(run, "name", json_sprintf("%s-%s-run-%s", sk->name, node, id));
 	json_object_set(run, "cmd", json_object_get(c->body, "cmd"));
+	if (json_object_get(def, "enter") != NULL)
+		json_object_set(run, "entrypoint", json_object_get(def, "enter"));
 	return run;
 }
 

@@ -38,6 +38,14 @@ void api_builder_job(struct call *c)
 	answer(c, builds_report(c->s, c->part[0], c->body, &err), &err);
 }
 
+/* What packs build on now: stacks on another image are offered a rebuild. */
+void api_builder_facts(struct call *c)
+{
+	snprintf(c->s->stack_image, sizeof(c->s->stack_image), "%s",
+		vk_json_str(c->body, "stack_image", ""));
+	call_ok(c);
+}
+
 void api_agent_watch(struct call *c)
 {
 	struct sched *s = c->s;

@@ -10,6 +10,7 @@
 
 #include "build_output.h"
 #include "feed.h"
+#include "processes.h"
 #include "txn.h"
 
 struct build {
@@ -90,11 +91,16 @@ static json_t *known_images(const struct state *st, const char *stack, const cha
 	json_t *known = json_object();
 	vk_autofree char *prefix = vk_asprintf("%s/%s/", stack, boat);
 	struct image_row *row;
-	table_each(&st->images, i, row) if (row->key != NULL && vk_starts(row->name, prefix))
-		json_object_set_new(known, row->key,
-			json_pack("{s:s,s:s,s:s,s:O*}", "ref", row->ref, "digest",
-				row->digest != NULL ? row->digest : "", "image",
-				row->image != NULL ? row->image : "", "expose", row->expose));
+	table_each(&st->images, i, row)
+	{
+		if (row->key == NULL || !vk_starts(row->name, prefix))
+			continue;
+		json_t *image = json_pack("{s:s,s:s,s:s,s:O*}", "ref", row->ref, "digest",
+			row->digest != NULL ? row->digest : "", "image",
+			row->image != NULL ? row->image : "", "expose", row->expose);
+		launch_put(image, row->launch);
+		json_object_set_new(known, row->key, image);
+	}
 	return known;
 }
 
@@ -112,8 +118,9 @@ static json_t *build_job(struct sched *s, const char *id, const struct build_spe
 {
 	const struct stack *sk = state_stack(&s->st, or_empty(spec->stack));
 	bool image = strcmp(spec->kind, "image") == 0;
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:b,s:s%,s:o,s:o,s:I,s:s}", "id",
-		id, "kind", spec->kind, "stack", or_empty(spec->stack), "stack_id",
+	json_t *job = json_pack(
+		"{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:b,s:s%,s:o,s:o,s:I,s:s}", "id", id,
+		"kind", spec->kind, "stack", or_empty(spec->stack), "stack_id",
 		or_empty(sk != NULL ? sk->row.id : NULL), "boat", or_empty(spec->boat), "node",
 		or_empty(spec->node), "commit", or_empty(spec->commit), "recipe",
 		or_object(spec->recipe), "refs", or_object(spec->refs), "document_root",
@@ -124,6 +131,13 @@ static json_t *build_job(struct sched *s, const char *id, const struct build_spe
 		"keep",
 		spec->keep != NULL ? json_incref((json_t *)(uintptr_t)spec->keep) : json_array(),
 		"budget", (json_int_t)spec->budget, "who", or_empty(spec->who));
+	if (spec->env != NULL)
+		json_object_set(job, "env", (json_t *)(uintptr_t)spec->env);
+	if (spec->cache != NULL)
+		json_object_set_new(job, "cache", json_string(spec->cache));
+	if (image)
+		json_object_set_new(job, "source_version", json_string(or_empty(spec->commit)));
+	return job;
 }
 
 static void build_save(struct sched *s, const struct build *b)

@@ -14,6 +14,8 @@ struct build_spec {
 	const char *kind;                                               /* "image", "site", "gc" */
 	const char *stack, *boat, *node, *commit, *document_root, *who; /* NULL = none */
 	const json_t *recipe, *refs, *keep;                             /* borrowed for the call */
+	const json_t *env; /* plain values for packs, or NULL; they leave memory with the job */
+	const char *cache; /* volume of the packs' cache, or NULL */
 	bool no_cache;
 	uint64_t budget;
 };

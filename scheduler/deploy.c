@@ -7,6 +7,8 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "domains.h"
+#include "processes.h"
 #include "push.h"
 
 static const char *const kind_names[] = {
@@ -338,12 +340,51 @@ static void release_written(void *arg, const struct vk_err *err)
 	op_unref(&d->op);
 }
 
+/* What runs, once: "web 1, worker 0", and how to start what does not. */
+static void say_processes(struct deploy *d, const struct stack *sk)
+{
+	vk_autobuf b = VK_BUF_INIT(1024);
+	const char *name, *idle = NULL;
+	json_t *node;
+	json_object_foreach(json_object_get(d->doc, "nodes"), name, node)
+	{
+		unsigned scale = stack_scale(sk, name, node);
+		idle = scale == 0 && idle == NULL ? name : idle;
+		(void)vk_buf_addf(&b, "%s%s %u", b.len > 0 ? ", " : "", name, scale);
+	}
+	op_out(&d->op, "-----> Process types: %s", vk_buf_str(&b));
+	if (json_object_get(json_object_get(d->doc, "nodes"), "web") == NULL)
+		op_detail(&d->op, "none is called web: nothing is routed");
+	if (idle != NULL)
+		op_detail(&d->op, "to start more: viking ps:scale %s %s=1", d->op.stack, idle);
+}
+
+/* Without a manifest the images say which nodes there are. */
+static int take_processes(struct deploy *d, const struct stack *sk, struct vk_err *err)
+{
+	if (d->kind != DEPLOY_PUSH && d->kind != DEPLOY_REBUILD)
+		return 0;
+	json_t *doc = json_deep_copy(d->doc); /* the session has the same */
+	json_decref(d->doc);
+	d->doc = doc;
+	int rc = processes_expand(doc, d->boats, err);
+	if (rc == 0)
+		rc = names_check(&d->op.s->st, d->op.stack, doc, err);
+	if (rc == 0 && json_object_get(doc, "template") != NULL)
+		say_processes(d, sk);
+	return rc;
+}
+
 void deploy_built(struct deploy *d)
 {
 	struct sched *s = d->op.s;
 	struct stack *sk = deploy_stack(d);
 	struct vk_err err = {0};
 	d->stage = STAGE_RELEASE;
+	if (take_processes(d, sk, &err) != 0) {
+		deploy_fail(d, &err);
+		return;
+	}
 	d->rel = release_new(d, sk);
 	if (place(d, sk, &err) != 0) {
 		deploy_fail(d, &err);

@@ -17,6 +17,7 @@
 
 #include "builds.h"
 #include "op.h"
+#include "packs.h"
 #include "place.h"
 #include "router.h"
 #include "txn.h"
@@ -58,7 +59,8 @@ struct deploy_job {
 	struct deploy *d;
 	char *name; /* boat, or node of a site */
 	bool site, sent, told, done;
-	struct build *b; /* while it runs */
+	struct packs_choice choice; /* of a boat */
+	struct build *b;            /* while it runs */
 	int64_t began;
 	struct deploy_job *next;
 };

@@ -6,6 +6,8 @@
 #include <viking/str.h>
 
 #include "deploy.h"
+#include "processes.h"
+#include "stackpacks.h"
 
 const char *deploy_own_boat(const char *stack, const json_t *doc, const char *name)
 {
@@ -81,11 +83,9 @@ static void job_tell(struct deploy_job *j)
 		op_out(&d->op, "-----> Publishing site %s", j->name);
 		return;
 	}
-	const json_t *recipe = recipe_of(d, j->name);
-	const char *file = json_is_string(json_object_get(recipe, "inline"))
-		? vk_json_str(d->doc, "file", "vikingfile")
-		: vk_json_str(recipe, "dockerfile", "Dockerfile");
-	op_out(&d->op, "-----> Building %s from %s", j->name, file);
+	op_out(&d->op, "-----> Building %s %s", j->name, j->choice.what);
+	if (j->choice.why != NULL)
+		op_detail(&d->op, "chosen by %s", j->choice.why);
 }
 
 static void on_state(void *arg, struct build *b, const char *state, int64_t position)
@@ -118,11 +118,14 @@ static void on_out(void *arg, struct build *b, const char *line)
 	job_tell(j);
 	if (jobs_running(j->d) > 1)
 		op_detail(&j->d->op, "%s | %s", j->name, line);
+	else if (packs_foreign(j->choice.builder))
+		op_out(&j->d->op, "%s", line); /* packs write the form themselves */
 	else
 		op_detail(&j->d->op, "%s", line);
 }
 
-static void image_keep(struct deploy *d, const struct deploy_job *j, const json_t *done)
+static void image_keep(
+	struct deploy *d, const struct deploy_job *j, const json_t *done, json_t *launch)
 {
 	const struct image_row *old;
 	vk_autofree char *name = vk_asprintf("%s/%s/%.12s", d->op.stack, j->name, d->commit);
@@ -132,14 +135,28 @@ static void image_keep(struct deploy *d, const struct deploy_job *j, const json_
 		return;
 	struct txn *t = txn_new(d->op.s);
 	txn_put(t,
-		json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:O*,s:I}", "v", MODEL_VERSION, "ref",
+		json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:O*,s:O*,s:I}", "v", MODEL_VERSION, "ref",
 			vk_json_str(done, "ref", ""), "digest", vk_json_str(done, "digest", ""),
 			"image", vk_json_str(done, "image", ""), "commit",
 			d->commit != NULL ? d->commit : "", "key", vk_json_str(done, "key", ""),
-			"expose", json_object_get(done, "expose"), "time_ms",
+			"expose", json_object_get(done, "expose"), "launch", launch, "time_ms",
 			(json_int_t)vk_now_ms()),
 		"/images/%s", name);
 	txn_commit(t, NULL, NULL);
+}
+
+/* How the image is started: as the builder says, or as it said when it built the same. New reference or NULL. */
+static json_t *image_launch(struct deploy *d, const struct deploy_job *j, const json_t *done)
+{
+	vk_autofree char *prefix = vk_asprintf("%s/%s/", d->op.stack, j->name);
+	json_t *launch = launch_take(done);
+	const struct image_row *row;
+	if (launch != NULL || !vk_json_bool(done, "cached", false))
+		return launch;
+	table_each(&d->op.s->st.images, i, row) if (vk_starts(row->name, prefix) &&
+		vk_streq(row->key, vk_json_str(done, "key", "")) &&
+		row->launch != NULL) return json_incref(row->launch);
+	return NULL;
 }
 
 static void job_result(struct deploy_job *j, const json_t *done)
@@ -152,15 +169,17 @@ static void job_result(struct deploy_job *j, const json_t *done)
 		op_detail(&d->op, "%s is ready (%s)", j->name, took);
 		return;
 	}
+	vk_autojson *launch = image_launch(d, j, done);
 	json_object_set_new(d->boats, j->name,
-		json_pack("{s:s,s:s,s:s,s:O*}", "ref", vk_json_str(done, "ref", ""), "digest",
+		json_pack("{s:s,s:s,s:s,s:O*,s:O*}", "ref", vk_json_str(done, "ref", ""), "digest",
 			vk_json_str(done, "digest", ""), "image", vk_json_str(done, "image", ""),
-			"expose", json_object_get(done, "expose")));
-	image_keep(d, j, done);
+			"expose", json_object_get(done, "expose"), "launch", launch));
+	image_keep(d, j, done, launch);
 	if (vk_json_bool(done, "cached", false))
-		op_detail(&d->op,
-			"%s unchanged: no build (same tree, Dockerfile, arguments and base)",
-			j->name);
+		op_detail(&d->op, "%s unchanged: no build (same tree, %s)", j->name,
+			j->choice.builder == NULL
+				? "Dockerfile, arguments and base"
+				: "packs, stack image, configuration and build environment");
 	else
 		op_detail(&d->op, "%s built (%s)", j->name, took);
 }
@@ -205,13 +224,26 @@ static bool needs_done(const struct deploy *d, const struct deploy_job *j)
 	return true;
 }
 
+/* The document's recipe with the builder that was chosen. */
+static json_t *job_recipe(const struct deploy *d, const struct deploy_job *j)
+{
+	json_t *recipe = json_copy((json_t *)(uintptr_t)recipe_of(d, j->name));
+	json_object_del(recipe, "signals");
+	json_object_del(recipe, "builder");
+	if (j->choice.builder != NULL)
+		json_object_set(recipe, "builder", j->choice.builder);
+	return recipe;
+}
+
 static int job_send(struct deploy *d, struct deploy_job *j, struct vk_err *err)
 {
-	const json_t *recipe = j->site ? NULL : recipe_of(d, j->name);
+	vk_autojson *recipe = j->site ? NULL : job_recipe(d, j);
 	const json_t *node =
 		j->site ? json_object_get(json_object_get(d->doc, "nodes"), j->name) : NULL;
-	vk_autojson *refs = job_refs(d, recipe, err);
-	if (refs == NULL)
+	bool packs = packs_foreign(j->choice.builder);
+	vk_autojson *refs = job_refs(d, recipe, err), *env = NULL;
+	vk_autofree char *cache = packs ? stackpacks_cache(deploy_stack(d), j->name) : NULL;
+	if (refs == NULL || (packs && stackpacks_env(d->op.s, d->config, &env, err) != 0))
 		return err->code;
 	struct build_spec spec = {
 		.kind = j->site ? "site" : "image",
@@ -223,6 +255,8 @@ static int job_send(struct deploy *d, struct deploy_job *j, struct vk_err *err)
 		.who = d->op.who,
 		.recipe = recipe,
 		.refs = refs,
+		.env = env,
+		.cache = cache,
 		.no_cache = d->no_cache,
 	};
 	j->sent = true;
@@ -284,8 +318,19 @@ static void job_add(struct deploy *d, const char *name, bool site)
 	(*p)->site = site;
 }
 
+static int jobs_choose(struct deploy *d, struct vk_err *err)
+{
+	int rc = 0;
+	for (struct deploy_job *j = d->jobs; j != NULL && rc == 0; j = j->next)
+		if (!j->site)
+			rc = stackpacks_choose(d->op.s, d->op.stack, deploy_stack(d), d->config,
+				d->doc, j->name, &j->choice, err);
+	return rc;
+}
+
 void deploy_build_begin(struct deploy *d)
 {
+	struct vk_err err = {0};
 	const char *name;
 	json_t *value;
 	bool images = d->kind == DEPLOY_PUSH || d->kind == DEPLOY_REBUILD;
@@ -294,6 +339,10 @@ void deploy_build_begin(struct deploy *d)
 	json_object_foreach(json_object_get(d->doc, "nodes"), name,
 		value) if (strcmp(vk_json_str(value, "type", "app"), "website") == 0)
 		job_add(d, name, true); /* the files may have been collected: they come back */
+	if (jobs_choose(d, &err) != 0) {
+		deploy_fail(d, &err);
+		return;
+	}
 	if (d->jobs != NULL) {
 		deploy_stage_event(d, "s5");
 		op_doing(&d->op, builds_live(d->op.s) ? "building" : "waiting for the builder");
@@ -308,6 +357,7 @@ void deploy_build_stop(struct deploy *d, const char *why)
 		d->jobs = j->next;
 		if (j->b != NULL)
 			builds_cancel(d->op.s, j->b, why);
+		packs_choice_release(&j->choice);
 		free(j->name);
 		free(j);
 	}

@@ -37,6 +37,9 @@ json_t *desired_instance(
 	for (size_t c = 0; c < VK_COUNT(copied); c++)
 		json_object_set(j, copied[c], json_object_get(def, copied[c]));
 	json_object_set(j, "cmd", json_object_get(def, i->task ? "release" : "cmd"));
+	const char *entry = i->task ? "release_entrypoint" : "entrypoint";
+	if (json_object_get(def, entry) != NULL)
+		json_object_set(j, "entrypoint", json_object_get(def, entry));
 	json_object_set_new(j, "restart",
 		json_string(i->task ? "never" : vk_json_str(def, "restart", "always")));
 	if (i->task) { /* a task answers no requests and holds no host port */

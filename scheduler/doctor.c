@@ -16,6 +16,7 @@
 #include "instances.h"
 #include "netfeed.h"
 #include "router.h"
+#include "stackpacks.h"
 
 #define DPKG_STATUS   "/var/lib/dpkg/status"
 #define LIBSSH        "libssh-4"
@@ -290,6 +291,31 @@ static void check_stacks(struct sched *s, json_t *checks)
 			n, n == 1 ? "" : "s");
 }
 
+/* A new stack image has the fixes of its packages: what was built before has not. */
+static void check_stack_image(struct sched *s, json_t *checks)
+{
+	vk_autobuf names = VK_BUF_INIT(600);
+	const char *first = NULL;
+	struct stack *sk;
+	if (s->stack_image[0] == '\0')
+		return; /* no pack has built anything yet */
+	table_each(&s->st.stacks, i, sk)
+	{
+		if (!sk->exists || stackpacks_outdated(s, sk) == 0)
+			continue;
+		(void)vk_buf_addf(&names, "%s%s", first != NULL ? ", " : "", sk->name);
+		first = first != NULL ? first : sk->name;
+	}
+	if (first == NULL) {
+		doctor_add(checks, "stack image", VERDICT_OK, "",
+			"%.19s, no stack is on an older one", s->stack_image);
+		return;
+	}
+	vk_autofree char *hint = vk_asprintf("viking ps:rebuild %s", first);
+	doctor_add(checks, "stack image", VERDICT_WARN, hint,
+		"built on an older one than the builder has now: %s", vk_buf_str(&names));
+}
+
 void doctor_look(struct sched *s, json_t *checks)
 {
 	check_processes(s, checks);
@@ -302,4 +328,5 @@ void doctor_look(struct sched *s, json_t *checks)
 	check_networks(s, checks);
 	check_stacks(s, checks);
 	certs_doctor(s, checks);
+	check_stack_image(s, checks);
 }

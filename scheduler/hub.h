@@ -40,6 +40,8 @@ struct sched {
 	json_t *restoring; /* keys of a restore whose last batch is still to come, or NULL */
 	char libssh
 		[64]; /* installed version of the library, "" = not known; read before the confinement */
+	char stack_image
+		[128]; /* id of the stack image packs build on, as the builder said; "" = not known */
 	size_t commits;        /* transactions under way */
 	struct txn *under_way; /* those transactions, newest first */
 	int64_t started_ms;

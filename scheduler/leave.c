@@ -12,6 +12,7 @@
 #include "gc.h"
 #include "hosts.h"
 #include "router.h"
+#include "stackpacks.h"
 #include "stacks.h"
 #include "txn.h"
 
@@ -94,6 +95,7 @@ static void leave_releases(struct leave *l, struct txn *t, const struct stack *s
 		sk->current == 0
 			? NULL
 			: json_pack("{s:i,s:i}", "v", MODEL_VERSION, "n", (int)sk->current));
+	row_leave(l, t, "packs", "", json_incref(sk->packs));
 	row_leave(l, t, "pending", "", json_incref(sk->pending));
 	row_leave(l, t, "drain", "", NULL);
 	row_leave(l, t, "intent", "", NULL);
@@ -178,6 +180,29 @@ static void leave_logs(struct leave *l, struct txn *t, const struct state *st)
 	table_each(&st->gone, i, row) if (vk_streq(row->to, l->op.stack) &&
 		(l->to == NULL || strcmp(row->name + strlen("logs/"), l->to) != 0)) txn_put(t,
 		json_pack("{s:i,s:s*}", "v", MODEL_VERSION, "to", l->to), "/gone/%s", row->name);
+}
+
+/* Caches of packs are called by the stack's id: they stay over a rename and go with the stack. */
+static void leave_caches(struct leave *l, struct txn *t, const struct state *st)
+{
+	const struct stack *sk = leave_stack(l);
+	const struct release *r = stack_current(sk);
+	vk_autojson *caches = json_object();
+	const struct build_row *b;
+	const char *name;
+	json_t *yes;
+	table_each(&st->builds, i, b)
+	{
+		if (l->to != NULL || strcmp(b->stack, sk->name) != 0 || b->boat == NULL)
+			continue;
+		const json_t *image = r != NULL ? json_object_get(r->boats, b->boat) : NULL;
+		if (image != NULL && json_object_get(image, "launch") == NULL)
+			continue; /* a Dockerfile's */
+		vk_autofree char *cache = stackpacks_cache(sk, b->boat);
+		json_object_set_new(caches, cache, json_true());
+	}
+	json_object_foreach(caches, name, yes)
+		txn_put(t, json_pack("{s:i}", "v", MODEL_VERSION), "/gone/volume/%s", name);
 }
 
 /* The stack's own row comes last: state.c. */
@@ -271,6 +296,7 @@ static void leave_write(struct leave *l)
 	leave_traffic(l, t, &s->st);
 	leave_builds(l, t, s);
 	leave_logs(l, t, &s->st);
+	leave_caches(l, t, &s->st);
 	leave_row(l, t, sk, subnet);
 	l->phase = PHASE_WRITE;
 	vk_timer_set(l->deadline, -1);

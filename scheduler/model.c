@@ -124,6 +124,7 @@ const struct vk_field image_fields[] = {
 	F(VK_F_STR, image_row, commit),
 	F(VK_F_STR, image_row, key),
 	F(VK_F_ARRAY, image_row, expose),
+	F(VK_F_OBJECT, image_row, launch),
 	F(VK_F_I64, image_row, time_ms),
 	END,
 };

@@ -8,6 +8,7 @@
  *	/stack/S                  struct stack_row (identity, network)
  *	/lock/S                   struct lock_row
  *	/node/S/NODE              struct node_row: what commands said about a node (scale, stopped, gen)
+ *	/packs/S                  {"list": ["https://..."]}: buildpacks:set
  *	/config/S/K               struct config_row, the value sealed
  *	/domain/D                 struct domain_row: domains added by command
  *	/release/S/N              struct release
@@ -91,8 +92,8 @@ struct release {
 	char *outcome; /* deploying, ok, failed, cancelled */
 	char *cause;   /* of a failure, one line */
 	int64_t when_ms, ms;
-	char *doc;     /* text of the push document; NULL once the release is beyond keeping */
-	json_t *boats; /* {"src": {"ref", "digest", "image", "expose"}}, and "other/boat" likewise */
+	char *doc; /* text of the push document; NULL once the release is beyond keeping */
+	json_t *boats; /* {"src": {"ref", "digest", "image", "expose", "launch"}}, and "other/boat" likewise */
 	json_t *nodes;  /* {"web": entry}, see place.h */
 	json_t *config; /* {"K": sealed} */
 	json_t *defs;   /* {"web": definition}, made when needed, holds secrets; never stored */
@@ -113,6 +114,7 @@ struct image_row {
 	char *name; /* "S/BOAT/TAG" */
 	char *ref, *digest, *image, *commit, *key;
 	json_t *expose;
+	json_t *launch; /* processes.h; NULL for Dockerfiles */
 	int64_t time_ms;
 };
 extern const struct vk_field image_fields[];

@@ -57,7 +57,7 @@ static bool path_below(const char *path, const char *prefix, size_t n)
 	return path[n] == '\0' || path[n] == '/' || (n == 1 && prefix[0] == '/');
 }
 
-static bool path_allowed(const char *prefixes, const char *path)
+bool policy_path_allowed(const char *prefixes, const char *path)
 {
 	if (path[0] != '/' || strstr(path, "/../") != NULL || vk_ends(path, "/.."))
 		return false;
@@ -80,7 +80,7 @@ static int check_paths(
 	json_array_foreach(json_object_get(node, "volumes"), i, volume)
 	{
 		const char *host = vk_json_str(volume, "host", "");
-		if (host[0] == '\0' || path_allowed(cfg->policy_host_paths, host))
+		if (host[0] == '\0' || policy_path_allowed(cfg->policy_host_paths, host))
 			continue;
 		vk_autofree char *what = vk_asprintf("the host's path %s", host);
 		return refuse(err, name, what, "policy.host_paths");

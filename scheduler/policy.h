@@ -10,5 +10,7 @@
 #include <viking/err.h>
 
 int policy_check(const struct vk_config *cfg, const json_t *doc, struct vk_err *err);
+/* path lies under one of the comma-separated directories, by its text; not where ".." is a part of it. */
+bool policy_path_allowed(const char *prefixes, const char *path);
 
 #endif

@@ -11,6 +11,7 @@
 #include "domains.h"
 #include "place.h"
 #include "policy.h"
+#include "stackpacks.h"
 #include "txn.h"
 
 json_t *push_claims(const json_t *doc)
@@ -218,6 +219,8 @@ int push_check(struct sched *s, const struct caller *c, const char *stack, const
 	if (rc == 0)
 		rc = check_refs(s, c, stack, doc, err);
 	if (rc == 0)
+		rc = stackpacks_check(s, stack, doc, err);
+	if (rc == 0)
 		rc = push_claims_check(s, stack, doc, err);
 	return rc == 0 ? check_domains_allowed(s, c, stack, doc, err) : rc;
 }
@@ -234,19 +237,24 @@ static void plan_line(json_t *lines, const char *fmt, ...)
 	json_array_append_new(lines, vk_json_safe_string(text, strlen(text)));
 }
 
-static void plan_boats(const json_t *doc, json_t *lines)
+static void plan_boats(struct sched *s, const char *stack, const struct stack *sk,
+	const json_t *doc, json_t *lines)
 {
 	const json_t *boats = json_object_get(doc, "boats");
+	vk_autojson *config = sk != NULL ? hub_config(sk) : NULL;
 	const char *name;
 	json_t *boat;
 	if (json_object_size(boats) > 0)
 		plan_line(lines, "-----> Would build");
 	json_object_foreach((json_t *)(uintptr_t)boats, name, boat)
 	{
-		bool in = json_is_string(json_object_get(boat, "inline"));
-		plan_line(lines, "       %s from %s", name,
-			in ? vk_json_str(doc, "file", "vikingfile")
-			   : vk_json_str(boat, "dockerfile", "Dockerfile"));
+		struct packs_choice choice = {0};
+		if (stackpacks_choose(s, stack, sk, config, doc, name, &choice, NULL) != 0)
+			continue; /* the check has refused it */
+		plan_line(lines, "       %s %s", name, choice.what);
+		if (choice.why != NULL)
+			plan_line(lines, "       chosen by %s", choice.why);
+		packs_choice_release(&choice);
 	}
 }
 
@@ -318,7 +326,7 @@ static void plan_domains(struct sched *s, const struct stack *sk, const char *st
 void push_plan(struct sched *s, const char *stack, const json_t *doc, json_t *lines)
 {
 	const struct stack *sk = state_stack(&s->st, stack);
-	plan_boats(doc, lines);
+	plan_boats(s, stack, sk, doc, lines);
 	plan_nodes(s, sk, doc, lines);
 	plan_config(sk, lines);
 	plan_domains(s, sk, stack, doc, lines);

@@ -9,6 +9,8 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "processes.h"
+
 static bool is_website(const json_t *node)
 {
 	return strcmp(vk_json_str(node, "type", "app"), "website") == 0;
@@ -93,22 +95,50 @@ static int image_port(const struct resolve_in *in, const json_t *node)
 	return (int)port;
 }
 
+/* What is known of an image that packs built, NULL for others. */
+static const json_t *launch_of(const struct resolve_in *in, const json_t *node)
+{
+	const char *boat = vk_json_str(node, "boat", "");
+	if (boat[0] == '\0')
+		boat = vk_json_str(node, "from", "");
+	return json_object_get(json_object_get(in->boats, boat), "launch");
+}
+
+/* The node whose release task the Procfile's is: the one that has visitors, else the first of those made. */
+static bool leads(const struct resolve_in *in, const char *name)
+{
+	const char *web = resolve_web_node(in->doc), *first;
+	json_t *node;
+	if (web != NULL)
+		return strcmp(web, name) == 0;
+	json_object_foreach(json_object_get(in->doc, "nodes"), first,
+		node) if (json_object_get(node, "process") != NULL) return strcmp(first, name) == 0;
+	return false;
+}
+
 static void env_merge(json_t *env, const json_t *more)
 {
 	if (more != NULL)
 		json_object_update(env, (json_t *)(uintptr_t)more);
 }
 
-/* Which ports the node has: its own list; a routed node without one takes the image's, else PORT=8080. */
+/*
+ * Which ports the node has: its own list; a routed node without one takes the image's, else PORT=8080. What packs built
+ * listens where PORT says.
+ */
 static json_t *resolve_expose(
 	const struct resolve_in *in, const json_t *node, bool routed, json_t *env)
 {
 	json_t *own = json_object_get(node, "expose");
-	if (json_array_size(own) > 0 || !routed)
+	bool packs = launch_of(in, node) != NULL;
+	if (json_array_size(own) > 0 || !routed) {
+		if (packs && first_tcp(own) > 0)
+			json_object_set_new(env, "PORT", json_sprintf("%d", first_tcp(own)));
 		return own != NULL ? json_deep_copy(own) : json_array();
+	}
 	int port = image_port(in, node);
-	if (port == 0) {
-		port = PORT_DEFAULT;
+	if (port == 0 || packs) {
+		port = port > 0 ? port : PORT_DEFAULT;
 		json_object_set_new(env, "PORT", json_sprintf("%d", port));
 	}
 	return json_pack("[{s:i,s:s,s:s}]", "port", port, "proto", "tcp", "name", "");
@@ -186,6 +216,29 @@ static void resolve_limits(const struct resolve_in *in, const json_t *node, json
 	json_object_set_new(def, "pid_mode", json_string(vk_json_str(node, "pid_mode", "")));
 }
 
+static void set_or_skip(json_t *def, const char *key, const json_t *value)
+{
+	if (value != NULL)
+		json_object_set(def, key, (json_t *)(uintptr_t)value);
+}
+
+/* Commands by process type, where the image has such. */
+static int resolve_process(const struct resolve_in *in, const char *name, const json_t *node,
+	json_t *def, struct vk_err *err)
+{
+	struct process p;
+	int rc = process_of(launch_of(in, node), name, node, leads(in, name), &p, err);
+	if (rc != 0)
+		return rc;
+	set_or_skip(def, "cmd", p.cmd);
+	set_or_skip(def, "entrypoint", p.entrypoint);
+	set_or_skip(def, "enter", p.enter);
+	set_or_skip(def, "release", p.release);
+	set_or_skip(def, "release_entrypoint", p.release_entrypoint);
+	process_release(&p);
+	return 0;
+}
+
 static json_t *resolve_app(
 	const struct resolve_in *in, const char *name, const json_t *node, const char *image)
 {
@@ -224,7 +277,11 @@ int resolve_node(
 	}
 	const char *image;
 	int rc = resolve_image(in, name, node, &image, err);
+	if (rc != 0)
+		return rc;
+	vk_autojson *def = resolve_app(in, name, node, image);
+	rc = resolve_process(in, name, node, def, err);
 	if (rc == 0)
-		*ret_def = resolve_app(in, name, node, image);
+		*ret_def = VK_TAKE(def);
 	return rc;
 }

@@ -4,7 +4,8 @@
  *
  *	{"type": "app", "image", "cmd", "cwd", "env", "expose", "publish", "mounts", "aliases", "health", "memory",
  *	 "cpus_milli", "pids", "stop_ms", "restart", "restart_count", "privileged", "network_mode", "pid_mode",
- *	 "port": routed port or 0, "release": argv or null}
+ *	 "port": routed port or 0, "release": argv or null,
+ *	 of images that packs built (processes.h): "entrypoint", "release_entrypoint", "enter": argv before a command of enter or run}
  *	{"type": "website", "commit", "document_root"}
  *
  * Environment, later wins: PORT (when we choose the port), manifest, node, config of the stack. A definition holds
@@ -22,7 +23,8 @@
 struct resolve_in {
 	const char *stack;
 	const json_t *doc;
-	const json_t *boats;  /* {"src": {"ref", "expose": ["80/tcp"]}, "other/x": {"ref"}} */
+	const json_t
+		*boats; /* {"src": {"ref", "expose": ["80/tcp"], "launch"}, "other/x": {"ref"}} */
 	const json_t *config; /* {"K": "plain"} or NULL */
 	const json_t *
 		volumes; /* {"node:path": "volume name"}: names that differ from the rule; or NULL */

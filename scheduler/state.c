@@ -48,6 +48,7 @@ static void stack_free(void *row)
 	json_decref(sk->pending);
 	json_decref(sk->drain);
 	json_decref(sk->intent);
+	json_decref(sk->packs);
 	free(sk->name);
 	free(sk);
 }
@@ -296,6 +297,7 @@ static void slot_set(json_t **slot, const json_t *value)
 	}
 SLOT_KIND(pending)
 SLOT_KIND(intent)
+SLOT_KIND(packs)
 
 static int put_drain(struct state *st, char **part, const json_t *value, struct vk_err *err)
 {
@@ -401,6 +403,7 @@ static const struct kind kinds[] = {
 	{"stack", 1, put_stack, del_stack},
 	{"lock", 1, put_lock, del_lock},
 	{"node", 2, put_node, del_node},
+	{"packs", 1, put_packs, del_packs},
 	{"config", 2, put_config, del_config},
 	{"domain", 1, put_domain, del_domain},
 	{"release", 2, put_release, del_release},

@@ -22,6 +22,7 @@ struct stack {
 	unsigned current;                 /* number of the serving release, 0 = none */
 	unsigned next;                    /* number of the next release */
 	json_t *pending, *drain, *intent; /* NULL when absent */
+	json_t *packs;                    /* row of buildpacks:set, or NULL */
 	struct op *busy;                  /* runs now */
 	struct op *waiting;               /* list, first comes next */
 	bool drain_ending;                /* the end of the drain row is being written */

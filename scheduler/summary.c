@@ -8,6 +8,7 @@
 #include "domains.h"
 #include "hosts.h"
 #include "op.h"
+#include "stackpacks.h"
 
 static const json_t *entry_of(const struct stack *sk, const struct inst *i)
 {
@@ -120,8 +121,9 @@ json_t *summary_stack(struct sched *s, const struct stack *sk)
 		: NULL;
 	const char *name;
 	json_object_foreach(domains, name, value) json_array_append_new(names, json_string(name));
-	return json_pack("{s:s,s:s,s:i,s:o,s:i,s:i,s:b,s:I}", "name", sk->name, "state",
+	return json_pack("{s:s,s:s,s:i,s:o,s:i,s:i,s:b,s:b,s:I}", "name", sk->name, "state",
 		stack_state(sk, &n), "release", (int)sk->current, "domains", names, "instances",
-		(int)n.wanted, "healthy", (int)n.healthy, "locked", sk->lock != NULL, "updated_ms",
+		(int)n.wanted, "healthy", (int)n.healthy, "locked", sk->lock != NULL,
+		"rebuild_offered", stackpacks_outdated(s, sk) > 0, "updated_ms",
 		(json_int_t)sk->updated_ms);
 }

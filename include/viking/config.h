@@ -89,8 +89,12 @@ struct vk_config {
 	bool policy_host_network; /* policy.host_network false */
 	bool policy_host_pid;     /* policy.host_pid false */
 	char *policy_host_paths;  /* policy.host_paths "" (comma-separated prefixes) */
-	char *policy_publish; /* policy.publish "1024-65535": host ports that may be published */
-	char *sandbox;        /* sandbox: auto | require | off; tests: no-landlock, no-seccomp */
+	char *policy_publish;    /* policy.publish "1024-65535": host ports that may be published */
+	char *builder_cnb;       /* builder.cnb "": builder image for project.toml */
+	char *policy_pack_urls;  /* policy.pack_urls: how URLs of buildpacks must begin */
+	char *policy_pack_paths; /* policy.pack_paths "": directories of the host with buildpacks */
+	char *policy_cnb_builders; /* policy.cnb_builders "": trusted builder images, globs */
+	char *sandbox; /* sandbox: auto | require | off; tests: no-landlock, no-seccomp */
 };
 
 /* file: NULL or "" = <etc>/viking.conf if it exists. root: NULL or "" = /. */

@@ -138,7 +138,7 @@ class Builder(Part):
     role, path = "builder", "/v1/internal/builder/watch"
 
     def __init__(self, world):
-        self.stage, self.cached, self.fail, self.jobs = {}, False, None, []
+        self.stage, self.cached, self.fail, self.jobs, self.more = {}, False, None, [], {}
         super().__init__(world)
 
     def act(self):
@@ -167,7 +167,8 @@ class Builder(Part):
             return {"ok": True, "freed": 0, "removed": 0, "ms": 1}
         digest = "sha256:" + (job["tag"] or "0" * 12).ljust(64, "0")
         return {"ok": True, "ref": f"127.0.0.1:5000/{job['stack']}/{job['boat']}@{digest}", "digest": digest,
-                "image": digest, "key": "k" + job["tag"], "cached": self.cached, "expose": ["80/tcp"], "bytes": 9, "ms": 1}
+                "image": digest, "key": "k" + job["tag"], "cached": self.cached, "expose": ["80/tcp"], "bytes": 9,
+                "ms": 1} | self.more
 
 
 class Agent(Part):
@@ -508,6 +509,228 @@ class Life(Case):
         self.push(boats=boats)
         self.assertEqual(["base", "top", "src"], [j["boat"] for j in self.w.builder.jobs])
         self.assertTrue(self.w.builder.jobs[1]["refs"]["ragnar/base"].startswith("127.0.0.1:5000/ragnar/base@sha256:"))
+
+
+def plain(commit, nodes=None, **signals):
+    """A document of plain code: neither manifest nor Dockerfile."""
+    doc = document(commit, nodes or {"web": node(boat="web", expose=[])})
+    doc["boats"] = {"web": doc["boats"]["src"] | {"dockerfile": None, "builder": {"type": "auto"}}}
+    files = {"dockerfile": False, "project_toml": False, "buildpacks": [], "inline": False, "own": "node", "procfile": None,
+             "looked_for": ["Dockerfile", "package.json", "Procfile"]}
+    return doc | {"file": "" if nodes is None else "vikingfile", "signals": files | signals}
+
+
+class Packs(Case):
+    """Plain code: who builds it, what the build is given, what runs."""
+
+    def setUp(self):
+        super().setUp()
+        self.w.builder.more = {"entrypoint": True, "processes": {"web": "npm start", "worker": "node w.js", "release": "migrate"},
+                               "packs": ["Node.js"], "stack_image": "sha256:" + "1" * 64, "expose": []}
+
+    def pushed(self, doc=None, **signals):
+        return self.w.pushed("ragnar", doc or plain(self.w.commit(), **signals), self.token)
+
+    def packs(self, verb, **body):
+        return self.w.call("POST", f"/v1/stacks/ragnar/buildpacks/{verb}", body)["buildpacks"]
+
+    def run_of(self, name):
+        i = next(i for i in self.w.agent.doc["instances"] if i["name"] == name)
+        return i["cmd"], i["entrypoint"], i["env"].get("PORT")
+
+    def test_each_process_type_is_a_node(self):
+        _, s = self.pushed()
+        text = "\n".join(s.out())
+        for part in ("-----> Building web with the node pack", "       chosen by its files; other: viking buildpacks:set ragnar URL",
+                     "-----> Process types: web 1, worker 0", "viking ps:scale ragnar worker=1",
+                     "-----> Running the release task of web", "http://ragnar.apps.test:8080/"):
+            self.assertIn(part, text)
+        job = self.w.builder.jobs[-1]
+        self.assertEqual({"type": "own", "pack": "node"}, job["recipe"]["builder"])
+        self.assertNotIn("env", job)
+        self.assertEqual(job["commit"], job["source_version"])
+        self.w.settled("ragnar")
+        self.assertEqual((["-c", "npm start"], None, "8080"), self.run_of("ragnar-web-1-1"))
+        self.assertEqual([("start", "ragnar-web-1-0"), ("start", "ragnar-web-1-1")],
+                         [x for x in self.w.agent.log if x[0] == "start"])
+        end = self.w.stream("POST", "/v1/stacks/ragnar/ps/scale", {"web": 2, "worker": 1}).end()
+        self.assertTrue(end["ok"], end)
+        self.assertEqual((["-c", "node w.js"], None, None), self.run_of("ragnar-worker-1-1"))
+        _, s = self.pushed()
+        self.assertIn("-----> Process types: web 2, worker 1", s.out())
+        self.w.until(lambda: "ragnar-web-2-2" in self.w.agent.here and "ragnar-worker-2-1" in self.w.agent.here, "the scale")
+        self.w.until(lambda: self.w.router.servers("ragnar") == ["ragnar-web-2-1", "ragnar-web-2-2"], "only web is routed")
+
+    def test_what_is_unchanged_keeps_its_version_and_a_rollback_its_processes(self):
+        self.pushed()
+        first = self.w.builder.jobs[-1]
+        self.w.builder.cached = True
+        same = {"ref": f"127.0.0.1:5000/ragnar/web@sha256:{first['tag']:0<64}", "digest": f"sha256:{first['tag']:0<64}",
+                "key": "k" + first["tag"], "expose": []}
+        whole, self.w.builder.more = self.w.builder.more, same  # a builder that says nothing of the processes again
+        _, s = self.pushed()
+        self.assertIn("       web unchanged: no build (same tree, packs, stack image, configuration and build environment)", s.out())
+        self.assertIn("       web unchanged", s.out())
+        self.assertIn("       worker unchanged", s.out())
+        known = self.w.builder.jobs[-1]["known"]["k" + first["tag"]]
+        self.assertEqual(whole["processes"], known["processes"])
+        self.w.settled("ragnar")
+        self.assertIn("ragnar-web-1-1", self.w.agent.here)
+        self.w.builder.cached, self.w.builder.more = False, whole | {"processes": {"web": "other", "clock": "c"}}
+        self.pushed()
+        self.w.settled("ragnar")
+        self.assertEqual(["-c", "other"], self.run_of("ragnar-web-2-1")[0])
+        end = self.w.stream("POST", "/v1/stacks/ragnar/rollback", {"to": 1}).end()
+        self.assertTrue(end["ok"], end)
+        self.w.settled("ragnar")
+        self.assertEqual(["-c", "npm start"], self.run_of("ragnar-web-3-1")[0])
+        self.assertTrue(self.w.stream("POST", "/v1/stacks/ragnar/ps/scale", {"worker": 1}).end()["ok"])
+        self.w.kill()
+        self.w.again()
+        self.w.until(lambda: "ragnar-worker-2-1" in self.w.agent.here, "the worker of the rollback after a restart")
+        self.assertEqual(["-c", "node w.js"], self.run_of("ragnar-worker-2-1")[0])
+
+    def test_a_rebuild_takes_the_packs_of_now(self):
+        self.pushed()
+        self.assertEqual(["https://a.org/b#v1"], self.packs("set", buildpack="https://a.org/b#v1"))
+        self.w.builder.more |= {"processes": {"web": "new", "mail": "m"}}
+        end = self.w.stream("POST", "/v1/stacks/ragnar/ps/rebuild", {}).end()
+        self.assertTrue(end["ok"], end)
+        job = self.w.builder.jobs[-1]
+        self.assertEqual({"type": "packs", "packs": ["https://a.org/b#v1"]}, job["recipe"]["builder"])
+        self.w.settled("ragnar")
+        self.assertEqual(["-c", "new"], self.run_of("ragnar-web-2-1")[0])
+        self.refused("NOTFOUND", self.w.stream, "POST", "/v1/stacks/ragnar/ps/scale", {"worker": 1})
+        self.assertTrue(self.w.stream("POST", "/v1/stacks/ragnar/ps/scale", {"mail": 1}).end()["ok"])
+
+    def test_packs_get_the_configuration_and_a_cache(self):
+        self.w.call("POST", "/v1/stacks", {"name": "ragnar"})
+        self.assertTrue(self.w.stream("PATCH", "/v1/stacks/ragnar/config", {"set": {"A": "se=cret\n"}}).end()["ok"])
+        _, s = self.pushed(buildpacks=["heroku/nodejs#v1", "python"])
+        self.assertIn("step of web", s.out(), "packs write the form of lines themselves")
+        job = self.w.builder.jobs[-1]
+        self.assertEqual(["https://github.com/heroku/heroku-buildpack-nodejs#v1", "own:python"], job["recipe"]["builder"]["packs"])
+        self.assertEqual({"A": "se=cret\n"}, job["env"])
+        self.assertRegex(job["cache"], "^viking-cache-[0-9a-f]{16}-web$")
+        self.assertTrue(self.w.stream("POST", "/v1/stacks/ragnar/rename", {"name": "floki"}).end()["ok"])
+        self.w.pushed("floki", plain(self.w.commit(), buildpacks=["python", "inline"]), self.token)
+        self.assertEqual(job["cache"], self.w.builder.jobs[-1]["cache"])
+        self.assertTrue(self.w.stream("DELETE", "/v1/stacks/floki").end()["ok"])
+        self.w.until(lambda: {"volume": job["cache"]} in self.w.agent.doc["remove"], "the end of the cache")
+        self.assertNotIn("se=cret", self.w.log())
+
+    def test_the_list_of_buildpacks(self):
+        self.w.call("POST", "/v1/stacks", {"name": "ragnar"})
+        a, b, c = ("https://x.org/" + x for x in "abc")
+        self.assertEqual([a], self.packs("add", buildpack=a))
+        self.assertEqual([a, c], self.packs("add", buildpack=c))
+        self.assertEqual([a, b, c], self.packs("add", buildpack=b, index=2))
+        self.refused("EXISTS", self.packs, "add", buildpack=b)
+        self.refused("INVALID", self.packs, "add", buildpack="https://x.org/d", index=5)
+        self.refused("INVALID", self.packs, "add", buildpack="ext::sh -c id")
+        self.assertEqual(["own:node", b, c], self.packs("set", buildpack="node"))
+        self.assertEqual(["own:node", b, "own:go"], self.packs("set", buildpack="go", index=3))
+        self.assertEqual(["own:node", b, "own:go"], self.packs("set", buildpack="go", index=3))
+        self.refused("EXISTS", self.packs, "set", buildpack="go", index=1)
+        self.w.kill()
+        self.w.again()
+        self.assertEqual({"buildpacks": ["own:node", b, "own:go"], "overridden": False},
+                         self.w.call("GET", "/v1/stacks/ragnar/buildpacks"))
+        self.assertEqual([b, "own:go"], self.packs("remove", buildpack="node"))
+        self.assertEqual([b], self.packs("remove", index=2))
+        self.refused("NOTFOUND", self.packs, "remove", buildpack=a)
+        self.refused("NOTFOUND", self.packs, "remove")
+        self.assertEqual([], self.packs("clear"))
+        self.assertNotIn("/packs/ragnar", {k["key"] for k in self.w.call("GET", "/v1/state")["keys"]})
+        self.w.stream("PATCH", "/v1/stacks/ragnar/config", {"set": {"BUILDPACK_URL": b}}).end()
+        self.assertTrue(self.w.call("GET", "/v1/stacks/ragnar/buildpacks")["overridden"])
+
+    def test_settings_rule_over_files_and_hostile_ones_stop_at_the_check(self):
+        doc = document(self.w.commit()) | {"file": "Dockerfile"}
+        self.w.call("POST", "/v1/stacks", {"name": "ragnar"})
+        set_url = {"set": {"BUILDPACK_URL": "https://x.org/p"}}
+        self.assertTrue(self.w.stream("PATCH", "/v1/stacks/ragnar/config", set_url).end()["ok"])
+        body, answer = self.w.check("ragnar", doc, self.token, ["dry-run"])
+        self.assertIn("       src with https://x.org/p", answer["out"])
+        self.assertTrue(any("viking config:unset ragnar BUILDPACK_URL" in x for x in answer["out"]), answer)
+        for url in ("ext::sh -c id", "file:///etc/x", "https://localhost/x", "https://u:geheim@x.org/p", "--upload-pack=x"):
+            self.w.stream("PATCH", "/v1/stacks/ragnar/config", {"set": {"BUILDPACK_URL": url}}).end()
+            with self.subTest(url=url), self.assertRaises(ApiError) as e:
+                self.w.check("ragnar", doc, self.token)
+            self.assertIn("config BUILDPACK_URL: ", e.exception.message)
+            self.assertNotIn("geheim", e.exception.message)
+        self.w.stream("PATCH", "/v1/stacks/ragnar/config", {"unset": ["BUILDPACK_URL"]}).end()
+        e = self.refused("INVALID", self.w.check, "ragnar", plain(self.w.commit(), own=""), self.token)
+        self.assertIn("Dockerfile, package.json, Procfile", e.message)
+        self.assertIn("web: COMMAND", e.body["hint"])
+        self.refused("INVALID", self.w.check, "ragnar", plain(self.w.commit(), buildpacks=["https://127.1/x"]), self.token)
+
+    def test_process_types_that_cannot_run_change_nothing(self):
+        self.pushed()
+        for processes, part in (({}, "neither a Procfile"), ({"release": "r"}, "only process type"), ({"web": ""}, "no command"),
+                                ({"web": "x", "-a": "y"}, "rename it")):
+            self.w.builder.more |= {"processes": processes}
+            end = self.failed(self.w.push("ragnar", plain(self.w.commit()), self.token), "INVALID")
+            self.assertIn(part, end["message"] + end["hint"])
+        self.w.builder.more |= {"processes": {"clock": "c", "mail": "m"}}
+        nodes = {"api": node(boat="web")}
+        end = self.failed(self.w.push("ragnar", plain(self.w.commit(), nodes), self.token), "NOTFOUND")
+        self.assertIn("no process type api and no web (there is clock, mail)", end["message"])
+        self.assertEqual(1, self.w.current("ragnar"))
+        self.w.settled("ragnar")
+        _, s = self.pushed()
+        self.assertIn("       none is called web: nothing is routed", s.out())
+        self.assertEqual({}, self.w.router.doc["stacks"]["ragnar"]["domains"])
+        self.assertEqual([], s.end()["urls"])
+        self.w.builder.more |= {"processes": {"clock": "c"}}
+        self.pushed()
+        self.w.until(lambda: list(self.w.agent.here) == ["ragnar-clock-2-1"], "the only type to run")
+
+    def test_a_new_stack_image_is_offered_to_the_stacks_on_the_old(self):
+        self.pushed()
+
+        def offered(image):
+            self.w.call("POST", "/v1/internal/builder/facts", {"stack_image": image, "stack_version": "1"}, role="builder")
+            checks = [c for c in self.w.call("GET", "/v1/doctor")["checks"] if c["name"] == "stack image"]
+            stacks = self.w.call("GET", "/v1/stacks")["stacks"]
+            return [(c["ok"], c["hint"]) for c in checks], stacks[0]["rebuild_offered"]
+        self.assertEqual(([], False), offered(None))
+        self.assertEqual(([(True, "")], False), offered("sha256:" + "1" * 64))
+        self.assertEqual(([(None, "viking ps:rebuild ragnar")], True), offered("sha256:" + "2" * 64))
+        self.w.builder.more |= {"stack_image": "sha256:" + "2" * 64}
+        self.assertTrue(self.w.stream("POST", "/v1/stacks/ragnar/ps/rebuild", {}).end()["ok"])
+        self.assertEqual(([(True, "")], False), offered("sha256:" + "2" * 64))
+
+    def test_cancel_supersede_wait_and_a_lost_client_take_the_job_away(self):
+        def job_gone():
+            self.w.until(lambda: self.w.builder.doc["jobs"] == [], "the job to go")
+        self.w.builder.hold("pushing")
+        doc = plain(self.w.commit(), buildpacks=["https://a.org/b"])
+        s = self.w.push("ragnar", doc, self.token)
+        self.w.until(lambda: self.w.builder.stage, "the build")
+        job = self.w.builder.jobs[-1]["id"]
+        self.w.call("POST", f"/v1/builds/{job}/cancel")
+        self.failed(s, "CANCELLED")
+        job_gone()
+        s = self.w.push("ragnar", doc, self.token)
+        self.w.until(lambda: len(self.w.builder.jobs) == 2, "the build")
+        s.close()
+        job_gone()
+        s = self.w.push("ragnar", doc, self.token)
+        self.w.until(lambda: len(self.w.builder.jobs) == 3, "the build")
+        token = self.w.session()["token"]
+        body, _ = self.w.check("ragnar", plain(self.w.commit()), token, ["supersede"])
+        second = self.w.stream("POST", "/v1/stacks/ragnar/push", body, token=token)
+        self.failed(s, "CANCELLED")
+        self.w.until(lambda: len(self.w.builder.jobs) == 4, "the one that superseded")
+        self.assertEqual(1, len(self.w.builder.doc["jobs"]))
+        token = self.w.session()["token"]
+        body, _ = self.w.check("ragnar", plain(self.w.commit()), token, ["wait"])
+        third = self.w.stream("POST", "/v1/stacks/ragnar/push", body, token=token)
+        self.w.builder.release()
+        self.assertTrue(second.end()["ok"])
+        self.assertTrue(third.end()["ok"])
+        self.assertEqual(2, self.w.current("ragnar"))
 
 
 class Failure(Case):
