@@ -137,6 +137,20 @@ deploy_demo() {
 TXT
 }
 
+# Buildpacks need the stack image: minutes, once. The demo has a Dockerfile and does not wait for it. It is made as
+# the user whose jobs would make it on first need: they find each other's lock and images.
+stack_image() {
+	build=/usr/libexec/viking/stack/build.sh
+	as=(setpriv --reuid viking-build --regid viking-build --init-groups env -C / HOME=/nonexistent nice)
+	"${as[@]}" $build --check && return 0
+	if $demo; then
+		setsid nohup "${as[@]}" $build </dev/null >"$run_dir/stack.log" 2>&1 &
+		echo "       The stack image of buildpacks is being made in the background: tail -f $run_dir/stack.log"
+	else
+		"${as[@]}" $build || echo " !     the stack image is not made; the first push that needs it tries again"
+	fi
+}
+
 restart=false
 viking_install $viking_build $viking_run $($demo && echo $viking_demo)
 viking_engine /var/run/docker.sock $run_dir
@@ -146,3 +160,4 @@ find_key
 admit "$person" "$key.pub"
 echo "=====> viking is installed - type 'viking help' to get help"
 if $demo; then deploy_demo; fi
+stack_image

@@ -2,7 +2,8 @@
 viking_build="build-essential cmake ninja-build pkg-config debhelper dpkg-dev fakeroot libcurl4-openssl-dev
 	libevent-dev libgit2-dev libjansson-dev libmicrohttpd-dev libseccomp-dev libnftables-dev libsodium-dev libsqlite3-dev
 	libssh-dev libssl-dev libyaml-dev libcrypt-dev"
-viking_run="git haproxy docker.io docker-registry openssh-client adduser curl ca-certificates iptables"
+viking_run="git haproxy docker.io docker-registry openssh-client adduser curl ca-certificates iptables
+	debootstrap fakeroot"
 # Docker's own packages conflict with Debian's.
 if dpkg-query -W -f '${Status}' docker-ce 2>/dev/null | grep -q 'ok installed'; then
 	viking_run=${viking_run/docker.io /}
