@@ -20,7 +20,7 @@
 
 struct request {
 	char *mode, *stack, *id, *commit, *node, *document_root;
-	json_t *recipe, *refs;
+	json_t *recipe, *refs, *keep;
 };
 
 static const struct vk_field request_fields[] = {
@@ -30,6 +30,7 @@ static const struct vk_field request_fields[] = {
 	{"commit", VK_F_STR, offsetof(struct request, commit), true, 0, 0},
 	{"recipe", VK_F_JSON, offsetof(struct request, recipe), false, 0, 0},
 	{"refs", VK_F_JSON, offsetof(struct request, refs), false, 0, 0},
+	{"keep", VK_F_ARRAY, offsetof(struct request, keep), false, 0, 0},
 	{"node", VK_F_STR, offsetof(struct request, node), false, 0, 0},
 	{"document_root", VK_F_STR, offsetof(struct request, document_root), false, 0, 0},
 	{0},
@@ -106,7 +107,7 @@ static int serve_site(struct export *x, const struct request *q, struct tree_sto
 	const git_oid *root, struct vk_err *err)
 {
 	struct site_request sq = {x->static_dir, q->stack, q->node, q->commit, q->document_root,
-		limits_of(x->config)};
+		limits_of(x->config), q->keep};
 	uint64_t files = 0, bytes = 0;
 	int rc = site_write(s, root, &sq, &files, &bytes, err);
 	if (rc != 0)

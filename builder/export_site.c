@@ -134,6 +134,28 @@ static int publish(const char *temp, const char *final, const char *parent, stru
 	return 0;
 }
 
+static bool kept(const struct site_request *q, const char *commit)
+{
+	size_t i;
+	json_t *k;
+	json_array_foreach(q->keep, i, k) if (vk_streq(json_string_value(k), commit)) return true;
+	return vk_streq(commit, q->commit);
+}
+
+/* Files of releases that nobody can go back to. What is no commit is not ours. */
+static void remove_old(const struct site_request *q, const char *parent)
+{
+	DIR *d = q->keep != NULL ? opendir(parent) : NULL;
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+		if (!vk_is_commit(e->d_name) || kept(q, e->d_name))
+			continue;
+		vk_autofree char *path = vk_asprintf("%s/%s", parent, e->d_name);
+		vk_fs_remove_tree(path, NULL);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
 int site_write(struct tree_store *store, const git_oid *root, const struct site_request *q,
 	uint64_t *ret_files, uint64_t *ret_bytes, struct vk_err *err)
 {
@@ -154,6 +176,7 @@ int site_write(struct tree_store *store, const git_oid *root, const struct site_
 			return rc;
 		}
 	}
+	remove_old(q, parent);
 	*ret_files = s.files;
 	*ret_bytes = s.bytes;
 	return 0;

@@ -64,6 +64,8 @@ static int send_request(const struct job *j, const char *mode, int fd, struct vk
 		json_object_set_new(request, "recipe", json_deep_copy(j->recipe));
 	json_object_set_new(
 		request, "refs", json_is_object(j->refs) ? json_deep_copy(j->refs) : json_object());
+	if (json_is_array(j->keep))
+		json_object_set(request, "keep", (json_t *)(uintptr_t)j->keep);
 	vk_autofree char *text = vk_json_text(request);
 	vk_autofree char *line = vk_asprintf("%s\n", text);
 	return vk_write_all(fd, line, strlen(line), err);

@@ -6,6 +6,7 @@
 #include <viking/str.h>
 
 #include "deploy.h"
+#include "gc.h"
 #include "processes.h"
 #include "stackpacks.h"
 
@@ -245,7 +246,11 @@ static int job_send(struct deploy *d, struct deploy_job *j, struct vk_err *err)
 	vk_autofree char *cache = packs ? stackpacks_cache(deploy_stack(d), j->name) : NULL;
 	if (refs == NULL || (packs && stackpacks_env(d->op.s, d->config, &env, err) != 0))
 		return err->code;
+	const struct stack *sk = deploy_stack(d);
+	vk_autojson *keep =
+		j->site && sk != NULL ? gc_commits(sk, d->op.s->cfg->releases_keep) : NULL;
 	struct build_spec spec = {
+		.keep = keep,
 		.kind = j->site ? "site" : "image",
 		.stack = d->op.stack,
 		.boat = j->site ? NULL : j->name,

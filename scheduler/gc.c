@@ -48,6 +48,16 @@ json_t *gc_kept(const struct stack *sk, size_t keep)
 	return kept;
 }
 
+json_t *gc_commits(const struct stack *sk, size_t keep)
+{
+	vk_autojson *kept = gc_kept(sk, keep);
+	json_t *commits = json_array();
+	for (size_t i = 0; i < sk->n_releases; i++)
+		if (keep_has(kept, sk->release[i]->n) && sk->release[i]->commit != NULL)
+			json_array_append_new(commits, json_string(sk->release[i]->commit));
+	return commits;
+}
+
 static void refs_of(const struct release *r, json_t *refs)
 {
 	const char *boat;

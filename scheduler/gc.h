@@ -12,6 +12,8 @@
 /* Numbers of the releases of a stack that are kept, as {"7": true}. Pure; new reference. */
 json_t *gc_kept(const struct stack *sk, size_t keep);
 /* References (image names with digest) that all kept releases of all stacks name. Pure; new reference. */
+/* Commits of these releases: whose websites' files stay. A new array. */
+json_t *gc_commits(const struct stack *sk, size_t keep);
 json_t *gc_refs(const struct state *st, size_t keep);
 /* After a deploy has drained: collects when something fell out. */
 void gc_after_deploy(struct sched *s);

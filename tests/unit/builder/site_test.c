@@ -8,12 +8,14 @@
 
 #define COMMIT "0123456789012345678901234567890123456789"
 
+static const json_t *keep;
+
 static int write_site(struct repo *r, git_oid root, const char *document_root, uint64_t *files,
 	struct vk_err *err)
 {
 	vk_autofree char *sites = vk_asprintf("%s/static", r->dir);
 	struct site_request q = {sites, "s", "n", COMMIT, document_root,
-		{.depth = 8, .files = 100, .bytes = 1000, .object = 500}};
+		{.depth = 8, .files = 100, .bytes = 1000, .object = 500}, keep};
 	uint64_t bytes;
 	struct tree_store *s = repo_store(r);
 	int rc = site_write(s, &root, &q, files, &bytes, err);
@@ -50,6 +52,33 @@ Test(site, files_appear_at_once)
 	cr_expect_eq(mode_of(&r, ".tmp-left"), 0, "leftovers go");
 	cr_expect_eq(write_site(&r, root, "www", &files, &err), 0);
 	cr_expect_eq(files, 0, "it is there already");
+	repo_free(&r);
+}
+
+Test(site, commits_of_no_kept_release_go)
+{
+	static const char kept[] = "1111111111111111111111111111111111111111";
+	static const char old[] = "2222222222222222222222222222222222222222";
+	struct repo r = repo_new();
+	git_oid root =
+		repo_tree1(&r, "40000", "www", repo_tree1(&r, "100644", "a", repo_blob(&r, "x")));
+	const char *const there[] = {kept, old, "notes"};
+	for (size_t i = 0; i < VK_COUNT(there); i++) {
+		vk_autofree char *path = vk_asprintf("%s/static/s/n/%s/d", r.dir, there[i]);
+		cr_assert_eq(vk_fs_mkdir_p(path, 0755, NULL), 0);
+	}
+	uint64_t files = 0;
+	struct vk_err err = {0};
+	cr_assert_eq(write_site(&r, root, "www", &files, &err), 0, "%s", err.msg);
+	cr_expect_neq(mode_of(&r, old), 0, "who does not say what to keep removes nothing");
+	vk_autojson *list = json_pack("[s]", kept);
+	keep = list;
+	cr_assert_eq(write_site(&r, root, "www", &files, &err), 0, "%s", err.msg);
+	keep = NULL;
+	cr_expect_eq(mode_of(&r, old), 0);
+	cr_expect_neq(mode_of(&r, kept), 0);
+	cr_expect_neq(mode_of(&r, COMMIT), 0);
+	cr_expect_neq(mode_of(&r, "notes"), 0);
 	repo_free(&r);
 }
 
