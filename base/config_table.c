@@ -197,6 +197,13 @@ static int check_zones(const char *v, struct vk_err *err)
 	return vk_err_set(err, VK_INVALID, "of skydns.local, veo, local.zone, with commas between");
 }
 
+static int check_file(const char *v, struct vk_err *err)
+{
+	return *v == '\0' || is_host_path(v)
+		? 0
+		: vk_err_set(err, VK_INVALID, "the absolute path of a file");
+}
+
 static int check_path(const char *v, struct vk_err *err)
 {
 	return *v != '\0' ? 0 : vk_err_set(err, VK_INVALID, "a path");
@@ -293,6 +300,10 @@ const struct setting settings[SETTING_COUNT] = {
 		"share of builds; apps have 1000"),
 	NUMBER("builds.pids", build_pids, "1024", 16, 1000000, "processes of a build"),
 	TIME("builds.timeout", build_timeout_ms, "30m", SECOND, "longest build"),
+	TEXT("builder.build_env", build_env_file, "", check_file,
+		"file of NAME=VALUE lines for buildpacks: proxies, mirrors"),
+	TEXT("builder.extra_ca", build_ca_file, "", check_file,
+		"PEM file of certificates that buildpacks trust besides the usual ones"),
 	SIZE("images.budget", images_budget, "20GiB", 0, "disk for images before old ones go"),
 	NUMBER("releases.keep", releases_keep, "10", 1, 1000,
 		"releases that can be rolled back to"),

@@ -129,6 +129,32 @@ int vk_engine_call(struct vk_engine *e, const char *method, const char *path, co
 	return rc;
 }
 
+struct download {
+	struct vk_engine_op *op;
+	struct vk_buf *out;
+};
+
+static void on_bytes(void *arg, const void *p, size_t n)
+{
+	struct download *d = arg;
+	if (vk_buf_add(d->out, p, n) == 0)
+		return;
+	d->op->cancelled = true; /* the transfer ends with what is in op->err */
+	vk_err_set(&d->op->err, VK_LIMIT, "the engine's answer is over %zu bytes", d->out->max);
+}
+
+int vk_engine_download(struct vk_engine *e, const char *path, struct vk_buf *out,
+	int64_t timeout_ms, struct vk_err *err)
+{
+	struct vk_engine_op *op = vk_engine_op_new(e, "GET", path, NULL);
+	struct download d = {op, out};
+	op->bytes_fn = on_bytes;
+	op->sink_arg = &d;
+	int rc = run(op, -1, timeout_ms > 0 ? timeout_ms : VK_ENGINE_TIMEOUT_MS, 0, err);
+	vk_engine_op_free(op);
+	return rc;
+}
+
 int vk_engine_negotiate(struct vk_engine *e, struct vk_err *err)
 {
 	return e->prefix[0] != '\0' ? 0 : vk_engine_call(e, "GET", "/_ping", NULL, 0, NULL, err);

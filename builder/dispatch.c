@@ -16,6 +16,7 @@
 
 struct dispatch {
 	struct vk_loop *loop;
+	struct runner *sweep; /* of what an earlier builder's jobs have left */
 	const struct vk_config *config;
 	struct queue queue;
 	struct vk_api_queue *reports;
@@ -196,6 +197,40 @@ static void job_environment(struct vk_strv *env)
 	}
 }
 
+static void on_swept(void *arg, json_t *done)
+{
+	struct dispatch *d = arg;
+	d->sweep = NULL;
+	if (!vk_json_bool(done, "ok", false))
+		vk_log(VK_WARN, "sweep", "why=\"%s\"", vk_json_str(done, "message", ""));
+}
+
+static void on_sweep_line(void *arg, json_t *lines)
+{
+	(void)arg;
+	for (size_t i = 0; i < json_array_size(lines); i++)
+		vk_log(VK_INFO, "sweep", "out=\"%s\"", json_string_value(json_array_get(lines, i)));
+}
+
+static void sweep(struct dispatch *d)
+{
+	struct vk_err err = {0};
+	vk_autojson *job = json_pack("{s:s, s:s}", "id", "sweep", "kind", "sweep");
+	struct runner_opts o = {
+		.loop = d->loop,
+		.path = d->job_path,
+		.argv = (const char *const *)d->argv.v,
+		.env = (const char *const *)d->env.v,
+		.timeout_ms = (int64_t)d->config->build_timeout_ms,
+		.timeout_setting = "builds.timeout",
+		.out = on_sweep_line,
+		.ended = on_swept,
+		.arg = d,
+	};
+	if (runner_start(&o, job, &d->sweep, &err) != 0)
+		vk_log_err(VK_WARN, "sweep", &err);
+}
+
 struct dispatch *dispatch_new(struct vk_loop *l, const struct vk_config *c, char *const *argv)
 {
 	struct dispatch *d = vk_alloc(sizeof(*d));
@@ -208,6 +243,7 @@ struct dispatch *dispatch_new(struct vk_loop *l, const struct vk_config *c, char
 	for (size_t i = 1; argv[0] != NULL && argv[i] != NULL; i++)
 		vk_strv_add(&d->argv, argv[i]);
 	job_environment(&d->env);
+	sweep(d);
 	struct vk_api_opts o = {.socket = d->api_socket, .role = "builder"};
 	d->reports = vk_api_queue_new(l, &o);
 	d->watch =
@@ -220,6 +256,7 @@ void dispatch_free(struct dispatch *d)
 	if (d == NULL)
 		return;
 	vk_api_watch_free(d->watch);
+	runner_free(d->sweep);
 	for (size_t i = 0; i < d->queue.n; i++) {
 		struct run *run = d->queue.jobs[i]->run;
 		if (run != NULL)

@@ -186,9 +186,20 @@ static void name_dockerfile(struct planner *pl, bool changed)
 
 /* -- .dockerignore ---------------------------------------------------------------------------- */
 
+static int read_slugignore(struct planner *pl, struct vk_err *err)
+{
+	vk_autobuf text = VK_BUF_INIT(DOCKERIGNORE_MAX + 1);
+	int rc = read_file(pl, &pl->context, ".slugignore", &text, err);
+	if (rc == VK_NOTFOUND)
+		return 0;
+	return rc == 0 ? slugignore_parse(vk_buf_str(&text), text.len, &pl->ignore, err) : rc;
+}
+
 static int read_ignore(struct planner *pl, struct vk_err *err)
 {
 	vk_autobuf text = VK_BUF_INIT(DOCKERIGNORE_MAX + 1);
+	if (pl->p->kind != PLAN_DOCKERFILE)
+		return read_slugignore(pl, err);
 	const char *dockerfile = json_string_value(json_object_get(pl->q->recipe, "dockerfile"));
 	vk_autofree char *own =
 		dockerfile != NULL ? vk_asprintf("%s.dockerignore", dockerfile) : NULL;
@@ -237,6 +248,10 @@ static void make_key(struct planner *pl)
 	const char *target = vk_json_str(pl->q->recipe, "target", "");
 	add_text(h, "target", target, strlen(target));
 	add_json(h, "refs", pl->q->refs);
+	if (p->kind != PLAN_DOCKERFILE)
+		add_json(h, "builder", json_object_get(pl->q->recipe, "builder"));
+	if (p->kind == PLAN_OWN)
+		add_json(h, "site", pl->q->site);
 	vk_sha256_end(h, p->key);
 }
 
@@ -260,18 +275,23 @@ static int make(struct planner *pl, struct vk_err *err)
 	const char *context;
 	bool changed = false;
 	int rc = find_context(pl, &context, err);
-	if (rc == 0)
+	if (rc == 0 && pl->p->kind == PLAN_DOCKERFILE)
 		rc = make_dockerfile(pl, &changed, err);
+	if (rc == 0 && pl->p->kind == PLAN_OWN)
+		rc = plan_own(pl->store, pl->root, pl->q, context, pl->p, err);
 	if (rc == 0)
 		rc = read_ignore(pl, err);
 	if (rc != 0)
 		return rc;
-	const char *path = json_string_value(json_object_get(pl->q->recipe, "dockerfile"));
+	const char *path = pl->p->kind == PLAN_DOCKERFILE
+		? json_string_value(json_object_get(pl->q->recipe, "dockerfile"))
+		: NULL;
 	pl->recipe_path = path != NULL ? below(context, path) : NULL;
 	rc = tree_walk(pl->store, &pl->context, &pl->q->limits, plan_entry, pl, err);
 	if (rc != 0)
 		return rc;
-	name_dockerfile(pl, changed);
+	if (pl->p->kind != PLAN_SOURCE)
+		name_dockerfile(pl, changed);
 	make_key(pl);
 	return 0;
 }
@@ -279,7 +299,11 @@ static int make(struct planner *pl, struct vk_err *err)
 int plan_make(struct tree_store *s, const git_oid *root, const struct plan_request *q,
 	struct plan *ret, struct vk_err *err)
 {
-	struct plan p = {.paths = VK_BUF_INIT(PATHS_MAX), .text = VK_BUF_INIT(2 * DOCKERFILE_MAX)};
+	struct plan p = {.kind = plan_kind(q->recipe),
+		.site = q->site,
+		.owner = q->owner,
+		.paths = VK_BUF_INIT(PATHS_MAX),
+		.text = VK_BUF_INIT(2 * DOCKERFILE_MAX)};
 	struct planner pl = {.store = s, .root = root, .q = q, .p = &p};
 	int rc = make(&pl, err);
 	dockerignore_free(pl.ignore);
@@ -317,12 +341,16 @@ int plan_write(
 {
 	struct tar *t = tar_new(fd);
 	int rc = 0;
+	tar_own(t, p->owner, p->owner);
 	if (p->injected)
 		rc = tar_file(t, p->dockerfile, false, vk_buf_str(&p->text), p->text.len, err);
-	for (size_t i = 0; rc == 0 && i < p->n; i++)
-		rc = p->v[i].kind == TREE_DIR
-			? tar_dir(t, plan_path(p, i), err)
-			: write_blob(s, t, &p->v[i], plan_path(p, i), object_max, err);
+	if (rc == 0 && p->kind == PLAN_OWN)
+		rc = plan_write_site(p, t, err);
+	for (size_t i = 0; rc == 0 && i < p->n; i++) {
+		vk_autofree char *path = plan_tar_path(p, i);
+		rc = p->v[i].kind == TREE_DIR ? tar_dir(t, path, err)
+					      : write_blob(s, t, &p->v[i], path, object_max, err);
+	}
 	rc = rc == 0 ? tar_end(t, err) : tar_spoil(t, rc);
 	tar_free(t);
 	return rc;
@@ -335,6 +363,7 @@ void plan_release(struct plan *p)
 	free(p->v);
 	free(p->dockerfile);
 	json_decref(p->froms);
+	json_decref(p->processes);
 	*p = (struct plan){
 		.paths = VK_BUF_INIT(PATHS_MAX), .text = VK_BUF_INIT(2 * DOCKERFILE_MAX)};
 }

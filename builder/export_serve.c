@@ -20,7 +20,8 @@
 
 struct request {
 	char *mode, *stack, *id, *commit, *node, *document_root;
-	json_t *recipe, *refs, *keep;
+	json_t *recipe, *refs, *keep, *site;
+	uint64_t owner;
 };
 
 static const struct vk_field request_fields[] = {
@@ -31,6 +32,8 @@ static const struct vk_field request_fields[] = {
 	{"recipe", VK_F_JSON, offsetof(struct request, recipe), false, 0, 0},
 	{"refs", VK_F_JSON, offsetof(struct request, refs), false, 0, 0},
 	{"keep", VK_F_ARRAY, offsetof(struct request, keep), false, 0, 0},
+	{"site", VK_F_OBJECT, offsetof(struct request, site), false, 0, 0},
+	{"owner", VK_F_U64, offsetof(struct request, owner), false, 0, UINT16_MAX},
 	{"node", VK_F_STR, offsetof(struct request, node), false, 0, 0},
 	{"document_root", VK_F_STR, offsetof(struct request, document_root), false, 0, 0},
 	{0},
@@ -80,17 +83,23 @@ static struct tree_limits limits_of(const struct vk_config *c)
 static int serve_tar(struct export *x, const struct request *q, struct tree_store *s,
 	const git_oid *root, struct vk_err *err)
 {
-	struct plan_request pq = {q->recipe, q->refs, x->registry, limits_of(x->config)};
+	vk_autofree char *packs_dir = vk_libexec_path(x->config, "packs");
+	struct plan_request pq = {q->recipe, q->refs, x->registry, limits_of(x->config), q->site,
+		packs_dir, (unsigned)q->owner};
 	struct plan p;
 	int rc = plan_make(s, root, &pq, &p, err);
 	if (rc != 0)
 		return rc;
 	vk_autojson *answer = json_object();
 	json_object_set_new(answer, "key", json_string(p.key));
-	json_object_set_new(
-		answer, "dockerfile", vk_json_safe_string(p.dockerfile, strlen(p.dockerfile)));
-	json_object_set(answer, "froms", p.froms);
-	json_object_set_new(answer, "steps", steps_list(vk_buf_str(&p.text), p.text.len));
+	if (p.dockerfile != NULL) {
+		json_object_set_new(answer, "dockerfile",
+			vk_json_safe_string(p.dockerfile, strlen(p.dockerfile)));
+		json_object_set(answer, "froms", p.froms);
+		json_object_set_new(answer, "steps", steps_list(vk_buf_str(&p.text), p.text.len));
+	}
+	if (p.processes != NULL)
+		json_object_set(answer, "processes", p.processes);
 	json_object_set_new(answer, "files", json_integer((json_int_t)p.files));
 	json_object_set_new(answer, "bytes", json_integer((json_int_t)p.bytes));
 	rc = export_print_json(answer, err);
@@ -147,6 +156,7 @@ static int serve(struct export *x, const struct request *q, struct vk_err *err)
 		: vk_repo_find(repos, q->stack, q->id != NULL ? q->id : "");
 	vk_autofree char *sites = x->static_dir != NULL ? vk_strdup(x->static_dir)
 							: vk_state_path(x->config, "static");
+	vk_autofree char *packs_dir = vk_libexec_path(x->config, "packs");
 	struct tree_store *s = NULL;
 	git_oid root;
 	bool site;
@@ -157,7 +167,8 @@ static int serve(struct export *x, const struct request *q, struct vk_err *err)
 	if (rc == 0 && site)
 		rc = vk_fs_mkdir_p(sites, 0750, err);
 	if (rc == 0)
-		rc = export_confine(x, &limits, repo, NULL, site ? sites : NULL, err);
+		rc = export_confine(x, &limits, repo, vk_fs_exists(packs_dir) ? packs_dir : NULL,
+			site ? sites : NULL, err);
 	if (rc == 0)
 		rc = tree_init(err);
 	if (rc == 0)

@@ -1,5 +1,7 @@
 #include "job.h"
 
+#include "site.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@ static const struct kind {
 	{"image", true, job_image},
 	{"site", false, job_site},
 	{"gc", true, job_gc},
+	{"sweep", false, job_sweep},
 };
 
 static const struct kind *find_kind(const char *name)
@@ -72,6 +75,8 @@ static int check(const struct job *j, struct vk_err *err)
 		return check_image(j, err);
 	if (vk_streq(j->kind, "site"))
 		return check_site(j, err);
+	if (vk_streq(j->kind, "sweep"))
+		return 0;
 	if (!json_is_array(j->keep))
 		return vk_err_set(err, VK_INVALID, "job %s does not say what to keep", j->id);
 	return 0;
@@ -94,16 +99,22 @@ int job_init(struct job *j, json_t *doc, const struct vk_config *c, struct vk_er
 		.refs = json_object_get(doc, "refs"),
 		.known = json_object_get(doc, "known"),
 		.keep = json_object_get(doc, "keep"),
+		.env = json_object_get(doc, "env"),
+		.cache = vk_json_str(doc, "cache", ""),
+		.source_version = vk_json_str(doc, "source_version", ""),
 		.doc = json_incref(doc),
 		.config = c,
 		.started_ms = vk_mono_ms(),
 	};
+	json_t *builder = json_object_get(j->recipe, "builder");
+	j->builder = json_is_object(builder) ? builder : NULL;
 	int64_t budget = vk_json_int(doc, "budget", 0);
 	j->budget = budget > 0 ? (uint64_t)budget : 0;
 	vk_sha256_hex(c->state_dir, strlen(c->state_dir), hash);
 	memcpy(j->root_label, hash, sizeof(j->root_label) - 1);
 	buildlog_init(&j->log, job_emit_out, NULL);
-	return check(j, err);
+	int code = check(j, err);
+	return code == 0 && j->builder != NULL ? site_read(c, &j->site, err) : code;
 }
 
 void job_release(struct job *j)
@@ -111,6 +122,7 @@ void job_release(struct job *j)
 	buildlog_release(&j->log);
 	registry_release(&j->registry);
 	vk_engine_free(j->engine);
+	json_decref(j->site);
 	json_decref(j->doc);
 }
 

@@ -23,6 +23,11 @@ struct job {
 		*tag; /* borrowed from doc */
 	bool no_cache;
 	json_t *recipe, *refs, *known, *keep; /* borrowed from doc; NULL when the kind has none */
+	json_t *builder;                      /* of the recipe; NULL: a Dockerfile */
+	json_t *env;                          /* the stack's variables, for packs; may be NULL */
+	const char *cache, *source_version;
+	json_t *site;   /* {"env", "ca"}: what the site lets packs have; NULL: a Dockerfile */
+	unsigned owner; /* of the files in the tar that is asked for */
 	uint64_t budget;
 	json_t *doc;
 
@@ -44,6 +49,9 @@ int job_connect(struct job *j, struct vk_err *err);
 int job_run(struct job *j, json_t **ret_done, struct vk_err *err);
 
 int job_image(struct job *j, json_t *done, struct vk_err *err);
+int job_packs(struct job *j, json_t *done, struct vk_err *err);
+int job_cnb(struct job *j, json_t *done, struct vk_err *err);
+int job_sweep(struct job *j, json_t *done, struct vk_err *err);
 int job_site(struct job *j, json_t *done, struct vk_err *err);
 int job_gc(struct job *j, json_t *done, struct vk_err *err);
 

@@ -66,6 +66,10 @@ static int send_request(const struct job *j, const char *mode, int fd, struct vk
 		request, "refs", json_is_object(j->refs) ? json_deep_copy(j->refs) : json_object());
 	if (json_is_array(j->keep))
 		json_object_set(request, "keep", (json_t *)(uintptr_t)j->keep);
+	if (j->site != NULL)
+		json_object_set(request, "site", j->site);
+	if (j->owner != 0)
+		json_object_set_new(request, "owner", json_integer(j->owner));
 	vk_autofree char *text = vk_json_text(request);
 	vk_autofree char *line = vk_asprintf("%s\n", text);
 	return vk_write_all(fd, line, strlen(line), err);

@@ -11,6 +11,7 @@
 
 struct tar {
 	int fd;
+	unsigned uid, gid;
 	size_t used;
 	char buffer[BUFFER];
 };
@@ -31,6 +32,12 @@ struct tar *tar_new(int fd)
 void tar_free(struct tar *t)
 {
 	free(t);
+}
+
+void tar_own(struct tar *t, unsigned uid, unsigned gid)
+{
+	t->uid = uid;
+	t->gid = gid;
 }
 
 static int flush(struct tar *t, struct vk_err *err)
@@ -69,12 +76,12 @@ static void octal(char *field, size_t width, uint64_t value)
 	field[width - 1] = '\0';
 }
 
-static void fill(struct header *h, char type, unsigned mode, uint64_t size)
+static void fill(const struct tar *t, struct header *h, char type, unsigned mode, uint64_t size)
 {
 	memset(h, 0, sizeof(*h));
 	octal(h->mode, sizeof(h->mode), mode);
-	octal(h->uid, sizeof(h->uid), 0);
-	octal(h->gid, sizeof(h->gid), 0);
+	octal(h->uid, sizeof(h->uid), t->uid);
+	octal(h->gid, sizeof(h->gid), t->gid);
 	octal(h->size, sizeof(h->size), size);
 	octal(h->mtime, sizeof(h->mtime), TAR_MTIME);
 	octal(h->major, sizeof(h->major), 0);
@@ -129,7 +136,7 @@ static void pax_record(struct vk_buf *b, const char *key, const char *value, siz
 static int put_pax(struct tar *t, const struct vk_buf *records, struct vk_err *err)
 {
 	struct header h;
-	fill(&h, 'x', 0644, records->len);
+	fill(t, &h, 'x', 0644, records->len);
 	memcpy(h.name, "pax", 3);
 	int rc = put_header(t, &h, err);
 	return rc == 0 ? put_padded(t, vk_buf_str(records), records->len, err) : rc;
@@ -159,7 +166,7 @@ int tar_file(struct tar *t, const char *path, bool executable, const void *data,
 	struct header h;
 	if (n >> 33 != 0) /* eleven octal digits */
 		return vk_err_set(err, VK_LIMIT, "%s is too large for a tar header", path);
-	fill(&h, '0', executable ? 0755 : 0644, n);
+	fill(t, &h, '0', executable ? 0755 : 0644, n);
 	int rc = entry(t, &h, path, strlen(path), "", 0, err);
 	return rc == 0 ? put_padded(t, data, n, err) : rc;
 }
@@ -168,14 +175,14 @@ int tar_dir(struct tar *t, const char *path, struct vk_err *err)
 {
 	struct header h;
 	vk_autofree char *name = vk_asprintf("%s/", path);
-	fill(&h, '5', 0755, 0);
+	fill(t, &h, '5', 0755, 0);
 	return entry(t, &h, name, strlen(name), "", 0, err);
 }
 
 int tar_link(struct tar *t, const char *path, const char *target, size_t n, struct vk_err *err)
 {
 	struct header h;
-	fill(&h, '2', 0777, 0);
+	fill(t, &h, '2', 0777, 0);
 	return entry(t, &h, path, strlen(path), target, n, err);
 }
 

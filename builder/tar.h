@@ -1,6 +1,6 @@
 /*
- * A tar writer: ustar with pax extended headers for what does not fit (POSIX.1-2001). Owner 0,
- * modes 0644 and 0755 and one fixed time for everything, so that the same tree is the same bytes
+ * A tar writer: ustar with pax extended headers for what does not fit (POSIX.1-2001). Owner 0 unless said
+ * otherwise, modes 0644 and 0755 and one fixed time for everything, so that the same tree is the same bytes
  * and engines' caches hold. Output is collected in 1 MiB and written to a descriptor, which stays
  * the caller's.
  */
@@ -18,6 +18,7 @@ struct tar;
 
 struct tar *tar_new(int fd);
 void tar_free(struct tar *t);
+void tar_own(struct tar *t, unsigned uid, unsigned gid); /* of what follows */
 /* A whole file. */
 int tar_file(struct tar *t, const char *path, bool executable, const void *data, size_t n,
 	struct vk_err *err);

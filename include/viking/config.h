@@ -66,6 +66,8 @@ struct vk_config {
 	uint64_t build_cpu_weight; /* builds.cpu_weight 100 (cgroup v2 scale; apps have 1000) */
 	uint64_t build_pids;       /* builds.pids 1024 */
 	uint64_t build_timeout_ms; /* builds.timeout 30m */
+	char *build_env_file;      /* builder.build_env "" */
+	char *build_ca_file;       /* builder.extra_ca "" */
 	uint64_t images_budget;    /* images.budget 20 GiB */
 	uint64_t releases_keep;    /* releases.keep 10 */
 	uint64_t audit_size_max;   /* audit.max_size 64M */

@@ -37,6 +37,10 @@ int vk_engine_upload(struct vk_engine *e, const char *method, const char *path,
 	const char *registry_auth, int fd, int cancel_fd, vk_jsonl_fn *fn, void *arg,
 	int64_t total_ms, struct vk_err *err);
 
+/* The bytes of an answer as they are (an archive), appended to out; more than its max: VK_LIMIT. */
+int vk_engine_download(struct vk_engine *e, const char *path, struct vk_buf *out,
+	int64_t timeout_ms, struct vk_err *err);
+
 /* On the loop. */
 typedef void vk_engine_done_fn(
 	void *arg, const struct vk_err *err, json_t *answer); /* answer borrowed */

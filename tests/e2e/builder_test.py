@@ -282,16 +282,20 @@ auth: {{htpasswd: {{realm: viking, path: {self.dir}/htpasswd}}}}
 
 
 class Bench:
+    shared = None  # a registry for all benches of a module, where filling one takes minutes
+
     def __init__(self, **settings):
         self.root = tempfile.mkdtemp(prefix="builder-e2e-")
         self.state, self.run = self.root + "/var/lib/viking", self.root + "/run/viking"
         for d in (self.state, self.run, self.root + "/etc/viking"):
             os.makedirs(d)
-        self.port = lib.free_port()
+        self.port = self.shared.port if self.shared else lib.free_port()
         self.settings = {"registry.port": self.port, "engine.socket": lib.ENGINE, "paths.libexec": BIN,
                          "builds.memory": "512M", "receive.min_free": "1M", **settings}
         self.configure()
-        self.registry = Registry(self.state, self.port)
+        self.registry = self.shared or Registry(self.state, self.port)
+        if self.shared:
+            os.symlink(self.shared.dir, self.state + "/registry")
         self.scheduler = Scheduler(self.run + "/api.sock")
         self.receiver = Receiver(self.run + "/export.sock")
         self.builder, self.count = None, 0
@@ -323,7 +327,8 @@ class Bench:
         status = self.stop() if self.builder.poll() is None else self.builder.returncode
         self.receiver.close()
         self.scheduler.close()
-        self.registry.stop()
+        if not self.shared:
+            self.registry.stop()
         prefix = f"127.0.0.1:{self.port}/"
         for image in lib.engine("GET", "/images/json")[1]:
             for name in (image["RepoTags"] or []) + (image["RepoDigests"] or []):
@@ -575,7 +580,7 @@ class Builds(Case):
         self.b.start()
 
 
-class RealExport(Case):
+class ExportCase(Case):
     """The other half of the folder: viking-export reads a real repository."""
 
     def commit(self, files, stack="ragnar"):
@@ -609,6 +614,8 @@ class RealExport(Case):
                         "serve"], input=json.dumps(request).encode() + b"\n", stdout=c.fileno(), check=False,
                        stderr=subprocess.DEVNULL, env={"ASAN_OPTIONS": "detect_leaks=0", "PATH": "/usr/bin:/bin"})
 
+
+class RealExport(ExportCase):
     def test_a_commit_becomes_an_image(self):
         first = self.build(self.job({"Dockerfile": f"FROM {BASE}\nCOPY . /app\nRUN cat /app/sub/a; ls /app\n", "sub/a": "hello\n",
                                      "no.log": "x", ".dockerignore": "*.log\n"}))

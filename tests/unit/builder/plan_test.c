@@ -22,8 +22,10 @@ static struct made make(struct repo *r, git_oid root, const char *recipe, const 
 {
 	json_t *q = json_loads(recipe, 0, NULL), *refs_json = json_loads(refs, 0, NULL);
 	cr_assert(q != NULL && refs_json != NULL, "%s %s", recipe, refs);
-	struct plan_request request = {q, refs_json, "127.0.0.1:5000",
-		{.depth = 64, .files = 100, .bytes = 1000, .object = 500}};
+	struct plan_request request = {.recipe = q,
+		.refs = refs_json,
+		.registry = "127.0.0.1:5000",
+		.limits = {.depth = 64, .files = 100, .bytes = 1000, .object = 500}};
 	struct tree_store *s = repo_store(r);
 	struct plan p;
 	struct made m = {0};
@@ -238,8 +240,8 @@ Test(plan, tar_holds_what_was_planned)
 	struct repo r = repo_new();
 	git_oid root = project(&r, "x", "120000", "x", dockerfile, NULL);
 	json_t *q = json_loads("{\"inline\": \"FROM a:1\\n\", \"context\": \".\"}", 0, NULL);
-	struct plan_request request = {
-		q, NULL, NULL, {.depth = 64, .files = 100, .bytes = 1000, .object = 500}};
+	struct plan_request request = {.recipe = q,
+		.limits = {.depth = 64, .files = 100, .bytes = 1000, .object = 500}};
 	struct tree_store *s = repo_store(&r);
 	struct plan p;
 	struct vk_err err = {0};
