@@ -32,7 +32,7 @@ fail() { # MESSAGE HINT; where progress goes, for the person who waits
 
 # The images are two layers deep: packages, which change with VERSION, and our scripts on top.
 scripts() {
-	tar -C "$1" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=u+rwX,go+rX,go-w \
+	tar -C "$1" --exclude=README.md --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=u+rwX,go+rX,go-w \
 		--transform="s,^\.,opt/viking/$2," -cf - .
 }
 hash=$({ scripts "$here/bin" bin; scripts "$packs" packs; } | sha256sum | cut -c1-16)

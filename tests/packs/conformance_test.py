@@ -60,6 +60,13 @@ def add_tree(tar, top, directory):
                 0o755 if os.access(full, os.X_OK) else 0o644)
 
 
+def add_parents(tar, top, name):
+    """The directories of name below top: what is made in passing would belong to root."""
+    parts = name.split("/")[:-1]
+    for i in range(len(parts)):
+        add(tar, top + "/".join(parts[: i + 1]), None)
+
+
 class Build:
     """One build container, filled as the builder fills it."""
 
@@ -70,13 +77,8 @@ class Build:
         out = io.BytesIO()
         tar = tarfile.open(fileobj=out, mode="w")
         add(tar, "tmp/build", None)
-        made = set()
         for name, data in (files or SOURCE).items():
-            parts = name.split("/")[:-1]
-            for i in range(len(parts)):
-                if "/".join(parts[: i + 1]) not in made:
-                    made.add("/".join(parts[: i + 1]))
-                    add(tar, "tmp/build/" + "/".join(parts[: i + 1]), None)
+            add_parents(tar, "tmp/build/", name)
             add(tar, "tmp/build/" + name, data)
         add(tar, "tmp/viking", None)
         add(tar, "tmp/viking/packs", packs)
@@ -92,6 +94,7 @@ class Build:
             if invert:
                 add(tar, f"tmp/packs/{name}/invert", invert)
         for name, (data, mode) in (extra or {}).items():
+            add_parents(tar, "tmp/", name[len("tmp/"):])
             add(tar, name, data, mode)
         tar.close()
         docker("cp", "-", self.id + ":/", data=out.getvalue())
