@@ -36,6 +36,10 @@ static int check_name(const char *s, const char *what, const char *first, const 
 		return 0;
 	char shown[VK_NAME_MAX + 1];
 	vk_str_printable(s, n, shown, sizeof(shown));
+	if (n > max)
+		return vk_err_set(err, VK_INVALID,
+			"\"%s%s\" is no valid %s: it has %zu characters, at most %zu are allowed",
+			shown, n >= sizeof(shown) ? "..." : "", what, n, max);
 	return vk_err_set(err, VK_INVALID, "\"%s%s\" is no valid %s: %s, at most %zu characters",
 		shown, n >= sizeof(shown) ? "..." : "", what, rule, max);
 }
@@ -53,6 +57,15 @@ int vk_stack_name(const char *s, struct vk_err *err)
 		if (strcmp(s, reserved_stacks[i]) == 0)
 			return vk_err_set(err, VK_INVALID, "the stack name \"%s\" is reserved", s);
 	return 0;
+}
+
+int vk_stack_name_new(const char *s, struct vk_err *err)
+{
+	int rc = vk_stack_name(s, err);
+	if (rc != 0 || s[strlen(s) - 1] != '-')
+		return rc;
+	return vk_err_set(err, VK_INVALID,
+		"\"%s\" cannot be a new stack's name: a domain's part may not end in -", s);
 }
 
 int vk_node_name(const char *s, struct vk_err *err)

@@ -49,15 +49,14 @@ static int parse_stack(const char *path, struct command *ret, struct vk_err *err
 		n--;
 	if (n > 4 && strncmp(path + n - 4, ".git", 4) == 0)
 		n -= 4;
-	if (n == 0 || n > VK_NAME_MAX) {
+	if (n == 0) {
 		vk_err_set(err, VK_INVALID, "the repository path must be a stack's name");
 		return vk_err_hint(err, "git remote set-url <remote> ssh://viking@HOST:PORT/STACK");
 	}
-	char name[VK_NAME_MAX + 1] = "";
-	memcpy(name, path, n);
+	vk_autofree char *name = vk_strndup(path, n);
 	int rc = vk_stack_name(name, err);
 	if (rc == 0)
-		memcpy(ret->stack, name, sizeof(name));
+		memcpy(ret->stack, name, n + 1);
 	return rc;
 }
 

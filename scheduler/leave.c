@@ -444,7 +444,7 @@ struct op *leave_rename(struct sched *s, const char *stack, const char *name, co
 int leave_rename_check(
 	const struct sched *s, const char *stack, const char *name, struct vk_err *err)
 {
-	int rc = vk_stack_name(name, err);
+	int rc = vk_stack_name_new(name, err);
 	if (rc != 0)
 		return rc;
 	if (table_get(&s->st.stacks, name) != NULL)

@@ -69,7 +69,7 @@ bool stacks_coming(const struct sched *s, const char *name)
 int stacks_create(
 	struct sched *s, struct txn *t, const char *name, const char *who, struct vk_err *err)
 {
-	int rc = vk_stack_name(name, err);
+	int rc = vk_stack_name_new(name, err);
 	if (rc != 0)
 		return rc;
 	if (state_stack(&s->st, name) != NULL || stacks_coming(s, name))

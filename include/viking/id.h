@@ -14,6 +14,8 @@
 
 /* [a-z0-9][a-z0-9-]{0,62}, not all digits, not reserved (viking, core, system, shared-registry ...). */
 int vk_stack_name(const char *s, struct vk_err *err);
+/* The same for one that is to be made: its default domain needs a label that does not end in '-'. */
+int vk_stack_name_new(const char *s, struct vk_err *err);
 /* Nodes and boats: [a-z0-9][a-z0-9_-]{0,62}. */
 int vk_node_name(const char *s, struct vk_err *err);
 int vk_key_name(const char *s, struct vk_err *err); /* [A-Za-z0-9][A-Za-z0-9_.@-]{0,62} */

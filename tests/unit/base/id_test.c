@@ -45,6 +45,22 @@ Test(id, refusals_show_the_name_but_not_its_control_bytes)
 	cr_assert_not_null(strstr(e.msg, "reserved"));
 }
 
+Test(id, a_name_that_is_too_long_says_so)
+{
+	struct vk_err e = {0};
+	cr_assert_eq(vk_stack_name(X63 "x", &e), VK_INVALID);
+	cr_assert_not_null(
+		strstr(e.msg, "it has 64 characters, at most 63 are allowed"), "%s", e.msg);
+}
+
+Test(id, a_new_stack_name_is_the_label_of_a_domain)
+{
+	static const char *const good[] = {"a", "my-app-2", X63, NULL};
+	static const char *const bad[] = {"", "a-", "a--", "-a", "viking", X63 "x", NULL};
+	accepts(vk_stack_name_new, good);
+	refuses(vk_stack_name_new, bad);
+}
+
 Test(id, node_names)
 {
 	static const char *const good[] = {"web", "a_b", "1", "a-b_c", X63, NULL};

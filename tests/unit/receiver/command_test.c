@@ -32,6 +32,18 @@ Test(command, git_words_become_a_stack)
 	}
 }
 
+Test(command, a_stack_name_that_is_too_long_says_so)
+{
+	struct command c;
+	struct vk_err err = {0};
+	static const char text[] =
+		"git-receive-pack "
+		"'/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'";
+	cr_assert_eq(command_parse(text, strlen(text), &c, &err), VK_INVALID);
+	cr_assert_not_null(strstr(err.msg, "it has 64 characters, at most 63"), "%s", err.msg);
+	command_release(&c);
+}
+
 Test(command, bad_lines_are_refused)
 {
 	static const struct {
