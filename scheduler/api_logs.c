@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "dial.h"
+#include "pick.h"
 
 #define LINE_MAX_BYTES ((size_t)1 << 20) /* of one line of the agent's stream */
 #define QUEUE_MAX      ((size_t)4 << 20)
@@ -149,10 +150,12 @@ static int number_of(
 static int logs_path(struct call *c, struct vk_buf *path, struct vk_err *err)
 {
 	const char *node = vk_req_query(c->r, "node"), *follow = vk_req_query(c->r, "follow");
-	int rc = call_stack(c, err) == NULL ? err->code
-					    : vk_buf_addf(path, "/logs?stack=%s", c->stack);
+	const struct stack *sk = call_stack(c, err);
+	int rc = sk == NULL ? err->code : vk_buf_addf(path, "/logs?stack=%s", c->stack);
 	if (rc == 0 && node != NULL && node[0] != '\0') {
 		rc = vk_node_name(node, err);
+		if (rc == 0)
+			rc = pick_known(sk, node, err);
 		if (rc == 0)
 			rc = vk_buf_addf(path, "&node=%s", node);
 	}

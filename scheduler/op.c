@@ -114,14 +114,19 @@ void op_unref(struct op *op)
 	op->type->free(op);
 }
 
-static int err_busy(const struct stack *sk, struct vk_err *err)
+static int err_busy(const struct stack *sk, const char *kind, struct vk_err *err)
 {
 	const struct op *op = sk->busy;
 	char when[32];
 	vk_format_time(op->since_ms, when);
 	vk_err_set(err, VK_CONFLICT, "%s is busy: %s by %s since %s", sk->name, op->type->kind,
 		op->who, when);
-	vk_err_hint(err, "git push -o wait (or -o supersede), or: viking builds:list %s", sk->name);
+	if (strcmp(kind, "push") == 0)
+		vk_err_hint(err, "git push -o wait (or -o supersede), or: viking builds:list %s",
+			sk->name);
+	else
+		vk_err_hint(err, "viking ps %s shows how far it is; then the same command again",
+			sk->name);
 	return VK_CONFLICT;
 }
 
@@ -142,7 +147,9 @@ int op_check(
 	int rc = hosts_engine(s, RESTART_MS, err);
 	if (rc != 0)
 		return rc;
-	return sk->busy != NULL && (busy == OP_REFUSE || sk->busy->leaving) ? err_busy(sk, err) : 0;
+	return sk->busy != NULL && (busy == OP_REFUSE || sk->busy->leaving)
+		? err_busy(sk, kind, err)
+		: 0;
 }
 
 static void op_run(struct op *op, struct stack *sk)

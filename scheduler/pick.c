@@ -4,6 +4,7 @@
 #include <string.h>
 #include <viking/json.h>
 #include <viking/mem.h>
+#include <viking/str.h>
 
 #include "hosts.h"
 #include "resolve.h"
@@ -45,6 +46,27 @@ static const char *default_node(const struct release *r)
 		found = name;
 	}
 	return found;
+}
+
+int pick_known(const struct stack *sk, const char *node, struct vk_err *err)
+{
+	vk_autobuf text = VK_BUF_INIT(400);
+	vk_autostrv names = {0};
+	struct node_row *row;
+	if (table_get(&sk->nodes, node) != NULL)
+		return 0;
+	table_each(&sk->nodes, i, row)
+	{
+		vk_strv_add(&names, row->name);
+		(void)vk_buf_addf(&text, "%s%s", i > 0 ? ", " : "", row->name);
+	}
+	const char *near = names.n > 0 ? vk_suggest(node, (const char *const *)names.v) : NULL;
+	vk_err_set(err, VK_NOTFOUND, "%s has no node %.64s%s%s%s", sk->name, node,
+		near != NULL ? " (did you mean " : "", near != NULL ? near : "",
+		near != NULL ? "?)" : "");
+	if (names.n == 0)
+		return vk_err_hint(err, "git push viking@HOST:%s main", sk->name);
+	return vk_err_hint(err, "-p NODE, one of: %s", vk_buf_str(&text));
 }
 
 int pick_node(const struct stack *sk, const char *node, const char **ret_node,

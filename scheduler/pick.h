@@ -9,6 +9,8 @@
  * is borrowed from there. Websites are refused. */
 int pick_node(const struct stack *sk, const char *node, const char **ret_node,
 	const json_t **ret_entry, struct vk_err *err);
+/* Has any release had this node? What it said is kept after it is gone. NOTFOUND names the nodes. */
+int pick_known(const struct stack *sk, const char *node, struct vk_err *err);
 /* n 0 = the first healthy one, else the first that runs at all. CONFLICT when none does. */
 int pick_instance(struct sched *s, const struct stack *sk, const char *node, uint64_t n,
 	struct inst *ret, struct vk_err *err);

@@ -152,6 +152,10 @@ class Features(unittest.TestCase):
         stack, _, tree = self.ship()
         wait_for("a log line", lambda: "worker red" in h.viking("logs", stack, "-p", "worker").out)
         first = self.instances(stack, "worker")[0]["name"]
+        r = h.viking("logs", stack, "-p", "workre")
+        self.assertEqual(3, r.status, r)
+        self.assertIn("did you mean worker?", r.err)
+        self.assertIn("web", r.err)
         h.viking("config:set", stack, "COLOUR=blue")
         wait_for("a line of the new one", lambda: "worker blue" in h.viking("logs", stack, "-p", "worker", "-n", "500").out)
         out = h.viking("logs", stack, "-p", "worker", "-n", "500").out
@@ -241,6 +245,10 @@ class Features(unittest.TestCase):
             self.assertNotEqual(0, r.status)
             self.assertIn("supersede", r.err)
             self.assertIn("admin", r.err)
+            r = h.viking("config:set", stack, "A=b")
+            self.assertEqual(5, r.status, r)
+            self.assertIn("try: viking ps " + stack, r.err)
+            self.assertNotIn("git push", r.err)
             h.push(quick, stack, "supersede", timeout=60)
             self.assertEqual((200, "quick\n"), h.get(stack + ".apps.test"))
             self.assertNotEqual(0, p.wait(20))

@@ -103,3 +103,21 @@ Test(view, sealed_values_and_documents_are_not_shown)
 	vk_autofree char *odd = shown("/x", "[1]");
 	cr_expect_str_eq(odd, "null");
 }
+
+Test(pick, a_node_that_no_release_had_is_named_with_those_that_are)
+{
+	struct vk_err err = {0};
+	const struct stack *sk = serving("{\"web\":{\"type\":\"app\"}}");
+	put("/release/s/2",
+		"{\"v\":1,\"outcome\":\"ok\",\"nodes\":{\"worker\":{\"type\":\"app\"}},"
+		"\"doc\":\"{}\"}");
+	put("/current/s", "{\"v\":1,\"n\":2}");
+	cr_expect_eq(pick_known(sk, "worker", &err), 0);
+	cr_expect_eq(pick_known(sk, "web", &err), 0, "its log lines are kept");
+	cr_expect_eq(pick_known(sk, "wep", &err), VK_NOTFOUND);
+	cr_expect_str_eq(err.msg, "s has no node wep (did you mean web?)");
+	cr_expect_str_eq(err.hint, "-p NODE, one of: web, worker");
+	put("/stack/new", "{\"v\":1,\"id\":\"cd\"}");
+	cr_expect_eq(pick_known(state_stack(&st, "new"), "web", &err), VK_NOTFOUND);
+	cr_expect_str_eq(err.hint, "git push viking@HOST:new main");
+}
