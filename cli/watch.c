@@ -44,6 +44,20 @@ static int logs(struct call *c, struct vk_err *err)
 		node ? "&node=" : "", node ? node : "");
 }
 
+/* What begins at each stage of a deploy, for people (docs/protocol.md 8). */
+static const char *stage_words(const char *stage)
+{
+	static const char *const words[] = {"authenticating", "advertising", "receiving",
+		"checking the push", "moving the branch", "exporting the source", "building",
+		"pushing to the registry", "writing the release", "starting",
+		"waiting until healthy", "switching routes", "draining the old release",
+		"collecting garbage"};
+	uint64_t n;
+	if (stage[0] != 's' || vk_parse_u64(stage + 1, 0, VK_COUNT(words) - 1, &n) != 0)
+		return stage;
+	return words[n];
+}
+
 static int event_line(void *arg, json_t *e, struct vk_err *err)
 {
 	const struct call *c = arg;
@@ -55,13 +69,14 @@ static int event_line(void *arg, json_t *e, struct vk_err *err)
 		puts(raw);
 	} else {
 		char when[32], what[1024];
-		const char *w = vk_json_str(e, "what", ""),
+		const char *type = vk_json_str(e, "type", ""), *w = vk_json_str(e, "what", ""),
 			   *instance = vk_json_str(e, "instance", "");
+		if (vk_streq(type, "stage"))
+			w = stage_words(w);
 		vk_format_time(vk_json_int(e, "t", 0), when);
 		vk_str_printable(w, strlen(w), what, sizeof(what));
 		const char *stack = vk_json_str(e, "stack", "");
-		printf("%s %-12s %s %s\n", when, vk_json_str(e, "type", ""),
-			instance[0] ? instance : stack, what);
+		printf("%s %-12s %s %s\n", when, type, instance[0] ? instance : stack, what);
 	}
 	fflush(stdout);
 	return 0;

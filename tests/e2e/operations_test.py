@@ -113,6 +113,10 @@ class Operations(unittest.TestCase):
             p.wait()
             p.stdout.close()
         self.assertEqual([], [e for e in h.viking("events", self.other, "--since", str(seq)).out.splitlines()])
+        text = h.viking("events", self.other).out
+        self.assertIn(" waiting until healthy\n", text)
+        self.assertNotRegex(text, r" s[0-9]+\n")
+        self.assertIn("s10", h.viking("events", self.other, "--json").out)
 
     def test_explain_and_run_tell_what_cannot_be(self):
         h, stack = self.h, self.stack
