@@ -142,6 +142,7 @@ class Answers(unittest.TestCase):
         app = h.tree({"vikingfile": MANIFEST, "www/index.html": "x\n"})
         h.push(app, cls.stack)
         assert h.viking("config:set", cls.stack, "A=1").status == 0
+        assert h.viking("buildpacks:add", cls.stack, "node").status == 0
         assert h.viking("lock", cls.stack, "a look").status == 0
         wait_for("a log line", lambda: "started" in h.viking("logs", cls.stack).out)
         cls.build = h.json("builds")["builds"][0]["id"]
