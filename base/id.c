@@ -18,7 +18,6 @@ static const char *const reserved_stacks[] = {
 	"localhost",
 	"none",
 	"registry",
-	"shared",
 	"shared-registry",
 	"system",
 	"viking",

@@ -30,6 +30,9 @@ json_t *manifest_node_new(void)
 		"always", "restart_count", -1, "privileged", 0, "network_mode", "default",
 		"pid_mode", "");
 	json_object_set_new(rest, "dns_update_policy", json_string("append"));
+	json_object_set_new(rest, "links", json_array());
+	json_object_set_new(rest, "require", json_array());
+	json_object_set_new(rest, "shared", json_array());
 	json_object_update(node, rest);
 	json_decref(rest);
 	return node;
@@ -373,14 +376,16 @@ static const struct mkey node_keys[] = {
 	{"network_mode", NULL, node_network_mode, APP_ONLY},
 	{"pid_mode", NULL, node_pid_mode, APP_ONLY},
 	{"dns_update_policy", NULL, node_dns, APP_ONLY},
+	{"links", "link", mnode_links, APP_ONLY},
+	{"require", NULL, mnode_require, APP_ONLY},
+	{"shared", NULL, mnode_shared, APP_ONLY},
 	{0},
 };
 
-static const char *const node_later[] = {"links", "link", "require", "filter", "spread", "select",
-	"instances", "instance_type", "git", "process", "services", "on_unhealthy", "disk", "roles",
-	"role", "hosts", "group", "group_role", "group_policy", "labels", "entrypoint", "user",
-	"depends_on", "auto_remove", "auth", "auth_mode", "cert", "key", "host_ports", "from",
-	NULL};
+static const char *const node_later[] = {"filter", "spread", "select", "instances", "instance_type",
+	"git", "process", "services", "on_unhealthy", "disk", "roles", "role", "hosts", "group",
+	"group_role", "group_policy", "labels", "entrypoint", "user", "depends_on", "auto_remove",
+	"auth", "auth_mode", "cert", "key", "host_ports", "from", NULL};
 
 static bool is_website(const json_t *node)
 {
@@ -529,5 +534,5 @@ int manifest_nodes(struct manifest *m, const struct vk_yaml *deploy, struct vk_e
 	int rc = 0;
 	for (size_t i = 0; deploy != NULL && i < deploy->n && rc == 0; i++)
 		rc = add_node(m, deploy, i, taken, err);
-	return rc;
+	return rc == 0 ? manifest_links(m, err) : rc;
 }

@@ -87,6 +87,11 @@ int mnode_domains(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_traffic(const struct mval *v, json_t *out, struct vk_err *err);
 /* The ports that domains name: numbers instead of names. */
 int mnode_check_domains(const struct mval *v, json_t *node, struct vk_err *err);
+int mnode_links(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_require(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_shared(const struct mval *v, json_t *out, struct vk_err *err);
+/* Once all nodes are there: own targets found, no link to itself, no circle. */
+int manifest_links(struct manifest *m, struct vk_err *err);
 int mnode_health(const struct mval *v, json_t *out, struct vk_err *err);
 
 #endif

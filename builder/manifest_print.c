@@ -411,6 +411,9 @@ static void print_app(struct printer *p, const json_t *node)
 	line(p, 2, "privileged", json_object_get(node, "privileged"));
 	print_if(p, node, "network_mode");
 	print_if(p, node, "pid_mode");
+	print_if(p, node, "links");
+	print_if(p, node, "require");
+	print_if(p, node, "shared");
 	if (strcmp(vk_json_str(node, "dns_update_policy", "append"), "append") != 0)
 		print_if(p, node, "dns_update_policy");
 }
@@ -420,8 +423,8 @@ static json_t *policy_keys(const json_t *policy)
 {
 	static const struct {
 		const char *from, *to;
-	} same[] = {{"port", "port"}, {"strip", "strip"}, {"sticky", "sticky"}, {"max_body", "max_body"},
-		{"auth_mode", "auth_mode"}, {"allow", "allow"}};
+	} same[] = {{"port", "port"}, {"strip", "strip"}, {"sticky", "sticky"},
+		{"max_body", "max_body"}, {"auth_mode", "auth_mode"}, {"allow", "allow"}};
 	json_t *out = json_object();
 	for (size_t i = 0; i < VK_COUNT(same); i++) {
 		json_t *value = json_object_get(policy, same[i].from);

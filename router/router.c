@@ -19,6 +19,7 @@
 #include "files.h"
 #include "link.h"
 #include "pages.h"
+#include "proxy.h"
 #include "render.h"
 #include "stats.h"
 #include "table.h"
@@ -40,6 +41,7 @@ struct router {
 	bool applied;    /* the present table is in force */
 	char *trouble;   /* why it is not, as the scheduler was told */
 
+	struct proxy *proxy; /* the links' own HAProxy */
 	struct applier *applier;
 	struct link *link;
 	struct drain *drain;
@@ -342,6 +344,8 @@ int router_new(
 		rc = load_nonce_key(r, err);
 	if (rc == 0)
 		rc = first_files(r, err);
+	if (rc == 0)
+		rc = proxy_new(l, c, maxconn(), &r->proxy, err);
 	if (rc != 0) {
 		router_free(r);
 		return rc;
@@ -383,6 +387,7 @@ void router_start(struct router *r)
 	r->queue = vk_api_queue_new(r->l, &api);
 	struct stats_opts so = {.admin = r->admin, .assign = &r->assign, .queue = r->queue};
 	r->stats = stats_new(r->l, &so);
+	proxy_start(r->proxy, &api);
 	r->certs = certs_new(&r->files, r->queue, apply, r);
 	r->watch = vk_api_watch_new(r->l, &api, "/v1/internal/router/watch", on_table, on_api, r);
 	if (r->close_all) {
@@ -396,6 +401,7 @@ void router_free(struct router *r)
 {
 	if (r == NULL)
 		return;
+	proxy_free(r->proxy);
 	vk_api_watch_free(r->watch);
 	vk_api_queue_free(r->queue);
 	certs_free(r->certs);

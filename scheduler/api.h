@@ -59,7 +59,7 @@ route_fn api_keycheck, api_session, api_git, api_git_moved, api_push_check, api_
 route_fn api_builder_watch, api_builder_job, api_builder_facts, api_agent_watch, api_agent_status,
 	api_agent_host;
 route_fn api_router_watch, api_router_ack, api_router_drained, api_web_watch, api_web_ack;
-route_fn api_net_watch, api_dns_ack, api_firewall_ack, api_firewall;
+route_fn api_net_watch, api_dns_ack, api_firewall_ack, api_links_ack, api_firewall;
 route_fn api_keys, api_keys_add, api_keys_remove;
 route_fn api_stacks, api_stacks_create, api_stack_info, api_stack_destroy, api_stack_rename,
 	api_stack_lock, api_stack_unlock;

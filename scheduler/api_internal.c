@@ -140,3 +140,8 @@ void api_firewall(struct call *c)
 			vk_json_bool(acked, "applied", false), "error",
 			vk_json_str(acked, "error", ""), "rules", vk_json_str(acked, "rules", "")));
 }
+
+void api_links_ack(struct call *c)
+{
+	net_ack(c, "links");
+}

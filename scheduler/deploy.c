@@ -8,6 +8,7 @@
 #include <viking/str.h>
 
 #include "domains.h"
+#include "net.h"
 #include "processes.h"
 #include "push.h"
 
@@ -272,12 +273,15 @@ static int place(struct deploy *d, struct stack *sk, struct vk_err *err)
 	const struct release *old = stack_current(sk);
 	vk_autojson *config = hub_unseal(s, d->config);
 	vk_autojson *volumes = hub_volume_names(&s->st, sk);
+	char gateway[32];
+	net_gateway(&s->range, sk, gateway);
 	struct place_in in = {
 		.resolve = {.stack = d->op.stack,
 			.doc = d->doc,
 			.boats = d->boats,
 			.config = config,
 			.volumes = volumes,
+			.gateway = gateway,
 			.default_memory = s->cfg->default_memory,
 			.default_pids = s->cfg->default_pids},
 		.host = s->cfg->host_name,
@@ -287,6 +291,8 @@ static int place(struct deploy *d, struct stack *sk, struct vk_err *err)
 		.services = d->services,
 		.force = d->force,
 		.only = d->node,
+		.foreign_port = net_foreign_port,
+		.arg = &s->st,
 	};
 	int rc = place_stack(&in, &d->placed, err);
 	if (rc == 0)

@@ -52,6 +52,38 @@ static void fresh_add(
 	i->task = task;
 }
 
+static bool has_started(const struct deploy *d, const char *node)
+{
+	for (size_t i = 0; i < d->op.overlay.fresh.n; i++)
+		if (!d->op.overlay.fresh.v[i].task &&
+			strcmp(d->op.overlay.fresh.v[i].node, node) == 0)
+			return true;
+	return false;
+}
+
+/* Does it require a node that is still to be started in this wave? (A manifest has no circles.) */
+static bool must_wait(struct deploy *d, const char *node)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach(json_object_get(entry_of(d, node), "require"), i, item)
+	{
+		const char *to = json_string_value(item);
+		const struct node_row *row = table_get(&deploy_stack(d)->nodes, to);
+		if (entry_of(d, to) == NULL) /* another stack's: looked at before the build */
+			continue;
+		bool runs = stack_scale(deploy_stack(d), to, entry_of(d, to)) > 0 &&
+			(row == NULL || !row->stopped);
+		/* started in the round before is healthy by now; in this round it is not */
+		bool before = false;
+		for (size_t k = 0; k < d->wave_from && !before; k++)
+			before = strcmp(d->op.overlay.fresh.v[k].node, to) == 0;
+		if (runs && place_has(&d->placed, to) && wave_has(d, to) && !before)
+			return true;
+	}
+	return false;
+}
+
 static void wave_node(struct deploy *d, const char *node)
 {
 	struct stack *sk = deploy_stack(d);
@@ -68,6 +100,8 @@ static void wave_node(struct deploy *d, const char *node)
 		fresh_add(d, node, version, 0, d->rel->n, true);
 		return;
 	}
+	if (d->wave == WAVE_NODES && (has_started(d, node) || must_wait(d, node)))
+		return;
 	unsigned scale = row != NULL && row->stopped ? 0 : stack_scale(sk, node, entry);
 	for (unsigned n = 1; n <= scale; n++)
 		fresh_add(d, node, version, n, d->rel->n, false);
@@ -317,7 +351,9 @@ void deploy_start_look(struct deploy *d)
 	if (!all)
 		return;
 	drop_tasks(l);
-	d->wave++;
+	if (d->wave != WAVE_NODES ||
+		d->kind == DEPLOY_SCALE) /* nodes: until none is left that had to wait */
+		d->wave++;
 	wave_begin(d);
 }
 

@@ -131,6 +131,17 @@ static void check_dns(struct sched *s, json_t *checks)
 		doctor_add(checks, "dns", VERDICT_OK, "", "containers' questions are answered");
 }
 
+static void check_links(struct sched *s, json_t *checks)
+{
+	const json_t *acked = netfeed_acked(s, "links");
+	const char *bad = json_string_value(json_array_get(json_object_get(acked, "errors"), 0));
+	if (bad != NULL)
+		doctor_add(checks, "links", VERDICT_BROKEN, "who has it: ss -lntp", "%s", bad);
+	else if (vk_json_int(acked, "links", 0) > 0)
+		doctor_add(checks, "links", VERDICT_OK, "", "%d links are served",
+			(int)vk_json_int(acked, "links", 0));
+}
+
 static void check_firewall(struct sched *s, json_t *checks)
 {
 	const json_t *acked = netfeed_acked(s, "firewall");
@@ -321,6 +332,7 @@ void doctor_look(struct sched *s, json_t *checks)
 	check_processes(s, checks);
 	check_connected(s, checks);
 	check_dns(s, checks);
+	check_links(s, checks);
 	check_firewall(s, checks);
 	check_disk(s, checks);
 	check_libssh(s, checks);

@@ -8,6 +8,7 @@
 
 #include "drain.h"
 #include "hosts.h"
+#include "net.h"
 #include "netfeed.h"
 #include "op.h"
 #include "resolve.h"
@@ -109,12 +110,16 @@ static json_t *def_make(
 	vk_autojson *doc = release_doc(r);
 	vk_autojson *config = hub_unseal(s, r->config);
 	vk_autojson *volumes = hub_volume_names(&s->st, sk);
+	char gateway[32];
+	net_gateway(&s->range, sk, gateway);
 	struct resolve_in in = {
 		.stack = sk->name,
 		.doc = doc,
 		.boats = r->boats,
 		.config = config,
 		.volumes = volumes,
+		.links = json_object_get(json_object_get(r->nodes, node), "links"),
+		.gateway = gateway,
 		.default_memory = s->cfg->default_memory,
 		.default_pids = s->cfg->default_pids,
 	};

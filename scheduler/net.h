@@ -19,6 +19,10 @@ struct net_in {
 	void *arg;
 };
 
+/* For place.h: arg = struct state. */
+int net_foreign_port(void *arg, const char *stack, const char *node);
+/* Is an instance of the node healthy and in service? in->def is not used. */
+bool net_serves(const struct net_in *in, const char *stack, const char *node);
 json_t *net_build(const struct net_in *in);
 /* "10.210.3.1": the host's address in the stack's network. */
 void net_gateway(const struct subnet_range *range, const struct stack *sk, char out[static 32]);

@@ -5,6 +5,7 @@
 #include <viking/id.h>
 #include <viking/json.h>
 
+#include "links.h"
 #include "model.h"
 
 static const struct node_row *node_row_of(const struct place_in *in, const char *name)
@@ -39,6 +40,12 @@ static void entry_refresh(json_t *entry, const json_t *node)
 	json_object_set_new(entry, "type", json_string(vk_json_str(node, "type", "app")));
 	json_object_set_new(
 		entry, "dns", json_string(vk_json_str(node, "dns_update_policy", "append")));
+	static const char *const follow[] = {"require", "shared"};
+	for (size_t i = 0; i < VK_COUNT(follow); i++)
+		if (json_array_size(json_object_get(node, follow[i])) > 0)
+			json_object_set(entry, follow[i], json_object_get(node, follow[i]));
+		else
+			json_object_del(entry, follow[i]);
 	json_object_set_new(entry, "service", json_boolean(vk_json_bool(node, "service", false)));
 	json_object_set_new(entry, "scale", json_integer(vk_json_int(node, "scale", 1)));
 	json_object_set_new(
@@ -99,11 +106,39 @@ static enum verdict place_verdict(const struct place_in *in, const char *name, c
 	return same && !in->force ? KEEP : CHANGE;
 }
 
+static int place_links(const struct place_in *in, const json_t *node, const struct place_out *out,
+	json_t **ret, struct vk_err *err)
+{
+	int rc = links_place(json_object_get(node, "links"), in->old, out->nodes, ret, err);
+	size_t i;
+	json_t *link;
+	json_array_foreach(rc == 0 ? *ret : NULL, i, link)
+	{
+		const char *stack = vk_json_str(link, "stack", ""),
+			   *to = vk_json_str(link, "node", "");
+		int port = stack[0] == '\0'        ? resolve_port(&in->resolve, to)
+			: in->foreign_port != NULL ? in->foreign_port(in->arg, stack, to)
+						   : 0;
+		if (stack[0] == '\0' && port == 0)
+			return vk_err_set(err, VK_INVALID,
+				"the link to %s leads nowhere: it exposes no TCP port; add expose: "
+				"[PORT] to deploy.%s",
+				to, to);
+		json_object_set_new(link, "native", json_integer(port));
+	}
+	return rc;
+}
+
 static int place_node(const struct place_in *in, const char *name, const json_t *node,
 	struct place_out *out, struct vk_err *err)
 {
-	vk_autojson *def = NULL;
-	int rc = resolve_node(&in->resolve, name, &def, err);
+	vk_autojson *def = NULL, *links = NULL;
+	struct resolve_in resolve = in->resolve;
+	int rc = place_links(in, node, out, &links, err);
+	if (rc != 0)
+		return rc;
+	resolve.links = links;
+	rc = resolve_node(&resolve, name, &def, err);
 	if (rc != 0)
 		return rc;
 	char hash[65];
@@ -113,6 +148,8 @@ static int place_node(const struct place_in *in, const char *name, const json_t 
 	json_t *entry =
 		v == KEEP || v == HOLD ? json_deep_copy(old) : entry_new(in, name, def, hash);
 	entry_refresh(entry, node);
+	if ((v == ADD || v == CHANGE) && json_array_size(links) > 0)
+		json_object_set(entry, "links", links);
 	json_object_set_new(out->nodes, name, entry);
 	if (v == ADD || v == CHANGE)
 		json_object_set(out->defs, name, def);

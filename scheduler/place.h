@@ -6,6 +6,7 @@
  *	{"version", "hash", "born": release whose document defines this version, "type", "service", "scale", "port",
  *	 "exclusive": stop the old before starting the new (volume or host port), "domains": [...], "publish": [ports],
  *	 "traffic", "domain_options": as in the document, or absent,
+ *	 "links": with their ports (links.h), "require", "shared": [globs of stacks], "dns": policy of its name,
  *	 "task": has a release task, "host", "files": stack whose name a website's files lie under, if not this one's}
  */
 #ifndef SCHEDULER_PLACE_H
@@ -24,6 +25,9 @@ struct place_in {
 	unsigned release;          /* number of the new release */
 	bool services;             /* changed service nodes are applied too */
 	bool force; /* a new version even for an equal definition (services: only if changed) */
+	/* The port of another stack's node, 0 = not known. */
+	int (*foreign_port)(void *arg, const char *stack, const char *node);
+	void *arg;
 	const char *only; /* only this node may change, NULL = all */
 };
 

@@ -9,6 +9,9 @@
 
 #include "deploy.h"
 #include "domains.h"
+#include "hosts.h"
+#include "links.h"
+#include "net.h"
 #include "place.h"
 #include "policy.h"
 #include "stackpacks.h"
@@ -188,6 +191,62 @@ static int check_refs(struct sched *s, const struct caller *c, const char *stack
 	return 0;
 }
 
+/* Another stack's node has to be there, and shared with this one. */
+static int check_target(struct sched *s, const char *stack, const char *from, const char *to,
+	const char *node, struct vk_err *err)
+{
+	const struct stack *sk = state_stack(&s->st, to);
+	const struct release *r = sk != NULL ? stack_current(sk) : NULL;
+	const json_t *entry = json_object_get(r != NULL ? r->nodes : NULL, node);
+	/* a name of a stack that one may not use is none: existence is not told */
+	if (entry != NULL && links_shared(entry, stack))
+		return 0;
+	vk_err_set(err, VK_DENIED, "deploy.%s: %s/%s is not there, or not shared with %s", from, to,
+		node, stack);
+	return vk_err_hint(
+		err, "in the manifest of %s: deploy.%s: {shared: [%s]}", to, node, stack);
+}
+
+static int check_node_links(struct sched *s, const char *stack, const char *name,
+	const json_t *node, struct vk_err *err)
+{
+	const struct net_in in = {.st = &s->st, .address = hosts_address, .arg = s};
+	size_t i;
+	json_t *item;
+	int rc = 0;
+	json_array_foreach(json_object_get(node, "links"), i, item)
+	{
+		const char *to = vk_json_str(item, "stack", "");
+		if (rc == 0 && to[0] != '\0')
+			rc = check_target(s, stack, name, to, vk_json_str(item, "node", ""), err);
+	}
+	json_array_foreach(json_object_get(node, "require"), i, item)
+	{
+		const char *text = json_string_value(item),
+			   *slash = text != NULL ? strchr(text, '/') : NULL;
+		if (rc != 0 || slash == NULL)
+			continue;
+		vk_autofree char *to = vk_strndup(text, (size_t)(slash - text));
+		rc = check_target(s, stack, name, to, slash + 1, err);
+		if (rc == 0 && !net_serves(&in, to, slash + 1)) {
+			rc = vk_err_set(err, VK_CONFLICT,
+				"deploy.%s requires %s, which does not run", name, text);
+			vk_err_hint(err, "viking ps %s", to);
+		}
+	}
+	return rc;
+}
+
+static int check_links(struct sched *s, const char *stack, const json_t *doc, struct vk_err *err)
+{
+	const char *name;
+	json_t *node;
+	int rc = 0;
+	json_object_foreach(json_object_get(doc, "nodes"), name, node) if (rc == 0) rc =
+		check_node_links(s, stack, name, node, err);
+	return rc;
+}
+
 static int check_names(const json_t *doc, struct vk_err *err)
 {
 	const char *name;
@@ -220,6 +279,8 @@ int push_check(struct sched *s, const struct caller *c, const char *stack, const
 		rc = check_refs(s, c, stack, doc, err);
 	if (rc == 0)
 		rc = stackpacks_check(s, stack, doc, err);
+	if (rc == 0)
+		rc = check_links(s, stack, doc, err);
 	if (rc == 0)
 		rc = push_claims_check(s, stack, doc, err);
 	return rc == 0 ? check_domains_allowed(s, c, stack, doc, err) : rc;

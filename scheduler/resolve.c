@@ -9,6 +9,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "links.h"
 #include "processes.h"
 
 static bool is_website(const json_t *node)
@@ -239,15 +240,31 @@ static int resolve_process(const struct resolve_in *in, const char *name, const 
 	return 0;
 }
 
+static bool is_routed(const struct resolve_in *in, const char *name, const json_t *node)
+{
+	const char *web = resolve_web_node(in->doc);
+	return json_array_size(json_object_get(node, "domains")) > 0 ||
+		(web != NULL && strcmp(web, name) == 0);
+}
+
+int resolve_port(const struct resolve_in *in, const char *name)
+{
+	const json_t *node = json_object_get(json_object_get(in->doc, "nodes"), name);
+	vk_autojson *env = json_object();
+	vk_autojson *expose =
+		node != NULL ? resolve_expose(in, node, is_routed(in, name, node), env) : NULL;
+	return first_tcp(expose);
+}
+
 static json_t *resolve_app(
 	const struct resolve_in *in, const char *name, const json_t *node, const char *image)
 {
-	const char *web = resolve_web_node(in->doc);
-	bool routed = json_array_size(json_object_get(node, "domains")) > 0 ||
-		(web != NULL && strcmp(web, name) == 0);
+	bool routed = is_routed(in, name, node);
 	json_t *env = json_object();
 	json_t *expose = resolve_expose(in, node, routed, env);
 	int port = first_tcp(expose);
+	if (in->links != NULL)
+		links_env(in->links, in->gateway, env);
 	env_merge(env, json_object_get(in->doc, "env"));
 	env_merge(env, json_object_get(node, "env"));
 	env_merge(env, in->config);

@@ -28,6 +28,8 @@ struct resolve_in {
 	const json_t *config; /* {"K": "plain"} or NULL */
 	const json_t *
 		volumes; /* {"node:path": "volume name"}: names that differ from the rule; or NULL */
+	const json_t *links; /* of this node, with ports (links.h); NULL = none */
+	const char *gateway; /* of the stack's network */
 	uint64_t default_memory, default_pids;
 };
 
@@ -35,6 +37,8 @@ struct resolve_in {
 const char *resolve_web_node(const json_t *doc);
 /* "viking-<stack>-<node>-<8 hex of path>", or with a name "viking-<stack>-vol-<name>". Caller frees. */
 char *resolve_volume_name(const char *stack, const char *node, const json_t *volume);
+/* The port that links to a node of this document mean: its first TCP port, 0 = none. */
+int resolve_port(const struct resolve_in *in, const char *node);
 int resolve_node(
 	const struct resolve_in *in, const char *node, json_t **ret_def, struct vk_err *err);
 

@@ -34,6 +34,7 @@ const struct route routes[] = {
 	INTERNAL("GET", "/v1/internal/net/watch", ROLE_ROUTER | ROLE_DNS | ROLE_FIREWALL,
 		api_net_watch),
 	INTERNAL("POST", "/v1/internal/dns/ack", ROLE_DNS, api_dns_ack),
+	INTERNAL("POST", "/v1/internal/links/ack", ROLE_ROUTER, api_links_ack),
 	INTERNAL("POST", "/v1/internal/firewall/ack", ROLE_FIREWALL, api_firewall_ack),
 	INTERNAL("POST", "/v1/internal/router/stats", ROLE_ROUTER, api_router_stats),
 	INTERNAL("GET", "/v1/internal/router/certs/{id}", ROLE_ROUTER, api_router_cert),

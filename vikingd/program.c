@@ -13,6 +13,7 @@ const struct program_row program_rows[] = {
 	{"receiver", PROGRAM_ROLE, "viking-receiver", "viking", "scheduler"},
 	{"registry", PROGRAM_HELPER, NULL, "viking-build", NULL},
 	{"haproxy", PROGRAM_HELPER, NULL, "viking-route", "router"},
+	{"links", PROGRAM_HELPER, NULL, "viking-route", "router"},
 };
 const size_t program_rows_n = VK_COUNT(program_rows);
 
@@ -44,10 +45,12 @@ static void helper_argv(
 	vk_strv_add(ret, c->haproxy_path);
 	vk_strv_add(ret, "-W");
 	vk_strv_add(ret, "-S");
-	vk_autofree char *master = vk_run_path(c, "route/master.sock");
+	bool links = vk_streq(row->name, "links");
+	vk_autofree char *master =
+		vk_run_path(c, links ? "route/links-master.sock" : "route/master.sock");
 	vk_strv_addf(ret, "%s,mode,600", master);
 	vk_strv_add(ret, "-f");
-	vk_strv_take(ret, vk_state_path(c, "route/haproxy.cfg"));
+	vk_strv_take(ret, vk_state_path(c, links ? "route/links.cfg" : "route/haproxy.cfg"));
 }
 
 void program_argv(const struct program_row *row, const struct vk_config *c, const char *config_file,

@@ -55,7 +55,7 @@ static struct program *find(struct supervisor *s, const char *name)
 
 static bool enabled(const struct program *p)
 {
-	if (vk_streq(p->row->name, "haproxy"))
+	if (vk_streq(p->row->name, "haproxy") || vk_streq(p->row->name, "links"))
 		return p->s->config->run_haproxy;
 	if (vk_streq(p->row->name, "registry"))
 		return p->s->config->run_registry;

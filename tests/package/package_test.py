@@ -140,7 +140,7 @@ class Package(unittest.TestCase):
         status = {name: status_of(p["pid"]) for name, p in table.items()}
         owner = {name: pwd.getpwuid(int(st["Uid"].split()[0])).pw_name for name, st in status.items()}
         self.assertEqual({"scheduler": "viking-sched", "agent": "viking-agent", "builder": "viking-build", "router": "viking-route",
-                          "web": "viking-web", "dns": "viking-dns", "firewall": "viking-net", "receiver": "viking", "haproxy": "viking-route", "registry": "viking-build"}, owner)
+                          "web": "viking-web", "dns": "viking-dns", "firewall": "viking-net", "receiver": "viking", "haproxy": "viking-route", "links": "viking-route", "registry": "viking-build"}, owner)
         docker = str(grp.getgrnam("docker").gr_gid)
         for name, st in status.items():
             self.assertEqual("1", st["NoNewPrivs"], name)

@@ -1,0 +1,285 @@
+/* Keeps the links' HAProxy equal to the network document. */
+#include "proxy.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <viking/fs.h>
+#include <viking/httpd.h>
+#include <viking/json.h>
+#include <viking/log.h>
+
+#include "exchange.h"
+#include "link.h"
+#include "proxy_model.h"
+#include "reload.h"
+
+#define ASK_MS      2000
+#define AGAIN_MS    2000
+#define COMMAND_MAX 12000 /* HAProxy reads a line of 16 kB: more is a reload */
+
+struct proxy {
+	struct vk_loop *l;
+	char *cfg, *admin, *idle, *master;
+	unsigned maxconn;
+	struct proxy_model have, want; /* have: as HAProxy has it; unknown while !known */
+	bool known, wanted;            /* wanted: a document has come */
+	bool changed;                  /* since the run under way began */
+	int64_t acked;
+	uint64_t reloads;
+	struct link *link;
+	struct exchange *exchange;
+	struct reload *reload;
+	struct vk_timer *again;
+	struct vk_api_watch *watch;
+	struct vk_api_queue *queue;
+};
+
+static int write_file(const struct proxy *p, const struct proxy_model *m, struct vk_err *err)
+{
+	vk_autobuf text = VK_BUF_INIT(PROXY_FILE_MAX), old = VK_BUF_INIT(PROXY_FILE_MAX);
+	const struct proxy_paths paths = {p->admin, p->idle, p->maxconn};
+	proxy_render(m, &paths, &text);
+	if (vk_fs_read(p->cfg, &old, NULL) == 0 && strcmp(vk_buf_str(&old), vk_buf_str(&text)) == 0)
+		return 0;
+	return vk_fs_write_atomic(p->cfg, text.data, text.len, 0600, err);
+}
+
+/* ---- telling ---- */
+
+static void on_acked(void *arg, const struct vk_err *err, const json_t *answer)
+{
+	(void)arg;
+	(void)answer;
+	if (err->code != 0)
+		vk_log_err(VK_WARN, "ack-refused", err);
+}
+
+static void tell(struct proxy *p, const struct vk_err *err)
+{
+	json_t *errors = json_array();
+	char text[INET_ADDRSTRLEN];
+	for (size_t i = 0; i < p->want.n; i++) {
+		const struct in_addr a = {.s_addr = htonl(p->want.v[i].addr)};
+		if (p->want.v[i].blocked)
+			json_array_append_new(errors,
+				json_sprintf("another program has %s:%u",
+					inet_ntop(AF_INET, &a, text, sizeof(text)),
+					p->want.v[i].port));
+	}
+	if (err != NULL)
+		json_array_append_new(errors, json_string(err->msg));
+	vk_autojson *body = json_pack("{s:I,s:I,s:i,s:o}", "rev", (json_int_t)p->want.rev,
+		"reloads", (json_int_t)p->reloads, "links", (int)p->want.n, "errors", errors);
+	vk_api_queue_add(p->queue, "POST", "/v1/internal/links/ack", body, on_acked, p);
+	p->acked = p->want.rev;
+}
+
+/* ---- applying: one thing at a time, and again while there is something to do ---- */
+
+static void step(struct proxy *p);
+
+static void copy_model(const struct proxy_model *from, struct proxy_model *to)
+{
+	proxy_model_release(to);
+	*to = (struct proxy_model){.rev = from->rev, .n = from->n};
+	to->v = vk_calloc(from->n + 1, sizeof(*to->v));
+	for (size_t i = 0; i < from->n; i++) {
+		to->v[i] = from->v[i];
+		to->v[i].slots = vk_calloc(from->v[i].n_slots, sizeof(*to->v[i].slots));
+		memcpy(to->v[i].slots, from->v[i].slots,
+			from->v[i].n_slots * sizeof(*to->v[i].slots));
+	}
+}
+
+static void failed(struct proxy *p, const struct vk_err *err)
+{
+	vk_log_err(VK_ERROR, "links-not-applied", err);
+	p->known = false;
+	tell(p, err);
+	vk_timer_set(p->again, AGAIN_MS);
+}
+
+static void done(struct proxy *p)
+{
+	p->known = true;
+	if (p->changed)
+		step(p);
+	else
+		tell(p, NULL);
+}
+
+static void on_reloaded(void *arg, const struct vk_err *err, pid_t worker)
+{
+	struct proxy *p = arg;
+	p->reload = NULL;
+	if (err->code != 0) {
+		failed(p, err);
+		return;
+	}
+	p->reloads++;
+	vk_log(VK_INFO, "links-reloaded", "worker=%d listeners=%zu", (int)worker, p->have.n);
+	link_restart(p->link);
+	done(p);
+}
+
+static void on_told(void *arg, const struct vk_err *err, const char *text)
+{
+	struct proxy *p = arg;
+	p->exchange = NULL;
+	if (err->code == 0 && proxy_answer_good(text)) {
+		done(p);
+		return;
+	}
+	/* the file is right whatever was made of the commands */
+	p->known = false;
+	p->changed = true;
+	step(p);
+}
+
+/* Could HAProxy have this port? Its own sockets share it (same user, SO_REUSEPORT); another program's do not. */
+static bool port_free(const struct proxy_listener *l)
+{
+	vk_autoclose int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int on = 1;
+	const struct sockaddr_in a = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)l->port),
+		.sin_addr.s_addr = htonl(l->addr)};
+	return fd >= 0 && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) == 0 &&
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
+		bind(fd, (const struct sockaddr *)&a, sizeof(a)) == 0;
+}
+
+/* One program that sits on one port must not keep all other links from being made. */
+static void look_for_blocked(struct proxy *p)
+{
+	bool any = false;
+	for (size_t i = 0; i < p->want.n; i++) {
+		p->want.v[i].blocked = !port_free(&p->want.v[i]);
+		any = any || p->want.v[i].blocked;
+	}
+	vk_timer_set(p->again, any ? AGAIN_MS : -1);
+}
+
+static void step(struct proxy *p)
+{
+	struct vk_err err = {0};
+	vk_autobuf command = VK_BUF_INIT(PROXY_FILE_MAX);
+	if (!p->wanted || p->exchange != NULL || p->reload != NULL)
+		return;
+	p->changed = false;
+	look_for_blocked(p);
+	if (write_file(p, &p->want, &err) != 0) {
+		failed(p, &err);
+		return;
+	}
+	bool same = p->known && proxy_model_same_listeners(&p->have, &p->want);
+	if (same)
+		proxy_plan(&p->have, &p->want, &command);
+	copy_model(&p->want, &p->have);
+	if (!link_up(p->link)) { /* it comes back with the file */
+		p->known = false;
+		return;
+	}
+	if (!same || command.len > COMMAND_MAX) {
+		p->reload = reload_start(p->l, p->master, on_reloaded, p);
+	} else if (command.len > 0) {
+		const struct exchange_opts o = {
+			.socket = p->admin, .request = vk_buf_str(&command), .timeout_ms = ASK_MS};
+		p->exchange = exchange_start(p->l, &o, on_told, p);
+	} else if (p->acked != p->want.rev) {
+		tell(p, NULL);
+	}
+}
+
+static void on_again(void *arg)
+{
+	struct proxy *p = arg;
+	p->changed = true;
+	step(p);
+}
+
+static void on_document(void *arg, json_t *line)
+{
+	struct proxy *p = arg;
+	struct proxy_model m = {0};
+	struct vk_err err = {0};
+	if (proxy_model_parse(line, &p->want, &m, &err) != 0) {
+		vk_log_err(VK_ERROR, "bad-document", &err);
+		return;
+	}
+	proxy_model_release(&p->want);
+	p->want = m;
+	p->wanted = p->changed = true;
+	step(p);
+}
+
+/* A worker that is new has read the file, but perhaps an older one than is written by now: it reads it once more. */
+static void on_link(void *arg, bool up)
+{
+	struct proxy *p = arg;
+	vk_log(VK_INFO, up ? "links-up" : "links-gone", "socket=%s", p->admin);
+	p->known = false;
+	p->changed = true;
+	if (up)
+		step(p);
+}
+
+static void on_api(void *arg, bool connected, const struct vk_err *err)
+{
+	(void)arg;
+	if (!connected)
+		vk_log_err(VK_WARN, "api-lost", err);
+}
+
+/* ---- life ---- */
+
+int proxy_new(struct vk_loop *l, const struct vk_config *c, unsigned maxconn, struct proxy **ret,
+	struct vk_err *err)
+{
+	struct proxy *p = vk_alloc(sizeof(*p));
+	*p = (struct proxy){.l = l,
+		.cfg = vk_state_path(c, "route/links.cfg"),
+		.admin = vk_run_path(c, "route/links.sock"),
+		.idle = vk_run_path(c, "route/links-idle.sock"),
+		.master = vk_run_path(c, "route/links-master.sock"),
+		.maxconn = maxconn,
+		.acked = -1};
+	p->again = vk_timer_new(l, on_again, p);
+	vk_autoclose int fd = -1;
+	int rc = vk_connect_unix(p->admin, &fd, NULL) == 0 && vk_fs_exists(p->cfg)
+		? 0
+		: write_file(p, &p->want, err);
+	if (rc != 0)
+		proxy_free(p);
+	else
+		*ret = p;
+	return rc;
+}
+
+void proxy_start(struct proxy *p, const struct vk_api_opts *api)
+{
+	p->link = link_new(p->l, p->admin, on_link, p);
+	p->queue = vk_api_queue_new(p->l, api);
+	p->watch = vk_api_watch_new(p->l, api, "/v1/internal/net/watch", on_document, on_api, p);
+}
+
+void proxy_free(struct proxy *p)
+{
+	if (p == NULL)
+		return;
+	vk_api_watch_free(p->watch);
+	vk_api_queue_free(p->queue);
+	exchange_free(p->exchange);
+	reload_free(p->reload);
+	link_free(p->link);
+	vk_timer_free(p->again);
+	proxy_model_release(&p->have);
+	proxy_model_release(&p->want);
+	free(p->cfg);
+	free(p->admin);
+	free(p->idle);
+	free(p->master);
+	free(p);
+}

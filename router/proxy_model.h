@@ -1,0 +1,46 @@
+/* The listeners of the link proxy, each with slots for servers; their file, and the commands from one state to another. Pure. */
+#ifndef ROUTER_PROXY_MODEL_H
+#define ROUTER_PROXY_MODEL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <viking/err.h>
+#include <viking/mem.h>
+
+#define PROXY_FILE_MAX (64u << 20)
+
+struct proxy_slot {
+	uint32_t addr; /* host order; 0 = empty */
+	unsigned port;
+};
+struct proxy_listener {
+	uint32_t addr;
+	unsigned port;
+	struct proxy_slot *slots;
+	size_t n_slots; /* a power of two, 4 at least */
+	bool blocked;   /* somebody else has the port: left out of the file */
+};
+struct proxy_model {
+	int64_t rev;
+	struct proxy_listener *v;
+	size_t n;
+};
+
+/* The network document (docs/protocol.md 7). have: servers keep their slots of it; may be empty. */
+int proxy_model_parse(const json_t *doc, const struct proxy_model *have, struct proxy_model *ret,
+	struct vk_err *err);
+void proxy_model_release(struct proxy_model *m);
+bool proxy_model_same_listeners(const struct proxy_model *a, const struct proxy_model *b);
+
+struct proxy_paths {
+	const char *admin, *idle; /* sockets */
+	unsigned maxconn;
+};
+void proxy_render(const struct proxy_model *m, const struct proxy_paths *p, struct vk_buf *out);
+/* Runtime commands, one line, from have to want, which have the same listeners. */
+void proxy_plan(const struct proxy_model *have, const struct proxy_model *want, struct vk_buf *out);
+/* Did each of the commands succeed? */
+bool proxy_answer_good(const char *text);
+
+#endif
