@@ -29,7 +29,7 @@
 
 struct policy {
 	char id[POLICY_ID_SIZE];
-	char *value;          /* of policies.map */
+	char *value; /* of policies.map */
 	bool sticky;
 	struct routes access; /* entries of access.map */
 };
