@@ -437,7 +437,7 @@ static json_t *policy_keys(const json_t *policy)
 	if (hsts >= 0)
 		json_object_set_new(out, "hsts", json_sprintf("%llds", (long long)hsts));
 	static const char *const times[][2] = {
-		{"response_ms", "timeout"}, {"tunnel_ms", "idle_timeout"}};
+		{"response_ms", "timeout"}, {"tunnel_ms", "idle_timeout"}, {"hold_ms", "hold"}};
 	for (size_t i = 0; i < VK_COUNT(times); i++) {
 		int64_t ms = vk_json_int(policy, times[i][0], 0);
 		if (ms > 0)

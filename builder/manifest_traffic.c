@@ -19,6 +19,7 @@
 #define REALM       "protected"
 #define BODY_MAX    (1ull << 40)
 #define TIME_MAX    (24ll * 3600 * 1000)
+#define HOLD_MAX    300000
 #define HSTS_YEAR   31536000
 #define HSTS_MAX    (10ll * HSTS_YEAR * 1000)
 #define PATH_MAX_   200
@@ -92,6 +93,16 @@ static int policy_sticky(const struct mval *v, json_t *out, struct vk_err *err)
 static int policy_timeout(const struct mval *v, json_t *out, struct vk_err *err)
 {
 	return policy_ms(v, out, "response_ms", err);
+}
+
+/* While a deploy leaves the node without an instance. */
+static int policy_hold(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	int64_t ms;
+	int rc = mval_duration(v, 100, HOLD_MAX, &ms, err);
+	if (rc == 0)
+		json_object_set_new(out, "hold_ms", json_integer(ms));
+	return rc;
 }
 
 static int policy_idle(const struct mval *v, json_t *out, struct vk_err *err)
@@ -210,8 +221,8 @@ static int policy_allow(const struct mval *v, json_t *out, struct vk_err *err)
 }
 
 #define POLICY_KEYS \
-	{"sticky", "sticky_sessions", policy_sticky, 0}, {"redirect", NULL, policy_redirect, 0}, \
-		{"hsts", NULL, policy_hsts, 0}, \
+	{"hold", NULL, policy_hold, 0}, {"sticky", "sticky_sessions", policy_sticky, 0}, \
+		{"redirect", NULL, policy_redirect, 0}, {"hsts", NULL, policy_hsts, 0}, \
 		{"max_body", "client_max_body_size", policy_body, 0}, \
 		{"timeout", "response_timeout", policy_timeout, 0}, \
 		{"idle_timeout", NULL, policy_idle, 0}, {"auth", NULL, policy_auth, 0}, \

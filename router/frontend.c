@@ -274,5 +274,9 @@ void render_frontend(const struct render_settings *s, struct vk_buf *out)
 	render_digest(s, out);
 	render_limits(out);
 	render_sticky(s, out);
-	vk_buf_adds(out, "\tuse_backend %[var(txn.backend)]\n\n");
+	vk_buf_adds(out,
+		"\thttp-request set-var(txn.hold) var(txn.rules),field(7,|),add(0) "
+		"if { var(txn.flags) -m sub q }\n"
+		"\thttp-request lua.hold if { var(txn.hold) -m found }\n"
+		"\tuse_backend %[var(txn.backend)]\n\n");
 }

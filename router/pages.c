@@ -61,6 +61,26 @@ void page_render(const struct page *p, struct vk_buf *out)
 		vk_buf_str(&body));
 }
 
+int pages_write_hold(const char *dir, struct vk_err *err)
+{
+	vk_autobuf now = VK_BUF_INIT(PAGE_MAX), was = VK_BUF_INIT(PAGE_MAX);
+	vk_autofree char *path = vk_asprintf("%s/hold.lua", dir);
+	vk_buf_addf(&now,
+		"local policies = Map.new('%s/policies.map', Map._str)\n"
+		"core.register_action('hold', { 'http-req' }, function(txn)\n"
+		"\tlocal policy = txn:get_var('txn.policy')\n"
+		"\tlocal left = tonumber(txn:get_var('txn.hold')) or 0\n"
+		"\twhile left > 0 and policies:lookup(policy) ~= nil do\n"
+		"\t\tcore.msleep(25)\n"
+		"\t\tleft = left - 25\n"
+		"\tend\n"
+		"end)\n",
+		dir);
+	if (vk_fs_read(path, &was, NULL) == 0 && vk_streq(vk_buf_str(&was), vk_buf_str(&now)))
+		return 0;
+	return vk_fs_write_atomic(path, now.data, now.len, 0600, err);
+}
+
 int pages_write(const char *dir, struct vk_err *err)
 {
 	for (const struct page *p = pages; p->name != NULL; p++) {

@@ -15,5 +15,8 @@ extern const struct page pages[];
 
 void page_render(const struct page *p, struct vk_buf *out);
 int pages_write(const char *dir, struct vk_err *err);
+/* hold.lua: a held request waits until its policy is gone from policies.map, or its time is over. HAProxy has
+ * no other way to wait for a map. */
+int pages_write_hold(const char *dir, struct vk_err *err);
 
 #endif

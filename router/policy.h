@@ -8,7 +8,7 @@
  *	{"https": bool, "hsts": s, "max_body": bytes, "response_ms": n, "tunnel_ms": n,
  *	 "auth": {"user": "MD5-HA1|SHA256-HA1"}, "auth_mode": "basic"|"digest",
  *	 "allow": ["10.0.0.0/8", ..], "maintenance": "text", "strip": bool,
- *	 "sticky": bool}
+ *	 "sticky": bool, "hold_ms": n}
  *
  * HA1 = H(user:protected:password) in hex, as RFC 7616 has it; passwords are nowhere.
  */
@@ -25,7 +25,8 @@
 #define POLICY_MESSAGE_MAX 300
 #define POLICY_USERS_MAX   100
 #define POLICY_ALLOW_MAX   100 /* ranges of a policy */
-#define POLICY_DEPTH_MAX   4   /* segments of a prefix that is cut */
+#define POLICY_HOLD_MAX    300000
+#define POLICY_DEPTH_MAX   4 /* segments of a prefix that is cut */
 
 struct policy {
 	char id[POLICY_ID_SIZE];

@@ -71,9 +71,10 @@ static void render_global(const struct render_settings *s, struct vk_buf *out)
 		"\tssl-default-bind-ciphers " TLS12_CIPHERS "\n"
 		"\tssl-default-bind-ciphersuites " TLS13_SUITES "\n"
 		"\tssl-default-bind-curves X25519:P-256:P-384\n"
+		"\tlua-load %s/hold.lua\n"
 		"\ttune.bufsize 16384\n"
 		"\ttune.http.maxhdr 128\n\n",
-		s->maxconn, s->run_dir);
+		s->maxconn, s->run_dir, s->route_dir);
 }
 
 #define LIMITS \

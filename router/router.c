@@ -279,6 +279,8 @@ static int make_directories(const struct router *r, struct vk_err *err)
 	int rc = vk_fs_mkdir_p(r->files.cert_dir, 0700, err);
 	if (rc == 0)
 		rc = vk_fs_mkdir_p(r->run_dir, 0700, err);
+	if (rc == 0)
+		rc = pages_write_hold(r->route_dir, err);
 	return rc == 0 ? pages_write(r->route_dir, err) : rc;
 }
 

@@ -1,4 +1,7 @@
-/* Maintenance of a stack: its domains answer 503 with a message, and nothing reaches its nodes. */
+/*
+ * Maintenance of a stack: its domains answer 503 with a message, and nothing reaches its nodes. Hold: requests wait, up to
+ * a time, and go on when it ends.
+ */
 #include <string.h>
 #include <viking/json.h>
 #include <viking/mem.h>
@@ -8,6 +11,7 @@
 #include "router.h"
 
 #define MESSAGE_MAX     300
+#define HOLD_MAX        300000
 #define MESSAGE_DEFAULT "back soon"
 
 /* It stands in a page as it is (router/policy.c). */
@@ -46,6 +50,35 @@ static void client_gone(void *arg, struct vk_req *r)
 	c->r = NULL;
 }
 
+static const struct traffic_row *row_of(const struct call *c)
+{
+	return table_get(&c->s->st.traffic, c->stack);
+}
+
+static uint64_t kept_hold(const struct call *c)
+{
+	return row_of(c) != NULL ? row_of(c)->hold_ms : 0;
+}
+
+static const char *kept_message(const struct call *c)
+{
+	return row_of(c) != NULL ? row_of(c)->maintenance : NULL;
+}
+
+static void change(
+	struct call *c, const char *message, uint64_t hold_ms, const char *what, const char *event)
+{
+	struct traffic_row row = {.maintenance = (char *)(uintptr_t)message,
+		.hold_ms = hold_ms,
+		.who = c->who.name,
+		.since_ms = vk_now_ms()};
+	struct txn *t = txn_new(c->s);
+	txn_put_row(t, traffic_fields, &row, "/traffic/%s", c->stack);
+	hub_event(c->s, event, c->stack, what, c->who.name);
+	vk_req_on_closed(c->r, client_gone, c);
+	txn_commit(t, written, c);
+}
+
 void api_maintenance(struct call *c)
 {
 	struct vk_err err = {0};
@@ -60,12 +93,20 @@ void api_maintenance(struct call *c)
 		call_error(c, &err);
 		return;
 	}
-	struct traffic_row row = {.maintenance = on ? (char *)(uintptr_t)text : NULL,
-		.who = c->who.name,
-		.since_ms = vk_now_ms()};
-	struct txn *t = txn_new(c->s);
-	txn_put_row(t, traffic_fields, &row, "/traffic/%s", c->stack);
-	hub_event(c->s, "maintenance", c->stack, on ? text : "off", c->who.name);
-	vk_req_on_closed(c->r, client_gone, c);
-	txn_commit(t, written, c);
+	vk_autofree char *message = on ? vk_strdup(text) : NULL;
+	change(c, message, kept_hold(c), on ? message : "off", "maintenance");
+}
+
+void api_hold(struct call *c)
+{
+	struct vk_err err = {0};
+	const struct stack *sk = call_stack(c, &err);
+	int64_t ms = vk_json_int(c->body, "ms", 0);
+	if (sk != NULL && (ms < 0 || ms > HOLD_MAX))
+		vk_err_set(&err, VK_INVALID, "ms is a time from 0 (off) to %d", HOLD_MAX);
+	if (err.code != 0) {
+		call_error(c, &err);
+		return;
+	}
+	change(c, kept_message(c), (uint64_t)ms, ms > 0 ? "on" : "off", "hold");
 }

@@ -112,6 +112,7 @@ const struct vk_field cert_fields[] = {
 
 const struct vk_field traffic_fields[] = {
 	F(VK_F_STR, traffic_row, maintenance),
+	F(VK_F_U64, traffic_row, hold_ms),
 	F(VK_F_STR, traffic_row, who),
 	F(VK_F_I64, traffic_row, since_ms),
 	END,

@@ -138,6 +138,7 @@ extern const struct vk_field cert_fields[];
 struct traffic_row {
 	char *name;
 	char *maintenance; /* the message while it is on, else NULL */
+	uint64_t hold_ms;  /* requests wait that long, 0 = they do not */
 	char *who;
 	int64_t since_ms;
 };

@@ -88,9 +88,18 @@ static bool is_site(const json_t *entries, const char *node)
 	return strcmp(vk_json_str(json_object_get(entries, node), "type", "app"), "website") == 0;
 }
 
+static bool some_ready(const json_t *backend)
+{
+	size_t i;
+	json_t *server;
+	json_array_foreach(json_object_get(backend, "servers"), i,
+		server) if (strcmp(vk_json_str(server, "state", ""), "ready") == 0) return true;
+	return false;
+}
+
 /* What is to be done with requests of a domain: the node's words, the domain's over them, and commands'. */
-static json_t *domain_policy(
-	const struct state *st, const struct stack *sk, const json_t *entry, const json_t *options)
+static json_t *domain_policy(const struct state *st, const struct stack *sk, const json_t *backend,
+	const json_t *entry, const json_t *options)
 {
 	const struct traffic_row *row = table_get(&st->traffic, sk->name);
 	json_t *traffic = json_object_get(entry, "traffic");
@@ -98,17 +107,22 @@ static json_t *domain_policy(
 	if (options != NULL)
 		json_object_update(policy, (json_t *)(uintptr_t)options);
 	json_object_del(policy, "port");
+	if (row != NULL && row->hold_ms > 0)
+		json_object_set_new(policy, "hold_ms", json_integer((json_int_t)row->hold_ms));
+	else if (stack_overlay(sk) == NULL || some_ready(backend))
+		json_object_del(policy, "hold_ms");
 	if (row != NULL && row->maintenance != NULL)
 		json_object_set_new(policy, "maintenance", json_string(row->maintenance));
 	return policy;
 }
 
-static json_t *domain_route(const struct state *st, const struct stack *sk, const json_t *entry,
-	const char *node, const char *place)
+static json_t *domain_route(const struct state *st, const struct stack *sk, const json_t *backends,
+	const json_t *entry, const char *node, const char *place)
 {
 	const json_t *options = json_object_get(json_object_get(entry, "domain_options"), place);
 	int port = (int)vk_json_int(options, "port", 0);
-	vk_autojson *policy = domain_policy(st, sk, entry, options);
+	vk_autojson *policy =
+		domain_policy(st, sk, json_object_get(backends, node), entry, options);
 	vk_autofree char *to = port != 0 && port != vk_json_int(entry, "port", 0)
 		? vk_asprintf("%s:%d", node, port)
 		: vk_strdup(node);
@@ -148,7 +162,8 @@ static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 		const char *to = vk_json_str(value, "node", "");
 		if (json_object_get(backends, to) != NULL || is_site(entries, to))
 			json_object_set_new(names, domain,
-				domain_route(in->st, sk, json_object_get(entries, to), to, domain));
+				domain_route(in->st, sk, backends, json_object_get(entries, to), to,
+					domain));
 	}
 	json_t *certs = stack_certs(in->st, sk, domains);
 	json_t *routes =

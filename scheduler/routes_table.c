@@ -65,6 +65,7 @@ const struct route routes[] = {
 	PUBLIC("POST", STACK "/certs", CONFIG, true, api_certs_add),
 	PUBLIC("DELETE", STACK "/certs/{id}", CONFIG, true, api_certs_remove),
 	PUBLIC("POST", STACK "/maintenance", RELEASE, true, api_maintenance),
+	PUBLIC("POST", STACK "/hold", RELEASE, true, api_hold),
 	PUBLIC("GET", STACK "/buildpacks", READ, false, api_buildpacks),
 	PUBLIC("POST", STACK "/buildpacks/add", CONFIG, true, api_buildpacks_add),
 	PUBLIC("POST", STACK "/buildpacks/set", CONFIG, true, api_buildpacks_set),

@@ -1,6 +1,7 @@
 """Certificates, policies, paths and ports of domains, and maintenance: manifest and commands through the whole of viking."""
 import os
 import subprocess
+import threading
 import unittest
 
 from lib import BASE, Host, wait_for
@@ -118,6 +119,54 @@ class Domains(unittest.TestCase):
         r = h.push(tree, h.name("thief"), check=False)
         self.assertNotEqual(r.status, 0)
         self.assertIn("belongs to " + stack, r.err + r.out)
+
+
+    def test_requests_wait_while_a_volume_changes_hands(self):
+        """A node with a volume stops before its next version starts: with hold nobody sees that."""
+        h, stack = self.h, self.h.name("hold")
+        d = stack + ".example.org"
+
+        def manifest(text):
+            return {"vikingfile": f"""deploy:
+  web:
+    image: {BASE}:latest
+    run: sh -c 'mkdir -p /w && echo {text} > /w/index.html && exec httpd -f -p 8080 -h /w'
+    expose: [8080]
+    volume: [/data]
+    stop_timeout: 1s
+    domains: [{d}]
+    traffic: {{hold: 30s}}
+"""}
+        tree = h.tree(manifest("first"))
+        h.push(tree, stack)
+        seen, stop = [], threading.Event()
+
+        def visit():
+            while not stop.is_set():
+                seen.append(self.curl(d))
+        visitors = [threading.Thread(target=visit) for _ in range(3)]
+        for v in visitors:
+            v.start()
+        try:
+            h.write(tree, manifest("second"))
+            h.commit(tree)
+            h.push(tree, stack)
+            wait_for("the second version", lambda: seen[-1] == (200, "second"))
+        finally:
+            stop.set()
+            for v in visitors:
+                v.join()
+        self.assertEqual({s for s, _ in seen}, {200}, [x for x in seen if x[0] != 200][:3])
+
+        r = h.viking("hold:on", stack, "--for", "20s")
+        self.assertEqual(r.status, 0, r)
+        held = threading.Thread(target=lambda: seen.append(("held", self.curl(d))))
+        held.start()
+        held.join(1)
+        self.assertTrue(held.is_alive())
+        self.assertEqual(h.viking("hold:off", stack).status, 0)
+        held.join()
+        self.assertEqual(seen[-1], ("held", (200, "second")))
 
 
 if __name__ == "__main__":

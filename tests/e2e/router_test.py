@@ -174,7 +174,7 @@ class RouterTest(unittest.TestCase):
 
     def test_golden_files_are_valid(self):
         """The golden configurations, with this root's paths, by the real `haproxy -c`."""
-        self.s.start("router")
+        self.s.start("router")  # which writes the pages and hold.lua
         golden = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden/router")
         names = [f[:-4] for f in os.listdir(golden) if f.endswith(".cfg")]
         self.assertGreaterEqual(len(names), 3)
