@@ -43,8 +43,18 @@ static void render_request(const struct render_settings *s, struct vk_buf *out)
 		"\thttp-request set-header X-Request-Id %[uuid()]\n");
 }
 
-/* The path that is looked up is decoded, so that another spelling of it does not go round a rule; its
- * last slash makes /api find /api/ and not /apix. */
+static void not_found(const struct render_settings *s, const char *var, struct vk_buf *out)
+{
+	vk_buf_addf(out,
+		"\thttp-request return status 404 errorfile %s/404.http unless { var(%s) -m found "
+		"} "
+		"or !{ req.hdr(accept) -m sub text/html }\n"
+		"\thttp-request return status 404 errorfile %s/404-text.http unless { var(%s) -m "
+		"found }\n",
+		s->route_dir, var, s->route_dir, var);
+}
+
+/* Most requests have neither policy nor paths: for them the rules end here. */
 static void render_route(const struct render_settings *s, struct vk_buf *out)
 {
 	vk_buf_addf(out,
@@ -53,9 +63,18 @@ static void render_route(const struct render_settings *s, struct vk_buf *out)
 		"\thttp-request set-var(txn.route) var(txn.host),map_end(%s/suffix.map) unless "
 		"{ var(txn.route) -m found }\n",
 		s->route_dir, s->route_dir);
+	not_found(s, "txn.route", out);
+	vk_buf_adds(out,
+		"\thttp-request set-var(txn.backend) var(txn.route),field(1,|)\n"
+		"\thttp-request allow unless { var(txn.route) -m sub | }\n");
+}
+
+/* The path that is looked up is decoded, so that another spelling of it does not go round a rule; its
+ * last slash makes /api find /api/ and not /apix. */
+static void render_paths(const struct render_settings *s, struct vk_buf *out)
+{
 	vk_buf_addf(out,
-		"\tacl more var(txn.route) -m sub |\n"
-		"\thttp-request set-var(txn.group) var(txn.route),field(3,|) if more\n"
+		"\thttp-request set-var(txn.group) var(txn.route),field(3,|)\n"
 		"\tacl paths var(txn.group) -m len 24\n"
 		"\thttp-request set-var(txn.path) path,url_dec,regsub(/+,/,g) if paths\n"
 		"\thttp-request deny deny_status 400 if paths { var(txn.path) -m reg "
@@ -66,26 +85,20 @@ static void render_route(const struct render_settings *s, struct vk_buf *out)
 		"paths\n"
 		"\thttp-request set-var(txn.route) var(txn.below) if { var(txn.below) -m found "
 		"}\n"
-		"\thttp-request set-var(txn.backend) var(txn.route),field(1,|)\n"
+		"\thttp-request set-var(txn.backend) var(txn.route),field(1,|) if paths\n"
 		"\thttp-request unset-var(txn.backend) if { var(txn.backend) -m str 0 }\n",
 		s->route_dir);
-	vk_buf_addf(out,
-		"\thttp-request return status 404 errorfile %s/404.http unless { "
-		"var(txn.backend) -m found } or !{ req.hdr(accept) -m sub text/html }\n"
-		"\thttp-request return status 404 errorfile %s/404-text.http unless { "
-		"var(txn.backend) -m found }\n",
-		s->route_dir, s->route_dir);
+	not_found(s, "txn.backend", out);
 }
 
 /* A route that names a policy which is not there is closed. */
 static void render_policy(const struct render_settings *s, struct vk_buf *out)
 {
 	vk_buf_addf(out,
-		"\thttp-request set-var(txn.policy) var(txn.route),field(2,|) if more\n"
-		"\thttp-request set-var(txn.rules) var(txn.policy),map_str(%s/policies.map) if "
-		"more\n"
-		"\thttp-request set-var(txn.flags) var(txn.rules),field(1,|) if more\n"
-		"\thttp-request deny deny_status 503 if more !{ var(txn.policy) -m str 0 } !{ "
+		"\thttp-request set-var(txn.policy) var(txn.route),field(2,|)\n"
+		"\thttp-request set-var(txn.rules) var(txn.policy),map_str(%s/policies.map)\n"
+		"\thttp-request set-var(txn.flags) var(txn.rules),field(1,|)\n"
+		"\thttp-request deny deny_status 503 unless { var(txn.policy) -m str 0 } or { "
 		"var(txn.flags) -m found }\n",
 		s->route_dir);
 	if (s->https_port != 0 && s->https_port != 443)
@@ -253,6 +266,7 @@ static void render_sticky(const struct render_settings *s, struct vk_buf *out)
 		"\thttp-request set-var-fmt(txn.place) %%[var(txn.backend)]/%%[var(txn.token)] if "
 		"sticky\n"
 		"\thttp-request set-var(txn.to) var(txn.place),map_str(%s/sticky.map) if sticky\n"
+		"\thttp-response allow unless { var(txn.flags) -m found }\n"
 		"\thttp-response set-var-fmt(txn.place) %%[var(txn.backend)]:%%[srv_name] if "
 		"sticky\n"
 		"\thttp-response set-var(txn.now_token) var(txn.place),map_str(%s/sticky.map) if "
@@ -269,6 +283,7 @@ void render_frontend(const struct render_settings *s, struct vk_buf *out)
 	vk_buf_adds(out, "frontend http from base\n");
 	render_request(s, out);
 	render_route(s, out);
+	render_paths(s, out);
 	render_policy(s, out);
 	render_basic(s, out);
 	render_digest(s, out);
