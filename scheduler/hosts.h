@@ -9,7 +9,7 @@
 
 /* The agent measures deploy.health_timeout from the start of each container and ends it with the container's last
  * lines; who waits for it waits so much longer: for the creating before, and for an agent that says nothing. */
-#define HOSTS_HEALTH_SLACK_MS 5000
+#define HOSTS_HEALTH_SLACK_MS 10000
 
 enum inst_state {
 	INST_PULLING,
