@@ -96,7 +96,8 @@ void inst_reason(struct inst *i, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	vk_str_printable(text, strlen(text), i->reason, sizeof(i->reason) - 1);
+	vk_str_shorten(text, sizeof(i->reason) - 1);
+	vk_str_printable(text, strlen(text), i->reason, sizeof(i->reason));
 	status_changed(i->a->status, i->name);
 }
 

@@ -338,6 +338,23 @@ void vk_str_printable(const char *s, size_t n, char *out, size_t max)
 	out[used] = '\0';
 }
 
+void vk_str_shorten(char *s, size_t max)
+{
+	if (strlen(s) <= max)
+		return;
+	size_t hard = max - strlen("...");
+	while (hard > 0 && ((unsigned char)s[hard] & 0xc0) == 0x80)
+		hard--;
+	size_t cut = hard;
+	while (cut > max / 2 && s[cut] != ' ')
+		cut--;
+	if (s[cut] != ' ')
+		cut = hard;
+	while (cut > 0 && strchr(" :,;", s[cut - 1]) != NULL)
+		cut--;
+	memcpy(s + cut, "...", sizeof("..."));
+}
+
 static int64_t clock_ms(clockid_t id)
 {
 	struct timespec ts;

@@ -112,8 +112,9 @@ int proc_request_feed(
 
 void proc_answer_ng(struct vk_buf *out, const char *ref, const char *reason)
 {
-	char clean[REASON_MAX + 1];
+	char clean[sizeof(((struct vk_err *)NULL)->msg)];
 	vk_str_printable(reason, strlen(reason), clean, sizeof(clean));
+	vk_str_shorten(clean, REASON_MAX);
 	for (char *p = clean; *p != '\0'; p++)
 		if (*p == '\t')
 			*p = ' ';

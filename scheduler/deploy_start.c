@@ -243,9 +243,7 @@ static void inst_fail(
 	struct deploy *d, const struct inst *i, const struct inst_status *st, const char *what)
 {
 	struct vk_err err = {0};
-	const char *reason = st != NULL && st->reason != NULL ? st->reason
-		: st != NULL                                  ? st->probe
-							      : NULL;
+	const char *reason = st != NULL ? inst_why(st) : NULL;
 	if (hosts_engine(d->op.s, 0, &err) != 0) { /* it is not the application's fault */
 		deploy_fail(d, &err);
 		return;

@@ -37,6 +37,19 @@ static const char *const state_names[] = {
 	[INST_UNKNOWN] = "unknown",
 };
 
+const char *inst_why(const struct inst_status *st)
+{
+	static const char cannot[] = "cannot start: ";
+	const char *why = st->reason != NULL ? st->reason : st->probe;
+	char said[48];
+	if (why == NULL)
+		return NULL;
+	snprintf(said, sizeof(said), "exited with status %lld", (long long)st->exit);
+	if (st->exited && strcmp(why, said) == 0)
+		return NULL;
+	return !st->exited && vk_starts(why, cannot) ? why + strlen(cannot) : why;
+}
+
 const char *inst_state_name(enum inst_state st)
 {
 	return state_names[st];

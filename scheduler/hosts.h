@@ -48,8 +48,10 @@ int hosts_engine(const struct sched *s, int64_t ms, struct vk_err *err);
 const json_t *hosts_facts(const struct sched *s); /* NULL until an agent has told */
 const struct inst_status *hosts_find(
 	const struct sched *s, const char *instance); /* NULL: nothing is known of it */
-bool hosts_live(const struct sched *s);               /* an agent holds its watch */
-bool hosts_synced(const struct sched *s);             /* a full report has come since the start */
+/* Why it is as it is, in the agent's words without what "exits with status N" or "does not start" say; or NULL. */
+const char *inst_why(const struct inst_status *st);
+bool hosts_live(const struct sched *s);   /* an agent holds its watch */
+bool hosts_synced(const struct sched *s); /* a full report has come since the start */
 const char *inst_state_name(enum inst_state st);
 /* For routes.h. arg = struct sched. */
 const char *hosts_address(void *arg, const char *instance, bool *ret_healthy);

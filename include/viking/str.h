@@ -33,6 +33,9 @@ const char *vk_suggest(const char *word, const char *const *words);
 /* Copies with control bytes and non-UTF-8 replaced by '?' (tab stays); at most max bytes, the
  * final NUL included. */
 void vk_str_printable(const char *s, size_t n, char *out, size_t max);
+/* Cuts UTF-8 text to at most max bytes (8 or more), behind a word where there is one in the last half, and ends it with
+ * "..."; shorter text stays as it is. */
+void vk_str_shorten(char *s, size_t max);
 int64_t vk_now_ms(void);                                   /* CLOCK_REALTIME */
 int64_t vk_mono_ms(void);                                  /* CLOCK_BOOTTIME */
 void vk_format_time(int64_t unix_ms, char buf[static 32]); /* 2026-11-21T04:05:06Z */

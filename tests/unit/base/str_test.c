@@ -277,3 +277,23 @@ Test(str, clocks)
 	cr_assert_leq(llabs((long long)(now / 1000) - (long long)time(NULL)), 1);
 	cr_assert_geq(vk_mono_ms(), mono);
 }
+
+static void shortens(const char *in, size_t max, const char *want)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "%s", in);
+	vk_str_shorten(text, max);
+	cr_expect_str_eq(text, want);
+	cr_expect_leq(strlen(text), max);
+}
+
+Test(str, shorten_cuts_behind_a_word)
+{
+	shortens("as it is", 8, "as it is");
+	shortens("one two three four", 14, "one two...");
+	shortens("one two: three four", 15, "one two...");
+	shortens("aaaaaaaaaaaaaaaaaaaa", 10, "aaaaaaa...");
+	shortens("a bbbbbbbbbbbbbbbbbb", 10, "a bbbbb...");
+	shortens("aaaaaa\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 10, "aaaaaa...");
+	shortens("", 8, "");
+}

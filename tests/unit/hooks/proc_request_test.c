@@ -100,6 +100,12 @@ Test(proc_answer, reason_is_one_short_printable_line)
 	cr_expect_null(strchr(vk_buf_str(&out), '\x1b'));
 	cr_expect_leq(out.len, 4 + strlen("ng refs/heads/main ") + REASON_MAX);
 	vk_buf_clear(&out);
+	for (size_t i = 0; i < sizeof(text) - 1; i++)
+		text[i] = i % 7 == 6 ? ' ' : 'w';
+	proc_answer_ng(&out, "refs/heads/main", text);
+	cr_expect_not_null(strstr(vk_buf_str(&out), " wwwwww..."), "it ends behind a whole word");
+	cr_expect_leq(out.len, 4 + strlen("ng refs/heads/main ") + REASON_MAX);
+	vk_buf_clear(&out);
 	proc_answer_ng(&out, "refs/heads/main", "");
 	cr_expect(strstr(vk_buf_str(&out), "ng refs/heads/main refused") != NULL);
 }
