@@ -1,6 +1,7 @@
 #include "rights.h"
 
 #include <limits.h>
+#include <string.h>
 #include <viking/fs.h>
 
 struct paths {
@@ -14,7 +15,8 @@ static void paths_release(struct paths *p)
 	vk_strv_release(&p->exec);
 }
 
-/* Where the programs really are: in a development tree LIBEXEC holds links to them. */
+/* Where the programs really are: LIBEXEC may hold links to them. The rules are for directories, since a rule holds on
+ * to an inode and an upgrade puts other files in their places. */
 static void add_programs(const struct vk_config *c, struct paths *p)
 {
 	static const char *const programs[] = {"viking-session", "viking-monitor", "viking-export",
@@ -22,7 +24,11 @@ static void add_programs(const struct vk_config *c, struct paths *p)
 	for (size_t i = 0; i < VK_COUNT(programs); i++) {
 		vk_autofree char *path = vk_libexec_path(c, programs[i]);
 		vk_autofree char *real = realpath(path, NULL);
-		if (real != NULL)
+		char *name = real != NULL ? strrchr(real, '/') : NULL;
+		if (name == NULL || name == real)
+			continue;
+		*name = '\0';
+		if (!vk_strv_has(&p->exec, real))
 			vk_strv_add(&p->exec, real);
 	}
 }

@@ -329,6 +329,27 @@ class FrontDoor(unittest.TestCase):
         self.assertEqual(2, p.returncode, p)
         self.assertIn("no-such-command", p.stderr)
 
+    def test_programs_that_are_replaced_still_start(self):
+        prefix = tempfile.mkdtemp(prefix="vk-prefix-")
+        libexec, program = prefix + "/libexec/viking", prefix + "/bin/viking"
+        shutil.copytree(LIBEXEC, libexec, symlinks=True, ignore=shutil.ignore_patterns("packs", "stack"))
+        os.makedirs(prefix + "/bin")
+        source = os.path.realpath(libexec + "/viking" if os.path.exists(libexec + "/viking") else LIBEXEC + "/viking")
+        shutil.copy(source, program)
+        os.unlink(libexec + "/viking")
+        os.symlink("../../bin/viking", libexec + "/viking")
+        r = Receiver(**{"paths.libexec": libexec})
+        try:
+            self.assertEqual(0, r.ssh("version").returncode)
+            for path in (program, libexec + "/viking-monitor"):  # as dpkg does: another file takes the name
+                shutil.copy(path, path + ".new")
+                os.rename(path + ".new", path)
+            p = r.ssh("version")
+            self.assertEqual(0, p.returncode, p)
+        finally:
+            r.close()
+            shutil.rmtree(prefix)
+
     def test_every_client_logs_in(self):
         r = self.r
         for kind, args in (("ed25519", ()), ("ecdsa", ("-b", "256")), ("ecdsa", ("-b", "384")), ("ecdsa", ("-b", "521")),
