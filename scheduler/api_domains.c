@@ -90,7 +90,7 @@ static const char *choose_node(
 static int check_free(
 	struct call *c, const struct stack *sk, const char *domain, struct vk_err *err)
 {
-	int rc = push_domain_free(c->s, c->stack, domain, err);
+	int rc = push_domain_free(c->s, &c->who, c->stack, domain, err);
 	if (rc == 0)
 		rc = push_domain_allowed(c->s, &c->who, c->stack, domain, err);
 	if (rc != 0)

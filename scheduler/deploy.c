@@ -162,7 +162,8 @@ static int deploy_prepare(struct deploy *d, struct stack *sk, struct vk_err *err
 		d->config = config_with(sk, d->set);
 	if (d->boats == NULL)
 		d->boats = json_object();
-	rc = push_claims_check(d->op.s, d->op.stack, d->doc, err);
+	struct caller who = op_caller(&d->op);
+	rc = push_claims_check(d->op.s, &who, d->op.stack, d->doc, err);
 	if (rc != 0)
 		return rc;
 	d->op.overlay.claims = push_claims(d->doc);
@@ -373,9 +374,10 @@ static int take_processes(struct deploy *d, const struct stack *sk, struct vk_er
 	json_t *doc = json_deep_copy(d->doc); /* the session has the same */
 	json_decref(d->doc);
 	d->doc = doc;
+	struct caller who = op_caller(&d->op);
 	int rc = processes_expand(doc, d->boats, err);
 	if (rc == 0)
-		rc = names_check(&d->op.s->st, d->op.stack, doc, err);
+		rc = names_check(&d->op.s->st, &who, d->op.stack, doc, err);
 	if (rc == 0 && json_object_get(doc, "template") != NULL)
 		say_processes(d, sk);
 	return rc;

@@ -150,9 +150,15 @@ static void say_end(struct deploy *d, struct vk_strv *urls)
 			d->to, took);
 	else
 		op_out(&d->op, "=====> %s v%u deployed (%s)", d->op.stack, d->rel->n, took);
-	vk_autojson *domains = domains_of(&s->st, deploy_stack(d), NULL, s->cfg->base_domain);
+	const struct stack *sk = deploy_stack(d);
+	vk_autojson *domains = domains_of(&s->st, sk, NULL, s->cfg->base_domain);
+	vk_autostrv idle = {0};
+	domains_take_idle(sk, domains, &idle);
 	domains_urls(domains, s->cfg->http_port, urls);
 	say_urls(d, urls);
+	for (size_t i = 0; i < idle.n; i++)
+		op_detail(&d->op, "%s has 0 instances: viking ps:scale %s %s=1", idle.v[i],
+			d->op.stack, idle.v[i]);
 }
 
 static void deploy_committed(void *arg, const struct vk_err *err)

@@ -194,7 +194,8 @@ static const char *name_clash(const struct stack *other, const char *stack, cons
 		: NULL;
 }
 
-int names_check(const struct state *st, const char *stack, const json_t *doc, struct vk_err *err)
+int names_check(const struct state *st, const struct caller *c, const char *stack,
+	const json_t *doc, struct vk_err *err)
 {
 	const char *node;
 	json_t *value;
@@ -206,6 +207,11 @@ int names_check(const struct state *st, const char *stack, const json_t *doc, st
 			if (!sk->exists || strcmp(sk->name, stack) == 0)
 				continue;
 			const char *theirs = name_clash(sk, stack, node);
+			if (theirs != NULL && !rights_sees(c, sk->name))
+				return vk_err_set(err, VK_CONFLICT,
+					"node %s of %s would have containers of the same name as "
+					"another stack's: give it another name",
+					node, stack);
 			if (theirs != NULL)
 				return vk_err_set(err, VK_CONFLICT,
 					"node %s of %s and node %s of %s would have containers of "
@@ -214,6 +220,25 @@ int names_check(const struct state *st, const char *stack, const json_t *doc, st
 		}
 	}
 	return 0;
+}
+
+void domains_take_idle(const struct stack *sk, json_t *domains, struct vk_strv *ret)
+{
+	const struct release *r = stack_current(sk);
+	const char *name;
+	json_t *value;
+	void *next;
+	json_object_foreach_safe(domains, next, name, value)
+	{
+		const char *node = vk_json_str(value, "node", "");
+		const json_t *entry = json_object_get(r != NULL ? r->nodes : NULL, node);
+		if (entry == NULL || strcmp(vk_json_str(entry, "type", "app"), "app") != 0 ||
+			stack_scale(sk, node, entry) > 0)
+			continue;
+		if (!vk_strv_has(ret, node))
+			vk_strv_add(ret, node);
+		json_object_del(domains, name);
+	}
 }
 
 void domains_urls(const json_t *domains, uint64_t http_port, struct vk_strv *ret)

@@ -7,6 +7,7 @@
 #define SCHEDULER_DOMAINS_H
 
 #include "instances.h"
+#include "rights.h"
 
 /* The node of release entries that domains lead to when none is named: `web`, else the only one that could; NULL if none. */
 const char *domains_web(const json_t *entries);
@@ -30,8 +31,11 @@ const char *domains_owner(
 /* Likewise for a published host port, "5000/tcp". */
 const char *publish_owner(const struct state *st, const char *stack, const char *port);
 /* Do node names of this document and another stack's make equal instance names ("a-b" + "c" = "a" + "b-c")? Names
- * both in err. */
-int names_check(const struct state *st, const char *stack, const json_t *doc, struct vk_err *err);
+ * both in err, if the caller may see the other. */
+int names_check(const struct state *st, const struct caller *c, const char *stack,
+	const json_t *doc, struct vk_err *err);
+/* Takes the domains out that nothing serves, since their node has 0 instances; adds those nodes to ret. */
+void domains_take_idle(const struct stack *sk, json_t *domains, struct vk_strv *ret);
 /* First URL-worthy first: http://domain[:port]/ for each exact domain of the entries. */
 void domains_urls(const json_t *domains, uint64_t http_port, struct vk_strv *ret);
 

@@ -114,6 +114,23 @@ void op_unref(struct op *op)
 	op->type->free(op);
 }
 
+struct caller op_caller(const struct op *op)
+{
+	struct caller c = {.kind = CALLER_ROLE};
+	const struct key_row *key = vk_starts(op->who, "key:")
+		? table_get(&op->s->st.keys, op->who + strlen("key:"))
+		: NULL;
+	snprintf(c.name, sizeof(c.name), "%s", op->who);
+	if (vk_starts(op->who, "local:"))
+		c.kind = CALLER_LOCAL_ADMIN;
+	if (key == NULL)
+		return c;
+	c.kind = CALLER_KEY;
+	c.key_role = key->role;
+	c.stacks = key->stacks;
+	return c;
+}
+
 static int err_busy(const struct stack *sk, const char *kind, struct vk_err *err)
 {
 	const struct op *op = sk->busy;

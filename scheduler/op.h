@@ -46,6 +46,8 @@ void op_init(struct op *op, const struct op_type *type, struct sched *s, const c
 /* CONFLICT when the stack is busy (message says who holds it) or locked. Used before op_submit, without effect. */
 int op_check(struct sched *s, const char *stack, const char *who_kind, enum op_busy busy,
 	struct vk_err *err);
+/* Who asked for it, with the rights of now; what it points to is the state's. */
+struct caller op_caller(const struct op *op);
 /* Takes r over as a stream and starts op, or lets it wait. On an error nothing was done and op is freed. */
 int op_submit(struct op *op, struct vk_req *r, enum op_busy busy, struct vk_err *err);
 /* A line for the person. */

@@ -50,14 +50,19 @@ static bool domain_coming(void *arg, const char *key, const json_t *value)
 	return true;
 }
 
-int push_domain_free(struct sched *s, const char *stack, const char *domain, struct vk_err *err)
+int push_domain_free(struct sched *s, const struct caller *c, const char *stack, const char *domain,
+	struct vk_err *err)
 {
 	struct domain_claim claim = {.stack = stack, .domain = domain};
 	claim.owner = domains_owner(&s->st, stack, domain, s->cfg->base_domain);
 	if (claim.owner == NULL && !txn_pending(s, "/domain/", domain_coming, &claim))
 		return 0;
-	vk_err_set(err, VK_CONFLICT, "domain %s belongs to %s", domain, claim.owner);
-	vk_err_hint(err, "viking domains %s", claim.owner);
+	vk_err_set(
+		err, VK_CONFLICT, "domain %s belongs to %s", domain, rights_name(c, claim.owner));
+	if (rights_sees(c, claim.owner))
+		vk_err_hint(err, "viking domains %s", claim.owner);
+	else
+		vk_err_hint(err, "choose another domain, or ask an administrator");
 	return VK_CONFLICT;
 }
 
@@ -92,7 +97,8 @@ static int check_domains_allowed(const struct sched *s, const struct caller *c, 
 	return 0;
 }
 
-static int check_domain(struct sched *s, const char *stack, const char *domain, struct vk_err *err)
+static int check_domain(struct sched *s, const struct caller *c, const char *stack,
+	const char *domain, struct vk_err *err)
 {
 	char normal[VK_DOMAIN_MAX + 1];
 	vk_autofree char *host = domains_host(domain);
@@ -101,7 +107,7 @@ static int check_domain(struct sched *s, const char *stack, const char *domain, 
 		return rc;
 	if (strcmp(normal, host) != 0)
 		return vk_err_set(err, VK_INVALID, "domain %s must be written %s", host, normal);
-	return push_domain_free(s, stack, domain, err);
+	return push_domain_free(s, c, stack, domain, err);
 }
 
 /* No two nodes of one document may have the same domain or host port. */
@@ -115,7 +121,8 @@ static int check_unique(const json_t *list, const char *what, struct vk_err *err
 	return 0;
 }
 
-int push_claims_check(struct sched *s, const char *stack, const json_t *doc, struct vk_err *err)
+int push_claims_check(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
+	struct vk_err *err)
 {
 	vk_autojson *claims = push_claims(doc);
 	const json_t *domains = json_object_get(claims, "domains"),
@@ -129,7 +136,7 @@ int push_claims_check(struct sched *s, const char *stack, const json_t *doc, str
 	{
 		if (rc != 0)
 			return rc;
-		rc = check_domain(s, stack, json_string_value(value), err);
+		rc = check_domain(s, c, stack, json_string_value(value), err);
 	}
 	json_array_foreach(ports, i, value)
 	{
@@ -138,9 +145,9 @@ int push_claims_check(struct sched *s, const char *stack, const json_t *doc, str
 		const char *owner = publish_owner(&s->st, stack, json_string_value(value));
 		if (owner != NULL)
 			rc = vk_err_set(err, VK_CONFLICT, "host port %s belongs to %s",
-				json_string_value(value), owner);
+				json_string_value(value), rights_name(c, owner));
 	}
-	return rc == 0 ? names_check(&s->st, stack, doc, err) : rc;
+	return rc == 0 ? names_check(&s->st, c, stack, doc, err) : rc;
 }
 
 static int check_ref(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
@@ -282,7 +289,7 @@ int push_check(struct sched *s, const struct caller *c, const char *stack, const
 	if (rc == 0)
 		rc = check_links(s, stack, doc, err);
 	if (rc == 0)
-		rc = push_claims_check(s, stack, doc, err);
+		rc = push_claims_check(s, c, stack, doc, err);
 	return rc == 0 ? check_domains_allowed(s, c, stack, doc, err) : rc;
 }
 

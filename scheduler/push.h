@@ -7,10 +7,13 @@
 
 /* {"domains": [...], "publish": ["5000/tcp"]} a document asks for. New reference. */
 json_t *push_claims(const json_t *doc);
-/* Are they free for this stack? CONFLICT names who has it. Also names of containers (names_check). */
-int push_claims_check(struct sched *s, const char *stack, const json_t *doc, struct vk_err *err);
+/* Are they free for this stack? CONFLICT names who has it, if the caller may see that stack. Also names of containers
+ * (names_check). */
+int push_claims_check(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
+	struct vk_err *err);
 /* CONFLICT when a domain is another stack's, or is being given to one right now. */
-int push_domain_free(struct sched *s, const char *stack, const char *domain, struct vk_err *err);
+int push_domain_free(struct sched *s, const struct caller *c, const char *stack, const char *domain,
+	struct vk_err *err);
 /* DENIED when the base domain keeps this name for a stack that the caller has no right on, or for the host. */
 int push_domain_allowed(const struct sched *s, const struct caller *c, const char *stack,
 	const char *domain, struct vk_err *err);

@@ -66,6 +66,11 @@ bool rights_sees(const struct caller *c, const char *stack)
 	return vk_streq(c->key_role, "admin") || globs_match(c->stacks, stack);
 }
 
+const char *rights_name(const struct caller *c, const char *stack)
+{
+	return rights_sees(c, stack) ? stack : "another stack";
+}
+
 int rights_check(const struct caller *c, enum verb v, const char *stack, struct vk_err *err)
 {
 	if (v == VERB_NONE || c->kind == CALLER_LOCAL_ADMIN)

@@ -52,5 +52,7 @@ unsigned role_from_name(const char *name); /* 0 for an unknown name */
 int rights_check(const struct caller *c, enum verb v, const char *stack, struct vk_err *err);
 /* May the caller see this stack at all (lists)? */
 bool rights_sees(const struct caller *c, const char *stack);
+/* What it may be called to the caller: its name, or "another stack" to who may not see it. */
+const char *rights_name(const struct caller *c, const char *stack);
 
 #endif

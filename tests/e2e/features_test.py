@@ -115,6 +115,17 @@ class Features(unittest.TestCase):
         h.viking("rollback", stack, "v2")
         self.assertEqual(secret + "\n", h.viking("config:get", stack, "TOKEN").out, "a rollback brings its config")
 
+    def test_no_address_is_shown_that_nothing_serves(self):
+        h = self.h
+        stack = h.name()
+        tree = h.app("idle")
+        h.push(tree, stack)
+        self.assertEqual(0, h.viking("ps:scale", stack, "web=0").status)
+        h.commit(tree)
+        r = h.push(tree, stack)
+        self.assertIn(f"web has 0 instances: viking ps:scale {stack} web=1", r.err)
+        self.assertNotIn("http://", r.err)
+
     def test_scale_stays_over_pushes(self):
         h = self.h
         stack = h.name()

@@ -87,6 +87,21 @@ class Keys(unittest.TestCase):
         h.push(h.app("later"), later)
         self.assertEqual((200, "later\n"), h.get(later + ".apps.test"))
 
+    def test_what_is_taken_does_not_tell_by_whom(self):
+        h = self.h
+        mine, other = h.name("mine"), h.name("hidden")
+        h.push(h.app("x", vikingfile="viking: {name: x}\nbuild: {src: {dockerfile: Dockerfile}}\n"
+                     "deploy:\n  web: {image: viking:x/src, expose: [8080], domains: [taken.example]}\n"), other)
+        h.make_key("narrow")
+        h.add_key("narrow", "--stacks", mine)
+        tree = h.app("y", vikingfile="viking: {name: x}\nbuild: {src: {dockerfile: Dockerfile}}\n"
+                     "deploy:\n  web: {image: viking:x/src, expose: [8080], domains: [taken.example]}\n")
+        r = h.push(tree, mine, key=h.path("key-narrow"), check=False)
+        self.assertIn("domain taken.example belongs to another stack", r.err)
+        self.assertNotIn(other, r.err)
+        r = h.push(tree, mine, check=False)
+        self.assertIn("domain taken.example belongs to " + other, r.err)
+
     def test_removal_works_at_once(self):
         h = self.h
         key = self.key("leaver")

@@ -114,9 +114,34 @@ Test(domains, names_that_would_make_equal_containers_are_refused)
 	scene_stack(&st, "a-b", 0, "{'c':{'version':1}}");
 	vk_autojson *clash = scene_json("{'nodes':{'b-c':{}}}"),
 		    *fine = scene_json("{'nodes':{'bc':{}}}");
-	cr_expect_eq(names_check(&st, "a", clash, &err), VK_CONFLICT);
+	vk_autojson *globs = scene_json("['a']");
+	const struct caller admin = {.kind = CALLER_LOCAL_ADMIN},
+			    key = {.kind = CALLER_KEY, .key_role = "deploy", .stacks = globs};
+	cr_expect_eq(names_check(&st, &admin, "a", clash, &err), VK_CONFLICT);
 	cr_expect(strstr(err.msg, "a-b") != NULL && strstr(err.msg, "b-c") != NULL, "%s", err.msg);
-	cr_expect_eq(names_check(&st, "a", fine, NULL), 0);
+	cr_expect_eq(names_check(&st, &key, "a", clash, &err), VK_CONFLICT);
+	cr_expect(strstr(err.msg, "a-b") == NULL && strstr(err.msg, "another stack") != NULL, "%s",
+		err.msg);
+	cr_expect_eq(names_check(&st, &key, "a", fine, NULL), 0);
+	state_release(&st);
+}
+
+Test(domains, of_nodes_without_instances_are_served_by_nothing)
+{
+	struct state st;
+	vk_autostrv idle = {0};
+	state_init(&st);
+	const struct stack *sk = scene_stack(&st, "s", 0,
+		"{'web':{'type':'app','scale':0},'api':{'type':'app','scale':1},"
+		"'help':{'type':'website','scale':0},'gone':{'type':'app','scale':2}}");
+	scene_put(&st, "/node/s/gone", "{'v':1,'scale':0,'gen':0}");
+	vk_autojson *d = scene_json("{'a.com':{'node':'web'},'b.com':{'node':'web'},"
+				    "'c.com':{'node':'api'},'d.com':{'node':'help'},"
+				    "'e.com':{'node':'gone'}}");
+	domains_take_idle(sk, d, &idle);
+	cr_expect(scene_equal(d, "{'c.com':{'node':'api'},'d.com':{'node':'help'}}"));
+	cr_assert_eq(idle.n, 2);
+	cr_expect(vk_strv_has(&idle, "web") && vk_strv_has(&idle, "gone"));
 	state_release(&st);
 }
 

@@ -47,3 +47,17 @@ Test(pushopt, known_options_and_no_others)
 	cr_expect_eq(pushopt_parse(NULL, &o, &err), 0);
 	cr_expect_str_eq(o.note, "");
 }
+
+Test(rights, a_stack_is_named_to_who_may_see_it)
+{
+	vk_autojson *globs = json_pack("[s]", "shop*");
+	const struct caller root = {.kind = CALLER_LOCAL_ADMIN},
+			    admin = {.kind = CALLER_KEY, .key_role = "admin"},
+			    key = {.kind = CALLER_KEY, .key_role = "deploy", .stacks = globs},
+			    role = {.kind = CALLER_ROLE};
+	cr_expect_str_eq(rights_name(&root, "other"), "other");
+	cr_expect_str_eq(rights_name(&admin, "other"), "other");
+	cr_expect_str_eq(rights_name(&key, "shop-2"), "shop-2");
+	cr_expect_str_eq(rights_name(&key, "other"), "another stack");
+	cr_expect_str_eq(rights_name(&role, "other"), "another stack");
+}
