@@ -59,6 +59,11 @@ class BadInput(unittest.TestCase):
             r = self.h.push(self.tree, name, check=False)
             self.assertNotEqual(0, r.status, name)
             self.assertNotIn("Traceback", r.err)
+        self.assertIn("it has 64 characters, at most 63", self.h.push(self.tree, "a" * 64, check=False).err)
+        self.assertIn("may not end in -", self.h.push(self.tree, "shop-", check=False).err)
+        r = self.h.viking("stacks:rename", self.other, "shop-")
+        self.assertEqual(1, r.status, r)
+        self.assertIn("may not end in -", r.err)
 
     def test_branches_and_tags(self):
         h = self.h
