@@ -49,8 +49,14 @@ static void on_tail(void *arg, json_t *lines)
 {
 	struct inst *i = arg;
 	i->tail = NULL;
-	json_decref(i->sup.tail);
-	i->sup.tail = lines;
+	/* A task has one life: if an agent that was killed had begun to remove its container, the lines are gone and known. */
+	if (json_array_size(lines) > 0 || i->sup.tail == NULL || i->want == NULL ||
+		!desired_is_task(i->want)) {
+		json_decref(i->sup.tail);
+		i->sup.tail = lines;
+	} else {
+		json_decref(lines);
+	}
 	judge(i, i->end_code, i->end_lived_ms);
 }
 
