@@ -7,7 +7,6 @@
 #include <viking/mem.h>
 
 #define BACKOFF_MIN_MS 20
-#define BACKOFF_MAX_MS 500
 
 struct link {
 	struct vk_loop *l;
@@ -15,7 +14,7 @@ struct link {
 	int fd;
 	struct vk_io *io;
 	struct vk_timer *retry;
-	int64_t backoff_ms;
+	int64_t backoff_ms, most_ms;
 	bool up; /* as told to the owner */
 	link_fn *fn;
 	void *arg;
@@ -35,7 +34,7 @@ static void lost(struct link *k)
 	drop(k);
 	k->up = false;
 	vk_timer_set(k->retry, k->backoff_ms);
-	k->backoff_ms = k->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : k->backoff_ms * 2;
+	k->backoff_ms = k->backoff_ms * 2 > k->most_ms ? k->most_ms : k->backoff_ms * 2;
 	if (was)
 		k->fn(k->arg, false);
 }
@@ -79,13 +78,14 @@ static void on_retry(void *arg)
 		k->fn(k->arg, true);
 }
 
-struct link *link_new(struct vk_loop *l, const char *path, link_fn *fn, void *arg)
+struct link *link_new(struct vk_loop *l, const char *path, int64_t most_ms, link_fn *fn, void *arg)
 {
 	struct link *k = vk_alloc(sizeof(*k));
 	*k = (struct link){.l = l,
 		.path = vk_strdup(path),
 		.fd = -1,
 		.backoff_ms = BACKOFF_MIN_MS,
+		.most_ms = most_ms,
 		.fn = fn,
 		.arg = arg};
 	k->retry = vk_timer_new(l, on_retry, k);

@@ -12,7 +12,8 @@
 struct link;
 typedef void link_fn(void *arg, bool up);
 
-struct link *link_new(struct vk_loop *l, const char *path, link_fn *fn, void *arg);
+/* Tries again after 20, 40 ... most_ms while nobody listens. */
+struct link *link_new(struct vk_loop *l, const char *path, int64_t most_ms, link_fn *fn, void *arg);
 bool link_up(const struct link *k);
 /* Leaves the present worker and connects to the new one, without a word if that works: an old
  * worker would wait for the connection before it ends. */

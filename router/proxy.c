@@ -16,6 +16,7 @@
 
 #define ASK_MS      2000
 #define AGAIN_MS    2000
+#define LINK_MS     2000  /* the file has what it missed */
 #define COMMAND_MAX 12000 /* HAProxy reads a line of 16 kB: more is a reload */
 
 struct proxy {
@@ -260,7 +261,7 @@ int proxy_new(struct vk_loop *l, const struct vk_config *c, unsigned maxconn, st
 
 void proxy_start(struct proxy *p, const struct vk_api_opts *api)
 {
-	p->link = link_new(p->l, p->admin, on_link, p);
+	p->link = link_new(p->l, p->admin, LINK_MS, on_link, p);
 	p->queue = vk_api_queue_new(p->l, api);
 	p->watch = vk_api_watch_new(p->l, api, "/v1/internal/net/watch", on_document, on_api, p);
 }

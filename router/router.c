@@ -24,6 +24,8 @@
 #include "stats.h"
 #include "table.h"
 
+#define LINK_MS 500
+
 struct router {
 	struct vk_loop *l;
 	struct render_settings settings;
@@ -384,7 +386,7 @@ void router_start(struct router *r)
 	struct vk_api_opts api = {.socket = r->api_socket, .role = "router", .token = ""};
 	r->applier = applier_new(r->l, &ao, on_applied, r);
 	r->drain = drain_new(r->l, r->admin, r->master, on_drained, r);
-	r->link = link_new(r->l, r->admin, on_link, r);
+	r->link = link_new(r->l, r->admin, LINK_MS, on_link, r);
 	applier_use_link(r->applier, r->link);
 	r->queue = vk_api_queue_new(r->l, &api);
 	struct stats_opts so = {.admin = r->admin, .assign = &r->assign, .queue = r->queue};
