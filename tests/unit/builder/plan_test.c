@@ -240,8 +240,8 @@ Test(plan, tar_holds_what_was_planned)
 	struct repo r = repo_new();
 	git_oid root = project(&r, "x", "120000", "x", dockerfile, NULL);
 	json_t *q = json_loads("{\"inline\": \"FROM a:1\\n\", \"context\": \".\"}", 0, NULL);
-	struct plan_request request = {.recipe = q,
-		.limits = {.depth = 64, .files = 100, .bytes = 1000, .object = 500}};
+	struct plan_request request = {
+		.recipe = q, .limits = {.depth = 64, .files = 100, .bytes = 1000, .object = 500}};
 	struct tree_store *s = repo_store(&r);
 	struct plan p;
 	struct vk_err err = {0};
