@@ -85,8 +85,13 @@ start_viking() {
 # The person's own key gets in as admin; without one, a key is made for the demo.
 person=${SUDO_USER:-root}
 home=$(getent passwd "$person" | cut -d: -f6)
-admit() { # NAME KEY.pub
-	viking keys:list --json | grep -q "$(ssh-keygen -lf "$2" | cut -d' ' -f2)" || viking keys:add "$1" --role admin <"$2"
+admit() { # NAME KEY.pub; state that an earlier installation left may have another key of that name
+	keys=$(viking keys:list --json) name=$1 n=1
+	grep -qF "$(ssh-keygen -lf "$2" | cut -d' ' -f2)" <<<"$keys" && return
+	while grep -qE "\"name\": ?\"$name\"" <<<"$keys"; do
+		n=$((n + 1)) name=$1-$n
+	done
+	viking keys:add "$name" --role admin <"$2"
 }
 find_key() {
 	for key in "$home/.ssh/id_ed25519" "$home/.ssh/id_ecdsa" "$home/.ssh/id_rsa" "$run_dir/id_ed25519"; do
