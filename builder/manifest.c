@@ -52,6 +52,10 @@ static int unknown_key(struct manifest *m, const struct mtable *t, const struct 
 				"%s is not supported by this version "
 				"of viking",
 				name);
+	for (const struct melse *e = t->elsewhere; e != NULL && e->name != NULL; e++)
+		if (strcmp(e->name, name) == 0)
+			return vk_yaml_error(err, m->opts->file, at, "%s is no key of %s: %s", name,
+				t->where, e->where);
 	const char *near = suggest_key(t->keys, name);
 	if (near != NULL)
 		return vk_yaml_error(err, m->opts->file, at,
@@ -138,8 +142,8 @@ static int top_head(const struct mval *v, json_t *out, struct vk_err *err)
 	static const char *const later[] = {"require", NULL};
 	int rc = mval_map(v, err);
 	if (rc == 0)
-		rc = mtable_run(
-			v->m, v->y, &(struct mtable){keys, later, "viking", false}, out, NULL, err);
+		rc = mtable_run(v->m, v->y, &(struct mtable){keys, later, "viking", false, NULL},
+			out, NULL, err);
 	if (rc == 0 && *vk_json_str(out, "name", "") == '\0')
 		return mval_error(v, err, "has no name; add \"name: NAME\"");
 	return rc;
@@ -211,7 +215,7 @@ static int parse_top(struct manifest *m, struct vk_err *err)
 		return vk_yaml_error(err, m->opts->file, m->yaml,
 			"a manifest is a map with the keys viking, "
 			"build, deploy, env");
-	struct mtable t = {top_keys, top_later, "the manifest", true};
+	struct mtable t = {top_keys, top_later, "the manifest", true, NULL};
 	int rc = mtable_run(m, m->yaml, &t, m->doc, NULL, err);
 	if (rc == 0)
 		rc = manifest_boats(m, vk_yaml_get(m->yaml, "build"), err);

@@ -127,7 +127,7 @@ static int builder_map(const struct mval *v, json_t *out, struct vk_err *err)
 		{"packs", NULL, builder_packs, 0}, {"cnb", NULL, builder_cnb, 0}, {0}};
 	uint64_t seen = 0;
 	int rc = mtable_run(
-		v->m, v->y, &(struct mtable){keys, NULL, v->what, false}, out, &seen, err);
+		v->m, v->y, &(struct mtable){keys, NULL, v->what, false, NULL}, out, &seen, err);
 	if (rc == 0 && seen != 1 && seen != 2)
 		return mval_error(v, err, "needs packs: or cnb:, one of them");
 	return rc;
@@ -181,8 +181,9 @@ static int parse_boat(const struct mval *v, json_t *boat, struct vk_err *err)
 		return boat_inline(v, boat, err);
 	int rc = mval_map(v, err);
 	if (rc == 0)
-		rc = mtable_run(v->m, v->y, &(struct mtable){boat_keys, boat_later, v->what, true},
-			boat, NULL, err);
+		rc = mtable_run(v->m, v->y,
+			&(struct mtable){boat_keys, boat_later, v->what, true, NULL}, boat, NULL,
+			err);
 	if (rc != 0)
 		return rc;
 	bool is_inline = json_is_string(json_object_get(boat, "inline"));

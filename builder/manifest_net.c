@@ -375,8 +375,8 @@ static const char *const health_later[] = {"shell", "on_unhealthy", NULL};
 static int health_map(const struct mval *v, json_t *h, struct vk_err *err)
 {
 	uint64_t seen = 0;
-	int rc = mtable_run(v->m, v->y, &(struct mtable){health_keys, health_later, v->what, false},
-		h, &seen, err);
+	int rc = mtable_run(v->m, v->y,
+		&(struct mtable){health_keys, health_later, v->what, false, NULL}, h, &seen, err);
 	if (rc != 0)
 		return rc;
 	int kinds = 0;

@@ -385,7 +385,14 @@ static const struct mkey node_keys[] = {
 static const char *const node_later[] = {"filter", "spread", "select", "instances", "instance_type",
 	"git", "process", "services", "on_unhealthy", "disk", "roles", "role", "hosts", "group",
 	"group_role", "group_policy", "labels", "entrypoint", "user", "depends_on", "auto_remove",
-	"auth", "auth_mode", "cert", "key", "host_ports", "from", NULL};
+	"host_ports", "from", NULL};
+
+#define OF_TRAFFIC "it stands in traffic: {...}, or in the options of one domain"
+#define BY_CERTS   "certificates come by `viking certs:add STACK`"
+static const struct melse node_elsewhere[] = {{"auth", OF_TRAFFIC}, {"auth_mode", OF_TRAFFIC},
+	{"allow", OF_TRAFFIC}, {"hold", OF_TRAFFIC}, {"hsts", OF_TRAFFIC}, {"redirect", OF_TRAFFIC},
+	{"max_body", OF_TRAFFIC}, {"sticky", OF_TRAFFIC}, {"idle_timeout", OF_TRAFFIC},
+	{"timeout", OF_TRAFFIC}, {"cert", BY_CERTS}, {"key", BY_CERTS}, {0}};
 
 static bool is_website(const json_t *node)
 {
@@ -454,8 +461,9 @@ static int parse_node(struct manifest *m, const struct vk_yaml *y, const char *n
 	struct mval v = {m, y, what};
 	int rc = mval_map(&v, err);
 	if (rc == 0)
-		rc = mtable_run(
-			m, y, &(struct mtable){node_keys, node_later, what, true}, node, NULL, err);
+		rc = mtable_run(m, y,
+			&(struct mtable){node_keys, node_later, what, true, node_elsewhere}, node,
+			NULL, err);
 	if (rc == 0)
 		rc = check_type(&v, node, err);
 	if (rc == 0 && !is_website(node))

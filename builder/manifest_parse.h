@@ -39,12 +39,16 @@ struct mkey {
 	mkey_fn *fn;
 	unsigned flags; /* the table's own use */
 };
+struct melse { /* a key that stands somewhere else */
+	const char *name, *where;
+};
 struct mtable {
 	const struct mkey *keys;
 	const char *const *later; /* keys of later versions; ends with NULL; may be NULL */
 	const char *
 		where; /* "deploy.web", "the manifest" ... for unknown keys and the values' names */
 	bool extras;   /* x-* allowed */
+	const struct melse *elsewhere; /* ends with name NULL; may be NULL */
 };
 /* Runs the table over a map; ret_seen (may be NULL) gets a bit for each row that was there. */
 int mtable_run(struct manifest *m, const struct vk_yaml *map, const struct mtable *t, json_t *out,

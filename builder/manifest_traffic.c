@@ -247,8 +247,9 @@ int mnode_traffic(const struct mval *v, json_t *node, struct vk_err *err)
 	vk_autojson *policy = json_object();
 	int rc = mval_map(v, err);
 	if (rc == 0)
-		rc = mtable_run(v->m, v->y, &(struct mtable){traffic_keys, NULL, v->what, false},
-			policy, NULL, err);
+		rc = mtable_run(v->m, v->y,
+			&(struct mtable){traffic_keys, NULL, v->what, false, NULL}, policy, NULL,
+			err);
 	if (rc != 0)
 		return rc;
 	finish_policy(policy);
@@ -385,8 +386,8 @@ static int domain_item(const struct mval *v, json_t *node, struct vk_err *err)
 	vk_autojson *o = json_object();
 	int rc;
 	if (v->y->type == VK_YAML_MAP) {
-		rc = mtable_run(v->m, v->y, &(struct mtable){domain_keys, NULL, v->what, false}, o,
-			NULL, err);
+		rc = mtable_run(v->m, v->y,
+			&(struct mtable){domain_keys, NULL, v->what, false, NULL}, o, NULL, err);
 		if (rc == 0 && json_object_get(o, "host") == NULL)
 			rc = mval_error(v, err, "has an entry without host");
 	} else {
