@@ -494,13 +494,16 @@ class RouterTest(unittest.TestCase):
         self.table(ragnar=app(["a.com"], self.server("one")))
         pid = self.s.procs["router"].pid
 
-        def switches():
-            text = get(f"/proc/{pid}/status")
-            return sum(int(n) for n in re.findall(r"ctxt_switches:\s+(\d+)", text))
-        before = switches()
-        threading.Event().wait(3)
-        # once a second by the keep-alives of each of two watches; every two seconds by the link proxy, which nobody started
-        self.assertLessEqual(switches() - before, 10)
+        def waits():
+            return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", get(f"/proc/{pid}/status"), re.M)[1])
+
+        def waits_of_three_seconds():
+            before = waits()
+            threading.Event().wait(3)
+            return waits() - before
+        # Some ten: the keep-alives of two watches, and the link proxy, which nobody started. A router that polls
+        # or spins waits hundreds of times; the quietest of three looks is its own, the rest is the machine's.
+        self.assertLess(min(waits_of_three_seconds() for _ in range(3)), 60)
 
     def test_sandbox_refuses(self):
         """Inside the running router's sandbox: the program it starts as `haproxy -c` tries to open a file outside
