@@ -3,12 +3,12 @@
 #include <string.h>
 #include <viking/fs.h>
 #include <viking/json.h>
+#include <viking/pack_name.h>
 #include <viking/str.h>
 
 #include "dockerfile.h"
 #include "export.h"
 #include "export_plan.h"
-#include "pack_name.h"
 #include "pack_template.h"
 #include "procfile.h"
 
@@ -66,7 +66,7 @@ int plan_own(struct tree_store *s, const git_oid *root, const struct plan_reques
 	const char *pack = vk_json_str(json_object_get(q->recipe, "builder"), "pack", "");
 	struct export_tree_files tree = {s, *root};
 	struct manifest_files files = export_files_of_tree(&tree);
-	if (!pack_is_own(pack))
+	if (!vk_pack_is_own(pack))
 		return vk_err_set(err, VK_INVALID, "\"%.60s\" is none of viking's packs", pack);
 	int rc = own_processes(pack, &files, context, p, err);
 	return rc == 0 ? own_dockerfile(pack, q, &files, context, p, err) : rc;

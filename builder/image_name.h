@@ -33,11 +33,6 @@ int image_name_forbidden(const char *name, const char *registry, struct vk_err *
 /* Only loopback and the registry. */
 int image_host_forbidden(const char *name, const char *registry, struct vk_err *err);
 
-/* Does the host (a name or address, without port or brackets) mean this machine, or also a
- * private network? */
-bool host_is_loopback(const char *host);
-bool host_is_private(const char *host);
-bool host_is_link_local(const char *host);
 /* The source of an ADD: a URL or git address whose host is private is refused; anything else
  * passes. */
 int add_source_check(const char *source, struct vk_err *err);

@@ -14,13 +14,13 @@
 #include <viking/id.h>
 #include <viking/json.h>
 #include <viking/mem.h>
+#include <viking/pack_name.h>
 #include <viking/str.h>
 
 #include "bases.h"
 #include "box.h"
 #include "image.h"
 #include "pack_dir.h"
-#include "pack_name.h"
 #include "pack_result.h"
 #include "source.h"
 #include "stack_image.h"
@@ -38,7 +38,7 @@ struct packs {
 	struct box box;
 	struct pack_result result;
 	struct vk_buf list; /* the lines of /tmp/viking/packs */
-	int dirs[PACKS_MAX];
+	int dirs[VK_PACKS_MAX];
 	size_t ndirs;
 	struct timings timings;
 };
@@ -56,23 +56,23 @@ static int add_dir(struct packs *p, const char *path, struct vk_err *err)
 static int add_pack(struct packs *p, const char *text, struct vk_err *err)
 {
 	vk_autofree char *name = NULL;
-	enum pack_kind kind;
-	int code = pack_name(text, &name, &kind, err);
+	enum vk_pack_kind kind;
+	int code = vk_pack_name(text, &name, &kind, err);
 	if (code != 0)
 		return code;
 	char *ref = strchr(name, '#');
 	if (ref != NULL)
 		*ref++ = '\0';
 	switch (kind) {
-	case PACK_OWN:
+	case VK_PACK_OWN:
 		return vk_buf_addf(&p->list, "own %s\n", name + 4);
-	case PACK_INLINE:
+	case VK_PACK_INLINE:
 		return vk_buf_adds(&p->list, "inline\n");
-	case PACK_GIT:
+	case VK_PACK_GIT:
 		return vk_buf_addf(&p->list, "git %s %s\n", name, ref != NULL ? ref : "");
-	case PACK_TAR:
+	case VK_PACK_TAR:
 		return vk_buf_addf(&p->list, "tar %s\n", name);
-	case PACK_DIR:
+	case VK_PACK_DIR:
 		return add_dir(p, name, err);
 	}
 	return VK_INVALID;
@@ -82,8 +82,8 @@ static int list_packs(struct packs *p, struct vk_err *err)
 {
 	json_t *names = json_object_get(p->j->builder, "packs");
 	size_t n = json_array_size(names);
-	if (n == 0 || n > PACKS_MAX)
-		return vk_err_set(err, VK_INVALID, "a boat takes 1 to %d buildpacks", PACKS_MAX);
+	if (n == 0 || n > VK_PACKS_MAX)
+		return vk_err_set(err, VK_INVALID, "a boat takes 1 to %d buildpacks", VK_PACKS_MAX);
 	for (size_t i = 0; i < n; i++) {
 		const char *text = json_string_value(json_array_get(names, i));
 		int code = text != NULL ? add_pack(p, text, err)

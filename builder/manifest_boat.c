@@ -3,12 +3,12 @@
 #include <string.h>
 #include <viking/id.h>
 #include <viking/json.h>
+#include <viking/pack_name.h>
 #include <viking/str.h>
 
 #include "dockerfile.h"
 #include "image_name.h"
 #include "manifest_parse.h"
-#include "pack_name.h"
 
 static json_t *boat_new(void)
 {
@@ -85,14 +85,14 @@ static int builder_pack(const struct mval *v, json_t *packs, struct vk_err *err)
 {
 	const char *text;
 	vk_autofree char *name = NULL;
-	enum pack_kind kind;
-	int rc = mval_text(v, PACK_NAME_MAX, &text, err);
+	enum vk_pack_kind kind;
+	int rc = mval_text(v, VK_PACK_NAME_MAX, &text, err);
 	if (rc != 0)
 		return rc;
-	if (pack_name(text, &name, &kind, err) != 0)
+	if (vk_pack_name(text, &name, &kind, err) != 0)
 		return mval_wrap(v, err);
-	if (json_array_size(packs) == PACKS_MAX)
-		return mval_error(v, err, "has more than %d buildpacks", PACKS_MAX);
+	if (json_array_size(packs) == VK_PACKS_MAX)
+		return mval_error(v, err, "has more than %d buildpacks", VK_PACKS_MAX);
 	json_array_append_new(packs, json_string(name));
 	return 0;
 }
@@ -100,7 +100,7 @@ static int builder_pack(const struct mval *v, json_t *packs, struct vk_err *err)
 static int builder_packs(const struct mval *v, json_t *out, struct vk_err *err)
 {
 	vk_autojson *packs = json_array();
-	int rc = mval_each(v, PACKS_MAX, builder_pack, packs, err);
+	int rc = mval_each(v, VK_PACKS_MAX, builder_pack, packs, err);
 	if (rc == 0 && json_array_size(packs) == 0)
 		rc = mval_error(v, err, "has no buildpack");
 	if (rc == 0)
@@ -140,12 +140,12 @@ static int boat_builder(const struct mval *v, json_t *out, struct vk_err *err)
 		return builder_map(v, out, err);
 	if (v->y->type == VK_YAML_LIST)
 		return builder_packs(v, out, err);
-	int rc = mval_text(v, PACK_NAME_MAX, &word, err);
+	int rc = mval_text(v, VK_PACK_NAME_MAX, &word, err);
 	if (rc != 0 || strcmp(word, "dockerfile") == 0)
 		return rc;
 	if (strcmp(word, "auto") == 0)
 		json_object_set_new(out, "builder", json_pack("{s:s}", "type", "auto"));
-	else if (pack_is_own(word))
+	else if (vk_pack_is_own(word))
 		json_object_set_new(
 			out, "builder", json_pack("{s:s, s:s}", "type", "own", "pack", word));
 	else

@@ -4,7 +4,7 @@
 #include <viking/json.h>
 #include <viking/str.h>
 
-#include "pack_name.h"
+#include "buildpacks_file.h"
 #include "procfile.h"
 
 /* In the order in which our packs are tried: as elsewhere in the field, the language of the pages' assets

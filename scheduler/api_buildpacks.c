@@ -2,10 +2,11 @@
 #include <string.h>
 #include <viking/json.h>
 #include <viking/mem.h>
+#include <viking/pack_name.h>
 
 #include "api.h"
-#include "packref.h"
 #include "packs.h"
+#include "policy.h"
 
 static json_t *list_of(const struct stack *sk)
 {
@@ -56,7 +57,7 @@ static int take_index(
 static int take_pack(const struct call *c, const json_t *list, char **ret, struct vk_err *err)
 {
 	const char *text = call_text(c, "buildpack");
-	int rc = packref_parse(c->s->cfg, text != NULL ? text : "", ret, err);
+	int rc = policy_pack(c->s->cfg, text != NULL ? text : "", ret, err);
 	if (rc == 0 && position(list, *ret) < json_array_size(list))
 		rc = vk_err_set(
 			err, VK_EXISTS, "%s has the buildpack %.200s already", c->stack, *ret);
@@ -70,8 +71,8 @@ static int list_add(struct call *c, json_t *list, struct vk_err *err)
 	int rc = take_pack(c, list, &pack, err);
 	if (rc == 0)
 		rc = take_index(c, n, n + 1, &at, err);
-	if (rc == 0 && n == PACKS_MAX)
-		rc = vk_err_set(err, VK_LIMIT, "a stack may have %d buildpacks", PACKS_MAX);
+	if (rc == 0 && n == VK_PACKS_MAX)
+		rc = vk_err_set(err, VK_LIMIT, "a stack may have %d buildpacks", VK_PACKS_MAX);
 	if (rc == 0)
 		json_array_insert_new(list, at, json_string(pack));
 	return rc;
@@ -102,7 +103,7 @@ static int list_remove(struct call *c, json_t *list, struct vk_err *err)
 	if (text != NULL) { /* as it was given, or as it is kept */
 		vk_autofree char *pack = NULL;
 		at = position(list, text);
-		if (at == n && packref_parse(c->s->cfg, text, &pack, NULL) == 0)
+		if (at == n && policy_pack(c->s->cfg, text, &pack, NULL) == 0)
 			at = position(list, pack);
 	}
 	if (at == n) {

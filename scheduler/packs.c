@@ -3,9 +3,10 @@
 
 #include <string.h>
 #include <viking/json.h>
+#include <viking/pack_name.h>
 #include <viking/str.h>
 
-#include "packref.h"
+#include "policy.h"
 
 bool packs_implied(const json_t *doc)
 {
@@ -42,15 +43,15 @@ static int choose_list(
 	vk_autojson *packs = json_array();
 	size_t i, n = json_array_size(list);
 	json_t *item;
-	if (n > PACKS_MAX)
-		return vk_err_set(err, VK_LIMIT, "at most %d buildpacks", PACKS_MAX);
+	if (n > VK_PACKS_MAX)
+		return vk_err_set(err, VK_LIMIT, "at most %d buildpacks", VK_PACKS_MAX);
 	json_array_foreach(list, i, item)
 	{
 		vk_autofree char *pack = NULL;
 		if (!json_is_string(item) ||
 			strlen(json_string_value(item)) != json_string_length(item))
 			return vk_err_set(err, VK_INVALID, "buildpack %zu is no text", i + 1);
-		int rc = packref_parse(in->cfg, json_string_value(item), &pack, err);
+		int rc = policy_pack(in->cfg, json_string_value(item), &pack, err);
 		if (rc != 0)
 			return rc;
 		json_array_append_new(packs, json_string(pack));
@@ -117,7 +118,7 @@ static int choose_named(const struct packs_in *in, const char *boat, const json_
 		rc = choose_cnb(in, boat, vk_json_str(builder, "image", ""), ret, err);
 	else if (strcmp(type, "packs") == 0 && json_array_size(list) > 0)
 		rc = choose_list(in, list, ret, err);
-	else if (strcmp(type, "own") == 0 && packref_own(pack))
+	else if (strcmp(type, "own") == 0 && vk_pack_is_own(pack))
 		rc = choose_one(in, pack, ret, err);
 	else
 		rc = vk_err_set(err, VK_INVALID, "boat %s: its builder is unknown", boat);
@@ -207,7 +208,7 @@ static int choose_files(const struct packs_in *in, const char *boat, const struc
 		rc = choose_one(in, "inline", ret, err);
 		free(ret->what);
 		ret->what = vk_strdup("with its own scripts");
-	} else if (packref_own(f->own)) {
+	} else if (vk_pack_is_own(f->own)) {
 		why = "its files";
 		choose_own(ret, f->own);
 	} else {

@@ -15,8 +15,6 @@
 #include <viking/err.h>
 #include <viking/mem.h>
 
-#define PACKS_MAX 20 /* in one list */
-
 struct packs_in {
 	const struct vk_config *cfg;
 	const char *stack;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <viking/json.h>
 #include <viking/mem.h>
+#include <viking/pack_name.h>
 #include <viking/str.h>
 
 static int refuse(struct vk_err *err, const char *node, const char *what, const char *setting)
@@ -148,5 +149,49 @@ int policy_check(const struct vk_config *cfg, const json_t *doc, struct vk_err *
 				return rc;
 		}
 	}
+	return 0;
+}
+
+/* ---- buildpacks ---- */
+
+/* "https://github.com" must not allow https://github.com.example.org/. */
+static bool url_begins(const char *url, const char *prefix, size_t n)
+{
+	if (strncmp(url, prefix, n) != 0)
+		return false;
+	const char *host = memmem(prefix, n, "://", 3);
+	bool whole = host != NULL && host + 3 < prefix + n &&
+		memchr(host + 3, '/', n - (size_t)(host + 3 - prefix)) == NULL;
+	return !whole || url[n] == '/' || url[n] == ':';
+}
+
+static bool url_allowed(const char *prefixes, const char *url)
+{
+	for (const char *p = prefixes; *p != '\0';) {
+		const char *end = strchrnul(p, ',');
+		while (*p == ' ')
+			p++;
+		if (end > p && url_begins(url, p, (size_t)(end - p)))
+			return true;
+		p = *end == ',' ? end + 1 : end;
+	}
+	return false;
+}
+
+int policy_pack(const struct vk_config *cfg, const char *text, char **ret, struct vk_err *err)
+{
+	vk_autofree char *name = NULL;
+	enum vk_pack_kind kind;
+	int rc = vk_pack_name(text, &name, &kind, err);
+	if (rc != 0)
+		return rc;
+	bool dir = kind == VK_PACK_DIR, url = kind == VK_PACK_GIT || kind == VK_PACK_TAR;
+	if ((dir && !policy_path_allowed(cfg->policy_pack_paths, name)) ||
+		(url && !url_allowed(cfg->policy_pack_urls, name))) {
+		vk_pack_refuse(text, VK_DENIED, "this host does not allow it", err);
+		return vk_err_hint(err, "the host's administrator can set %s",
+			dir ? "policy.pack_paths" : "policy.pack_urls");
+	}
+	*ret = VK_TAKE(name);
 	return 0;
 }

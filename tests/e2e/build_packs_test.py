@@ -173,7 +173,7 @@ ls -A "$2"; date +%s%N > "$2/kept"
         self.refused(self.packs(pack("printf 'web: a\\nweb: b\\n' > \"$1/Procfile\"")), "Procfile:2: the process type web is there twice")
         self.refused(self.packs({"a": "b"}), "inline could not be fetched")
         self.refused(self.packs({}, ["https://packs.invalid/x.git"]), "buildpack x could not be fetched")
-        self.refused(self.packs({}, ["ext::sh -c id"]), "is no buildpack")
+        self.refused(self.packs({}, ["ext::sh -c id"]), "has a blank")
 
     def test_cancelled_and_killed_builds_leave_nothing(self):
         hang = self.packs(pack("trap '' TERM; echo hanging; sleep 600"))

@@ -4,17 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <viking/mem.h>
+#include <viking/pack_name.h>
 
-#include "pack_name.h"
+#include "buildpacks_file.h"
 
 static void check(const char *name)
 {
 	vk_autofree char *again = NULL;
-	enum pack_kind kind;
+	enum vk_pack_kind kind;
 	if (*name == '-' || strpbrk(name, " \t\r\n\"'\\") != NULL)
 		abort();
-	if (strlen(name) <= PACK_NAME_MAX &&
-		(pack_name(name, &again, &kind, NULL) != 0 || strcmp(name, again) != 0))
+	if (vk_pack_name(name, &again, &kind, NULL) != 0 || strcmp(name, again) != 0)
 		abort();
 }
 

@@ -2,10 +2,11 @@
 #include <criterion/criterion.h>
 #include <string.h>
 #include <viking/json.h>
+#include <viking/pack_name.h>
 #include <viking/str.h>
 
+#include "buildpacks_file.h"
 #include "dockerignore.h"
-#include "pack_name.h"
 #include "procfile.h"
 #include "release_yaml.h"
 
@@ -120,59 +121,9 @@ Test(release_yaml, refuses_the_rest_with_its_place)
 	expect_bad_release("a: [", "release");
 }
 
-/* -- names of packs -------------------------------------------------------------------------- */
+/* -- .buildpacks ----------------------------------------------------------------------------- */
 
-Test(pack_name, one_form_for_each)
-{
-	static const struct {
-		const char *text, *name;
-		enum pack_kind kind;
-	} good[] = {
-		{"node", "own:node", PACK_OWN},
-		{"own:static", "own:static", PACK_OWN},
-		{"inline", "inline", PACK_INLINE},
-		{"heroku/nodejs", "https://github.com/heroku/heroku-buildpack-nodejs", PACK_GIT},
-		{"https://h.example/x.git#v1.2/a", "https://h.example/x.git#v1.2/a", PACK_GIT},
-		{"git://h.example:9418/x", "git://h.example:9418/x", PACK_GIT},
-		{"http://10.1.2.3/x", "http://10.1.2.3/x", PACK_GIT},
-		{"https://h.example/x.tar.gz?sig=1", "https://h.example/x.tar.gz?sig=1", PACK_TAR},
-		{"https://h.example/x.tbz", "https://h.example/x.tbz", PACK_TAR},
-		{"/srv/packs/x", "/srv/packs/x", PACK_DIR},
-		{"file:///srv/packs/x", "/srv/packs/x", PACK_DIR},
-	};
-	for (size_t i = 0; i < VK_COUNT(good); i++) {
-		struct vk_err err = {0};
-		vk_autofree char *name = NULL;
-		enum pack_kind kind = PACK_OWN;
-		cr_expect_eq(pack_name(good[i].text, &name, &kind, &err), 0, "%s: %s", good[i].text,
-			err.msg);
-		cr_expect_eq(kind, good[i].kind, "%s", good[i].text);
-		cr_expect_str_eq(name != NULL ? name : "", good[i].name);
-	}
-}
-
-Test(pack_name, refuses_what_could_reach_elsewhere)
-{
-	static const char *const bad[] = {"", "-u", "--upload-pack=x", "ext::sh -c id", "ext::sh",
-		"fd::7", "ssh://git@h.example/x", "git@github.com:a/b", "https://u:p@h.example/x",
-		"https://tok@h.example/x", "https:///x", "http://localhost/x", "http://127.1/x",
-		"http://[::1]/x", "http://0x7f.1/x", "http://169.254.169.254/x",
-		"http://[fe80::1]/x", "http://[::ffff:169.254.169.254]/", "https://h.example/x#-b",
-		"https://h.example/x#a..b", "https://h.example/x#", "https://h.example/x y",
-		"https://h.example/x\ny", "ftp://h/x", "https://h.example/x.tgz#a", "/",
-		"/srv/../etc", "/srv/./x", "file://host/x", "file:x", "heroku/", "heroku/..",
-		"noed-js", "https://-x/y", "https://h.example/\\x"};
-	for (size_t i = 0; i < VK_COUNT(bad); i++) {
-		struct vk_err err = {0};
-		char *name = NULL;
-		enum pack_kind kind;
-		cr_expect_eq(pack_name(bad[i], &name, &kind, &err), VK_INVALID, "%s", bad[i]);
-		cr_expect_null(name, "%s", bad[i]);
-		cr_expect(strstr(err.msg, "u:p") == NULL, "credentials shown");
-	}
-}
-
-Test(pack_name, buildpacks_file)
+Test(buildpacks_file, one_a_line)
 {
 	static const char text[] = "# first\r\nhttps://h.example/x\r\n\r\n  node  \n";
 	vk_autojson *list = NULL;
@@ -183,7 +134,7 @@ Test(pack_name, buildpacks_file)
 	cr_expect_eq(buildpacks_parse("\nx\0y", 4, &list, &err), VK_INVALID);
 	cr_expect_str_eq(err.msg, ".buildpacks:2: a NUL byte");
 	vk_autobuf many = VK_BUF_INIT(1 << 20);
-	for (int i = 0; i <= PACKS_MAX; i++)
+	for (int i = 0; i <= VK_PACKS_MAX; i++)
 		vk_buf_adds(&many, "node\n");
 	cr_expect_eq(buildpacks_parse(vk_buf_str(&many), many.len, &list, &err), VK_LIMIT);
 }

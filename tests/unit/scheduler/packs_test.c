@@ -1,3 +1,5 @@
+#include <viking/pack_name.h>
+
 #include "packs.h"
 #include "scene.h"
 
@@ -123,7 +125,7 @@ Test(packs, what_cannot_be_built_is_said_with_the_next_step)
 Test(packs, a_list_has_an_end)
 {
 	vk_autojson *list = json_array();
-	for (int i = 0; i <= PACKS_MAX; i++)
+	for (int i = 0; i <= VK_PACKS_MAX; i++)
 		json_array_append_new(list, json_sprintf("https://a.org/%d", i));
 	vk_autofree char *text = vk_json_text(list);
 	struct setup s = {AUTO(SIGNALS("false", "false", "[]", "false", "")), text, NULL, false};

@@ -77,3 +77,27 @@ Test(policy, vikings_own_ports_are_never_published)
 	cr_expect_not_null(strstr(err.msg, "registry.port"), "%s", err.msg);
 	cr_expect_eq(check(&cfg, "{'publish':[{'host':5001,'port':80}]}", NULL), 0);
 }
+
+Test(policy, says_where_packs_come_from)
+{
+	static const char *const outside[] = {"/etc/packs", "file:///etc/passwd", "/srv/packsx/y"};
+	char prefixes[] = "https://,http://,git://", paths[] = "/srv/packs";
+	const struct vk_config host = {.policy_pack_urls = prefixes, .policy_pack_paths = paths};
+	char only[] = "https://github.com,https://packs.example.org/ok-", none[] = "";
+	struct vk_config strict = {.policy_pack_urls = only, .policy_pack_paths = none};
+	struct vk_err err = {0};
+	char *have = NULL;
+	for (size_t i = 0; i < VK_COUNT(outside); i++)
+		cr_expect_eq(
+			policy_pack(&host, outside[i], &have, &err), VK_DENIED, "%s", outside[i]);
+	cr_expect(strstr(err.hint, "policy.pack_paths") != NULL);
+	cr_expect_eq(policy_pack(&strict, "/srv/packs/x", &have, &err), VK_DENIED);
+	cr_expect_eq(policy_pack(&strict, "https://gitlab.com/x", &have, &err), VK_DENIED);
+	cr_expect(strstr(err.hint, "policy.pack_urls") != NULL);
+	cr_expect_eq(policy_pack(&strict, "https://github.com.evil.org/x", &have, &err), VK_DENIED);
+	cr_expect_eq(policy_pack(&strict, "https://packs.example.org/x", &have, &err), VK_DENIED);
+	cr_expect_eq(policy_pack(&strict, "https://packs.example.org/ok-1", &have, NULL), 0);
+	free(have);
+	cr_expect_eq(policy_pack(&strict, "https://github.com/x/y", &have, NULL), 0);
+	free(have);
+}
