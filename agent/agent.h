@@ -10,9 +10,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <viking/config.h>
 #include <viking/engine.h>
-#include <viking/loop.h>
+#include <viking/role.h>
 
 #include "desired.h"
 
@@ -53,9 +52,7 @@ struct agent {
 	struct vk_api_watch *watch;
 };
 
-/* Loads the state from disk, starts the streams. On failure *ret is untouched. */
-int agent_new(const struct vk_config *c, struct vk_loop *l, struct agent **ret, struct vk_err *err);
-void agent_free(struct agent *a); /* the containers stay */
+extern const struct vk_role_ops agent_role;
 
 /* A new document from the scheduler or the disk; an epoch lower than one seen is refused. */
 int agent_desire(struct agent *a, const json_t *doc, struct vk_err *err);

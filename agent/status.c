@@ -38,7 +38,6 @@ void status_free(struct status *s)
 	if (s == NULL)
 		return;
 	vk_timer_free(s->soon);
-	vk_api_queue_free(s->queue);
 	json_decref(s->dirty);
 	json_decref(s->gone);
 	json_decref(s->sent);

@@ -11,7 +11,7 @@
 
 struct agent;
 struct status;
-struct status *status_new(struct agent *a, struct vk_api_queue *q); /* takes q over */
+struct status *status_new(struct agent *a, struct vk_api_queue *q); /* q is borrowed */
 void status_free(struct status *s);
 void status_changed(struct status *s, const char *instance);
 void status_gone(struct status *s, const char *instance);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <viking/api.h>
 #include <viking/json.h>
 #include <viking/log.h>
 #include <viking/mem.h>
@@ -12,7 +11,8 @@
 #include "queue.h"
 #include "runner.h"
 
-#define BEHIND 64 /* reports not yet taken by the scheduler, above which jobs are not read */
+#define FILES_MAX 1024
+#define BEHIND    64 /* reports not yet taken by the scheduler, above which jobs are not read */
 
 struct dispatch {
 	struct vk_loop *loop;
@@ -21,7 +21,7 @@ struct dispatch {
 	struct queue queue;
 	struct vk_api_queue *reports;
 	struct vk_api_watch *watch;
-	char *job_path, *api_socket;
+	char *job_path;
 	struct vk_strv argv, env; /* of the jobs */
 	bool behind;
 };
@@ -231,28 +231,29 @@ static void sweep(struct dispatch *d)
 		vk_log_err(VK_WARN, "sweep", &err);
 }
 
-struct dispatch *dispatch_new(struct vk_loop *l, const struct vk_config *c, char *const *argv)
+static int serve(struct vk_role *role, struct vk_err *err)
 {
-	struct dispatch *d = vk_alloc(sizeof(*d));
-	d->loop = l;
-	d->config = c;
-	queue_init(&d->queue, (unsigned)c->builds_parallel);
-	d->job_path = vk_libexec_path(c, "viking-job");
-	d->api_socket = vk_run_path(c, "api.sock");
+	struct dispatch *d = role->self = vk_alloc(sizeof(*d));
+	(void)err;
+	d->loop = role->l;
+	d->config = role->c;
+	d->reports = role->queue;
+	queue_init(&d->queue, (unsigned)d->config->builds_parallel);
+	d->job_path = vk_libexec_path(d->config, "viking-job");
 	vk_strv_add(&d->argv, "viking-job");
-	for (size_t i = 1; argv[0] != NULL && argv[i] != NULL; i++)
-		vk_strv_add(&d->argv, argv[i]);
+	for (size_t i = 1; role->argv[0] != NULL && role->argv[i] != NULL; i++)
+		vk_strv_add(&d->argv, role->argv[i]);
 	job_environment(&d->env);
 	sweep(d);
-	struct vk_api_opts o = {.socket = d->api_socket, .role = "builder"};
-	d->reports = vk_api_queue_new(l, &o);
-	d->watch =
-		vk_api_watch_new(l, &o, "/v1/internal/builder/watch", on_wanted, on_connection, d);
-	return d;
+	d->watch = vk_api_watch_new(
+		d->loop, &role->api, "/v1/internal/builder/watch", on_wanted, on_connection, d);
+	return 0;
 }
 
-void dispatch_free(struct dispatch *d)
+/* Ends all running jobs. */
+static void dispatch_free(void *self)
 {
+	struct dispatch *d = self;
 	if (d == NULL)
 		return;
 	vk_api_watch_free(d->watch);
@@ -263,11 +264,20 @@ void dispatch_free(struct dispatch *d)
 			runner_free(run->runner);
 		free(run);
 	}
-	vk_api_queue_free(d->reports);
 	queue_release(&d->queue);
 	vk_strv_release(&d->argv);
 	vk_strv_release(&d->env);
 	vk_freep(&d->job_path);
-	vk_freep(&d->api_socket);
 	free(d);
 }
+
+/* It holds the engine's socket and starts jobs. */
+static void rights(const struct vk_config *c, struct vk_role_rights *ret)
+{
+	(void)c;
+	ret->any_file = true;
+	ret->seccomp = VK_SECCOMP_SPAWN;
+	ret->limit_nofile = FILES_MAX;
+}
+
+const struct vk_role_ops builder_role = {"builder", rights, NULL, serve, dispatch_free};

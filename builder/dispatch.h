@@ -5,13 +5,8 @@
 #ifndef BUILDER_DISPATCH_H
 #define BUILDER_DISPATCH_H
 
-#include <viking/config.h>
-#include <viking/err.h>
-#include <viking/loop.h>
+#include <viking/role.h>
 
-struct dispatch;
-/* argv: our own arguments, handed on to viking-job (--config and --root). Both are borrowed. */
-struct dispatch *dispatch_new(struct vk_loop *l, const struct vk_config *c, char *const *argv);
-void dispatch_free(struct dispatch *d); /* ends all running jobs */
+extern const struct vk_role_ops builder_role;
 
 #endif

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <viking/api.h>
 #include <viking/fs.h>
 #include <viking/json.h>
 #include <viking/log.h>
@@ -219,14 +218,6 @@ static void read_upstreams(struct resolver *r)
 		r->n_upstream = forward_upstreams(vk_buf_str(&text), true, r->upstream);
 }
 
-static void on_acked(void *arg, const struct vk_err *err, const json_t *answer)
-{
-	(void)arg;
-	(void)answer;
-	if (err->code != 0)
-		vk_log_err(VK_WARN, "ack-refused", err);
-}
-
 static void open_and_tell(void *arg)
 {
 	struct resolver *r = arg;
@@ -234,7 +225,7 @@ static void open_and_tell(void *arg)
 	listeners_open(r, errors);
 	vk_autojson *body = json_pack("{s:I,s:i,s:o}", "rev", (json_int_t)r->zone->rev, "upstreams",
 		(int)r->n_upstream, "errors", errors);
-	vk_api_queue_add(r->queue, "POST", "/v1/internal/dns/ack", body, on_acked, r);
+	vk_role_report(r->role, "/v1/internal/dns/ack", body);
 }
 
 static void on_document(void *arg, json_t *line)
@@ -258,62 +249,43 @@ static void on_document(void *arg, json_t *line)
 	open_and_tell(r);
 }
 
-static void on_api(void *arg, bool connected, const struct vk_err *err)
-{
-	(void)arg;
-	if (connected)
-		vk_log(VK_INFO, "api-connected", "path=net/watch");
-	else
-		vk_log_err(VK_WARN, "api-lost", err);
-}
-
 /* ---- life ---- */
 
-int resolver_new(
-	struct vk_loop *l, const struct vk_config *c, struct resolver **ret, struct vk_err *err)
+static void rights(const struct vk_config *c, struct vk_role_rights *ret)
+{
+	char *resolv = realpath(RESOLV_CONF, NULL);
+	(void)c;
+	vk_strv_add(&ret->read, "/etc");
+	if (resolv != NULL)
+		vk_strv_take(&ret->read, resolv);
+	ret->seccomp = VK_SECCOMP_DAEMON;
+	ret->keep_caps = 1ull << CAP_NET_BIND_SERVICE;
+}
+
+static int start(struct vk_role *role, struct vk_err *err)
 {
 	(void)err;
-	struct resolver *r = vk_alloc(sizeof(*r));
-	*r = (struct resolver){.l = l, .c = c, .api_socket = vk_run_path(c, "api.sock")};
+	struct resolver *r = role->self = vk_alloc(sizeof(*r));
+	*r = (struct resolver){.role = role, .l = role->l, .c = role->c};
 	r->zone = vk_alloc(sizeof(*r->zone));
 	*r->zone = (struct zone){0};
-	r->again = vk_timer_new(l, open_and_tell, r);
+	r->again = vk_timer_new(r->l, open_and_tell, r);
 	read_upstreams(r);
-	*ret = r;
+	vk_role_watch(role, "/v1/internal/net/watch", on_document, r);
 	return 0;
 }
 
-int resolver_confine(const struct vk_config *c, struct vk_sandbox_report *ret, struct vk_err *err)
+static void resolver_free(void *self)
 {
-	vk_autofree char *api = vk_run_path(c, "api.sock");
-	vk_autofree char *resolv = realpath(RESOLV_CONF, NULL);
-	const char *const reads[] = {api, "/etc", resolv, NULL};
-	const struct vk_sandbox s = {.read_paths = reads,
-		.use_landlock = true,
-		.seccomp = VK_SECCOMP_DAEMON,
-		.keep_caps = 1ull << CAP_NET_BIND_SERVICE,
-		.mode = c->sandbox};
-	return vk_sandbox_enter(&s, ret, err);
-}
-
-void resolver_start(struct resolver *r)
-{
-	struct vk_api_opts api = {.socket = r->api_socket, .role = "dns", .token = ""};
-	r->queue = vk_api_queue_new(r->l, &api);
-	r->watch = vk_api_watch_new(r->l, &api, "/v1/internal/net/watch", on_document, on_api, r);
-}
-
-void resolver_free(struct resolver *r)
-{
+	struct resolver *r = self;
 	if (r == NULL)
 		return;
-	vk_api_watch_free(r->watch);
-	vk_api_queue_free(r->queue);
 	for (struct listener *s = r->listeners; s != NULL; s = s->next)
 		s->wanted = false;
 	listeners_sweep(r);
 	vk_timer_free(r->again);
 	zone_free(r->zone);
-	free(r->api_socket);
 	free(r);
 }
+
+const struct vk_role_ops dns_role = {"dns", rights, NULL, start, resolver_free};

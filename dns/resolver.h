@@ -9,9 +9,7 @@
 #define DNS_RESOLVER_H
 
 #include <netinet/in.h>
-#include <viking/config.h>
-#include <viking/loop.h>
-#include <viking/sandbox.h>
+#include <viking/role.h>
 
 #include "zone.h"
 
@@ -40,23 +38,17 @@ struct listener {
 };
 
 struct resolver {
+	struct vk_role *role;
 	struct vk_loop *l;
 	const struct vk_config *c;
-	char *api_socket;
 	struct zone *zone;
 	struct listener *listeners;
 	struct sockaddr_in upstream[DNS_UPSTREAMS_MAX];
 	size_t n_upstream;
 	struct vk_timer *again; /* addresses that could not be had are tried again */
-	struct vk_api_watch *watch;
-	struct vk_api_queue *queue;
 };
 
-int resolver_new(
-	struct vk_loop *l, const struct vk_config *c, struct resolver **ret, struct vk_err *err);
-int resolver_confine(const struct vk_config *c, struct vk_sandbox_report *ret, struct vk_err *err);
-void resolver_start(struct resolver *r);
-void resolver_free(struct resolver *r);
+extern const struct vk_role_ops dns_role;
 
 /* A message that came to the listener from addr -> its answer's length in out, 0 = none, or *ret_foreign: it is to be
  * forwarded as it is. */

@@ -3,7 +3,6 @@
 #include <linux/capability.h>
 #include <nftables/libnftables.h>
 #include <string.h>
-#include <viking/api.h>
 #include <viking/json.h>
 #include <viking/log.h>
 #include <viking/str.h>
@@ -13,17 +12,14 @@
 #define LOOK_MS 10000 /* is the table still there? */
 
 struct firewall {
-	struct vk_loop *l;
+	struct vk_role *role;
 	const struct vk_config *c;
-	char *api_socket;
 	char table[RULES_TABLE_MAX];
 	struct nft_ctx *nft;
 	char *rules; /* as they should be; NULL before the first document */
 	int64_t rev;
 	bool applied;
 	struct vk_timer *look;
-	struct vk_api_watch *watch;
-	struct vk_api_queue *queue;
 };
 
 /* One transaction: all of text or nothing. */
@@ -38,20 +34,12 @@ static int run(struct firewall *f, const char *text, struct vk_err *err)
 	return vk_err_hint(err, "it needs CAP_NET_ADMIN and a kernel with nf_tables");
 }
 
-static void on_acked(void *arg, const struct vk_err *err, const json_t *answer)
-{
-	(void)arg;
-	(void)answer;
-	if (err->code != 0)
-		vk_log_err(VK_WARN, "ack-refused", err);
-}
-
 static void tell(struct firewall *f, const struct vk_err *err)
 {
 	vk_autojson *body = json_pack("{s:I,s:s,s:b,s:s,s:s}", "rev", (json_int_t)f->rev, "table",
 		f->table, "applied", f->applied, "error", err->code != 0 ? err->msg : "", "rules",
 		f->rules);
-	vk_api_queue_add(f->queue, "POST", "/v1/internal/firewall/ack", body, on_acked, f);
+	vk_role_report(f->role, "/v1/internal/firewall/ack", body);
 }
 
 static void apply(struct firewall *f)
@@ -114,61 +102,49 @@ static void on_document(void *arg, json_t *line)
 	apply(f);
 }
 
-static void on_api(void *arg, bool connected, const struct vk_err *err)
+/* CAP_NET_ADMIN and no other. */
+static void rights(const struct vk_config *c, struct vk_role_rights *ret)
 {
-	(void)arg;
-	if (connected)
-		vk_log(VK_INFO, "api-connected", "path=net/watch");
-	else
-		vk_log_err(VK_WARN, "api-lost", err);
+	(void)c;
+	vk_strv_add(&ret->read, "/etc");
+	vk_strv_add(&ret->read, "/usr/share");
+	vk_strv_add(&ret->read, "/proc/sys/net");
+	ret->seccomp = VK_SECCOMP_DAEMON;
+	ret->keep_caps = 1ull << CAP_NET_ADMIN;
 }
 
-int firewall_new(
-	struct vk_loop *l, const struct vk_config *c, struct firewall **ret, struct vk_err *err)
+static int open_nft(struct vk_role *role, struct vk_err *err)
 {
-	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (nft == NULL)
+	struct firewall *f = role->self = vk_alloc(sizeof(*f));
+	*f = (struct firewall){.role = role, .c = role->c, .nft = nft_ctx_new(NFT_CTX_DEFAULT)};
+	if (f->nft == NULL)
 		return vk_err_set(err, VK_UNAVAILABLE, "libnftables does not start");
-	nft_ctx_buffer_output(nft);
-	nft_ctx_buffer_error(nft);
-	struct firewall *f = vk_alloc(sizeof(*f));
-	*f = (struct firewall){
-		.l = l, .c = c, .nft = nft, .api_socket = vk_run_path(c, "api.sock")};
-	rules_table(c->state_dir, f->table);
-	f->look = vk_timer_new(l, on_look, f);
-	vk_timer_set(f->look, LOOK_MS);
-	*ret = f;
+	nft_ctx_buffer_output(f->nft);
+	nft_ctx_buffer_error(f->nft);
+	rules_table(f->c->state_dir, f->table);
 	return 0;
 }
 
-int firewall_confine(const struct vk_config *c, struct vk_sandbox_report *ret, struct vk_err *err)
+static int start(struct vk_role *role, struct vk_err *err)
 {
-	vk_autofree char *api = vk_run_path(c, "api.sock");
-	const char *const reads[] = {api, "/etc", "/usr/share", "/proc/sys/net", NULL};
-	const struct vk_sandbox s = {.read_paths = reads,
-		.use_landlock = true,
-		.seccomp = VK_SECCOMP_DAEMON,
-		.keep_caps = 1ull << CAP_NET_ADMIN,
-		.mode = c->sandbox};
-	return vk_sandbox_enter(&s, ret, err);
+	struct firewall *f = role->self;
+	(void)err;
+	f->look = vk_timer_new(role->l, on_look, f);
+	vk_timer_set(f->look, LOOK_MS);
+	vk_role_watch(role, "/v1/internal/net/watch", on_document, f);
+	return 0;
 }
 
-void firewall_start(struct firewall *f)
+static void firewall_free(void *self)
 {
-	struct vk_api_opts api = {.socket = f->api_socket, .role = "firewall", .token = ""};
-	f->queue = vk_api_queue_new(f->l, &api);
-	f->watch = vk_api_watch_new(f->l, &api, "/v1/internal/net/watch", on_document, on_api, f);
-}
-
-void firewall_free(struct firewall *f)
-{
+	struct firewall *f = self;
 	if (f == NULL)
 		return;
-	vk_api_watch_free(f->watch);
-	vk_api_queue_free(f->queue);
 	vk_timer_free(f->look);
-	nft_ctx_free(f->nft);
+	if (f->nft != NULL)
+		nft_ctx_free(f->nft);
 	free(f->rules);
-	free(f->api_socket);
 	free(f);
 }
+
+const struct vk_role_ops firewall_role = {"firewall", rights, open_nft, start, firewall_free};

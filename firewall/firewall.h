@@ -5,16 +5,8 @@
 #ifndef FIREWALL_FIREWALL_H
 #define FIREWALL_FIREWALL_H
 
-#include <viking/config.h>
-#include <viking/loop.h>
-#include <viking/sandbox.h>
+#include <viking/role.h>
 
-struct firewall;
-int firewall_new(
-	struct vk_loop *l, const struct vk_config *c, struct firewall **ret, struct vk_err *err);
-/* Keeps CAP_NET_ADMIN and no other. */
-int firewall_confine(const struct vk_config *c, struct vk_sandbox_report *ret, struct vk_err *err);
-void firewall_start(struct firewall *f);
-void firewall_free(struct firewall *f);
+extern const struct vk_role_ops firewall_role;
 
 #endif

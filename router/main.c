@@ -1,57 +1,7 @@
 /* viking-router: makes HAProxy serve the scheduler's routing table. */
-#include <signal.h>
-#include <viking/config.h>
-#include <viking/log.h>
-#include <viking/loop.h>
-#include <viking/ready.h>
-#include <viking/sandbox.h>
-
 #include "router.h"
-
-static void on_signal(void *arg, int signo)
-{
-	(void)signo;
-	vk_loop_stop(arg, 0);
-}
-
-static int serve(const struct vk_config *c, struct vk_loop *l, struct vk_err *err)
-{
-	struct router *r = NULL;
-	struct vk_sandbox_report report = {0};
-	int ready = vk_ready_fd();
-	int rc = router_new(l, c, &r, err);
-	if (rc == 0)
-		rc = router_confine(c, &report, err);
-	if (rc == 0) {
-		char text[320];
-		vk_sandbox_describe(&report, text);
-		vk_log(VK_INFO, "serving", "sandbox=\"%s\"", text);
-		struct vk_signal *term = vk_signal_new(l, SIGTERM, on_signal, l);
-		struct vk_signal *intr = vk_signal_new(l, SIGINT, on_signal, l);
-		router_start(r);
-		vk_ready(ready, &report);
-		rc = vk_loop_run(l);
-		vk_signal_free(term);
-		vk_signal_free(intr);
-	}
-	router_free(r);
-	return rc;
-}
 
 int main(int argc, char **argv)
 {
-	struct vk_config *c = NULL;
-	struct vk_loop *l = NULL;
-	struct vk_err err = {0};
-	vk_log_init("router");
-	int rc = vk_config_from_argv(&argc, argv, &c, &err);
-	if (rc == 0)
-		rc = vk_loop_new(&l, &err);
-	if (rc == 0)
-		rc = serve(c, l, &err);
-	if (rc < 0)
-		vk_log_err(VK_ERROR, "failed", &err);
-	vk_loop_free(l);
-	vk_config_free(c);
-	return rc < 0 ? vk_err_exit(rc) : rc;
+	return vk_role_main(&router_role, argc, argv);
 }

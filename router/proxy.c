@@ -20,6 +20,7 @@
 #define COMMAND_MAX 12000 /* HAProxy reads a line of 16 kB: more is a reload */
 
 struct proxy {
+	struct vk_role *role;
 	struct vk_loop *l;
 	char *cfg, *admin, *idle, *master;
 	unsigned maxconn;
@@ -32,8 +33,6 @@ struct proxy {
 	struct exchange *exchange;
 	struct reload *reload;
 	struct vk_timer *again;
-	struct vk_api_watch *watch;
-	struct vk_api_queue *queue;
 };
 
 static int write_file(const struct proxy *p, const struct proxy_model *m, struct vk_err *err)
@@ -47,14 +46,6 @@ static int write_file(const struct proxy *p, const struct proxy_model *m, struct
 }
 
 /* ---- telling ---- */
-
-static void on_acked(void *arg, const struct vk_err *err, const json_t *answer)
-{
-	(void)arg;
-	(void)answer;
-	if (err->code != 0)
-		vk_log_err(VK_WARN, "ack-refused", err);
-}
 
 static void tell(struct proxy *p, const struct vk_err *err)
 {
@@ -72,7 +63,7 @@ static void tell(struct proxy *p, const struct vk_err *err)
 		json_array_append_new(errors, json_string(err->msg));
 	vk_autojson *body = json_pack("{s:I,s:I,s:i,s:o}", "rev", (json_int_t)p->want.rev,
 		"reloads", (json_int_t)p->reloads, "links", (int)p->want.n, "errors", errors);
-	vk_api_queue_add(p->queue, "POST", "/v1/internal/links/ack", body, on_acked, p);
+	vk_role_report(p->role, "/v1/internal/links/ack", body);
 	p->acked = p->want.rev;
 }
 
@@ -227,27 +218,21 @@ static void on_link(void *arg, bool up)
 		step(p);
 }
 
-static void on_api(void *arg, bool connected, const struct vk_err *err)
-{
-	(void)arg;
-	if (!connected)
-		vk_log_err(VK_WARN, "api-lost", err);
-}
-
 /* ---- life ---- */
 
-int proxy_new(struct vk_loop *l, const struct vk_config *c, unsigned maxconn, struct proxy **ret,
-	struct vk_err *err)
+int proxy_new(struct vk_role *role, unsigned maxconn, struct proxy **ret, struct vk_err *err)
 {
+	const struct vk_config *c = role->c;
 	struct proxy *p = vk_alloc(sizeof(*p));
-	*p = (struct proxy){.l = l,
+	*p = (struct proxy){.role = role,
+		.l = role->l,
 		.cfg = vk_state_path(c, "route/links.cfg"),
 		.admin = vk_run_path(c, "route/links.sock"),
 		.idle = vk_run_path(c, "route/links-idle.sock"),
 		.master = vk_run_path(c, "route/links-master.sock"),
 		.maxconn = maxconn,
 		.acked = -1};
-	p->again = vk_timer_new(l, on_again, p);
+	p->again = vk_timer_new(role->l, on_again, p);
 	vk_autoclose int fd = -1;
 	int rc = vk_connect_unix(p->admin, &fd, NULL) == 0 && vk_fs_exists(p->cfg)
 		? 0
@@ -259,19 +244,16 @@ int proxy_new(struct vk_loop *l, const struct vk_config *c, unsigned maxconn, st
 	return rc;
 }
 
-void proxy_start(struct proxy *p, const struct vk_api_opts *api)
+void proxy_start(struct proxy *p)
 {
 	p->link = link_new(p->l, p->admin, LINK_MS, on_link, p);
-	p->queue = vk_api_queue_new(p->l, api);
-	p->watch = vk_api_watch_new(p->l, api, "/v1/internal/net/watch", on_document, on_api, p);
+	vk_role_watch(p->role, "/v1/internal/net/watch", on_document, p);
 }
 
 void proxy_free(struct proxy *p)
 {
 	if (p == NULL)
 		return;
-	vk_api_watch_free(p->watch);
-	vk_api_queue_free(p->queue);
 	exchange_free(p->exchange);
 	reload_free(p->reload);
 	link_free(p->link);

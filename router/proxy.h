@@ -6,16 +6,12 @@
 #ifndef ROUTER_PROXY_H
 #define ROUTER_PROXY_H
 
-#include <viking/api.h>
-#include <viking/config.h>
-#include <viking/err.h>
-#include <viking/loop.h>
+#include <viking/role.h>
 
 struct proxy;
 /* Writes a file without listeners unless the helper runs: addresses of another boot may be anybody's. */
-int proxy_new(struct vk_loop *l, const struct vk_config *c, unsigned maxconn, struct proxy **ret,
-	struct vk_err *err);
-void proxy_start(struct proxy *p, const struct vk_api_opts *api);
+int proxy_new(struct vk_role *role, unsigned maxconn, struct proxy **ret, struct vk_err *err);
+void proxy_start(struct proxy *p);
 void proxy_free(struct proxy *p);
 
 #endif

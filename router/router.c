@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <viking/api.h>
 #include <viking/crypt.h>
 #include <viking/fs.h>
 #include <viking/httpd.h>
@@ -27,9 +26,10 @@
 #define LINK_MS 500
 
 struct router {
+	struct vk_role *role;
 	struct vk_loop *l;
 	struct render_settings settings;
-	char *route_dir, *run_dir, *sites, *admin, *master, *haproxy, *api_socket;
+	char *route_dir, *run_dir, *sites, *admin, *master, *haproxy;
 	char *nonce_key;
 	struct files files;
 	struct assign assign;
@@ -49,8 +49,6 @@ struct router {
 	struct drain *drain;
 	struct certs *certs;
 	struct stats *stats;
-	struct vk_api_watch *watch;
-	struct vk_api_queue *queue;
 };
 
 static void boot_id(char out[static BOOT_ID_SIZE])
@@ -84,14 +82,6 @@ static json_t *faults_json(const struct faults *f)
 	return list;
 }
 
-static void on_reported(void *arg, const struct vk_err *err, const json_t *answer)
-{
-	(void)arg;
-	(void)answer;
-	if (err->code != 0)
-		vk_log_err(VK_WARN, "report-refused", err);
-}
-
 static void report(struct router *r, int64_t rev)
 {
 	vk_autojson *body = json_object();
@@ -101,7 +91,7 @@ static void report(struct router *r, int64_t rev)
 	if (r->trouble != NULL)
 		json_object_set_new(
 			body, "trouble", vk_json_safe_string(r->trouble, strlen(r->trouble)));
-	vk_api_queue_add(r->queue, "POST", "/v1/internal/router/ack", body, on_reported, r);
+	vk_role_report(r->role, "/v1/internal/router/ack", body);
 }
 
 static void send_ack(struct router *r)
@@ -129,7 +119,7 @@ static void on_drained(void *arg, const char *id)
 	vk_autojson *body = json_object();
 	json_object_set_new(body, "id", json_string(id));
 	vk_log(VK_INFO, "drained", "id=%s", id);
-	vk_api_queue_add(r->queue, "POST", "/v1/internal/router/drained", body, on_reported, r);
+	vk_role_report(r->role, "/v1/internal/router/drained", body);
 }
 
 /* applying */
@@ -219,15 +209,6 @@ static void on_table(void *arg, json_t *line)
 		apply(r); /* else when they are there, or cannot be had */
 }
 
-static void on_api(void *arg, bool connected, const struct vk_err *err)
-{
-	(void)arg;
-	if (connected)
-		vk_log(VK_INFO, "api-connected", "path=router/watch");
-	else
-		vk_log_err(VK_WARN, "api-lost", err);
-}
-
 static void on_link(void *arg, bool up)
 {
 	struct router *r = arg;
@@ -251,7 +232,6 @@ static void set_paths(struct router *r, const struct vk_config *c)
 	r->sites = vk_run_path(c, "web/sites.sock");
 	r->admin = vk_run_path(c, "route/admin.sock");
 	r->master = vk_run_path(c, "route/master.sock");
-	r->api_socket = vk_run_path(c, "api.sock");
 	r->haproxy = vk_strdup(c->haproxy_path);
 	r->settings = (struct render_settings){.address = c->http_address,
 		.port = (unsigned)c->http_port,
@@ -334,13 +314,15 @@ static int first_files(struct router *r, struct vk_err *err)
 	return write_closed(r, err);
 }
 
-int router_new(
-	struct vk_loop *l, const struct vk_config *c, struct router **ret, struct vk_err *err)
+/* Makes the directories, pages and a first valid haproxy.cfg. It is closed (no server is ready)
+ * unless haproxy is running and this is still the boot in which the file was written. */
+static int open_files(struct vk_role *role, struct vk_err *err)
 {
-	struct router *r = vk_alloc(sizeof(*r));
-	r->l = l;
+	struct router *r = role->self = vk_alloc(sizeof(*r));
+	r->role = role;
+	r->l = role->l;
 	r->acked = -1;
-	set_paths(r, c);
+	set_paths(r, role->c);
 	int rc = render_check(&r->settings, err);
 	if (rc == 0)
 		rc = make_directories(r, err);
@@ -348,66 +330,60 @@ int router_new(
 		rc = load_nonce_key(r, err);
 	if (rc == 0)
 		rc = first_files(r, err);
-	if (rc == 0)
-		rc = proxy_new(l, c, maxconn(), &r->proxy, err);
-	if (rc != 0) {
-		router_free(r);
-		return rc;
-	}
-	*ret = r;
-	return 0;
+	return rc == 0 ? proxy_new(role, maxconn(), &r->proxy, err) : rc;
 }
 
-int router_confine(const struct vk_config *c, struct vk_sandbox_report *ret, struct vk_err *err)
+/* Exec is left open for one program, `haproxy -c`; landlock holds it to that file and its
+ * libraries, and passes on to it. */
+static void rights(const struct vk_config *c, struct vk_role_rights *ret)
 {
-	vk_autofree char *state = vk_state_path(c, "route"), *run = vk_run_path(c, "route");
-	vk_autofree char *api = vk_run_path(c, "api.sock");
-	const char *const reads[] = {
-		api, "/etc/ssl", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/etc/localtime", NULL};
-	const char *const writes[] = {state, run, "/dev/null", NULL};
-	const char *const execs[] = {c->haproxy_path, "/usr/lib", "/lib", "/lib64", NULL};
-	struct vk_sandbox s = {.read_paths = reads,
-		.write_paths = writes,
-		.exec_paths = execs,
-		.use_landlock = true,
-		.seccomp = VK_SECCOMP_SPAWN,
-		.mode = c->sandbox};
-	return vk_sandbox_enter(&s, ret, err);
+	static const char *const reads[] = {
+		"/etc/ssl", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/etc/localtime"};
+	static const char *const libraries[] = {"/usr/lib", "/lib", "/lib64"};
+	for (size_t i = 0; i < sizeof(reads) / sizeof(*reads); i++)
+		vk_strv_add(&ret->read, reads[i]);
+	vk_strv_take(&ret->write, vk_state_path(c, "route"));
+	vk_strv_take(&ret->write, vk_run_path(c, "route"));
+	vk_strv_add(&ret->write, "/dev/null");
+	vk_strv_add(&ret->exec, c->haproxy_path);
+	for (size_t i = 0; i < sizeof(libraries) / sizeof(*libraries); i++)
+		vk_strv_add(&ret->exec, libraries[i]);
+	ret->seccomp = VK_SECCOMP_SPAWN;
 }
 
-void router_start(struct router *r)
+static int start(struct vk_role *role, struct vk_err *err)
 {
+	struct router *r = role->self;
 	struct applier_opts ao = {.files = &r->files,
 		.haproxy = r->haproxy,
 		.admin = r->admin,
 		.master = r->master,
 		.checked = r->valid ? r->assign.n : 0,
 		.assign = &r->assign};
-	struct vk_api_opts api = {.socket = r->api_socket, .role = "router", .token = ""};
+	struct stats_opts so = {.admin = r->admin, .assign = &r->assign, .queue = role->queue};
+	(void)err;
 	r->applier = applier_new(r->l, &ao, on_applied, r);
 	r->drain = drain_new(r->l, r->admin, r->master, on_drained, r);
 	r->link = link_new(r->l, r->admin, LINK_MS, on_link, r);
 	applier_use_link(r->applier, r->link);
-	r->queue = vk_api_queue_new(r->l, &api);
-	struct stats_opts so = {.admin = r->admin, .assign = &r->assign, .queue = r->queue};
 	r->stats = stats_new(r->l, &so);
-	proxy_start(r->proxy, &api);
-	r->certs = certs_new(&r->files, r->queue, apply, r);
-	r->watch = vk_api_watch_new(r->l, &api, "/v1/internal/router/watch", on_table, on_api, r);
+	proxy_start(r->proxy);
+	r->certs = certs_new(&r->files, role->queue, apply, r);
+	vk_role_watch(role, "/v1/internal/router/watch", on_table, r);
 	if (r->close_all) {
 		struct model m;
 		closed_model(r, &m);
 		applier_set(r->applier, &m);
 	}
+	return 0;
 }
 
-void router_free(struct router *r)
+static void router_free(void *self)
 {
+	struct router *r = self;
 	if (r == NULL)
 		return;
 	proxy_free(r->proxy);
-	vk_api_watch_free(r->watch);
-	vk_api_queue_free(r->queue);
 	certs_free(r->certs);
 	stats_free(r->stats);
 	drain_free(r->drain);
@@ -425,7 +401,8 @@ void router_free(struct router *r)
 	free(r->admin);
 	free(r->master);
 	free(r->haproxy);
-	free(r->api_socket);
 	free(r->trouble);
 	free(r);
 }
+
+const struct vk_role_ops router_role = {"router", rights, open_files, start, router_free};

@@ -56,7 +56,8 @@ static void in_child(const struct vk_config *c, const char *root)
 	pid_t pid = fork();
 	if (pid == 0) {
 		struct vk_sandbox_report report;
-		if (web_confine(c, &report, NULL) != 0 || !report.landlock || !report.seccomp)
+		if (vk_role_confine(&web_role, c, &report, NULL) != 0 || !report.landlock ||
+			!report.seccomp)
 			_exit(1);
 		int rc = try_files(root);
 		_exit(rc != 0 ? rc : try_programs());
