@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "certs.h"
+#include "certwork.h"
 #include "domains.h"
 #include "routes.h"
 
@@ -101,30 +102,55 @@ static void put_cert(struct call *c, const char *id, const struct vk_cert *r)
 	call_commit(c, t, json_pack("{s:s,s:O}", "id", id, "names", r->names));
 }
 
+static int check_room(const struct call *c, struct vk_err *err)
+{
+	if (count_of(&c->s->st, c->stack) < CERTS_MAX)
+		return 0;
+	return vk_err_set(err, VK_LIMIT, "a stack may have %d certificates", CERTS_MAX);
+}
+
+static void on_read(void *arg, const struct vk_cert *r, const struct vk_err *why)
+{
+	struct call *c = arg;
+	struct vk_err err = why != NULL ? *why : (struct vk_err){0};
+	if (err.code != 0 && err.code != VK_UNAVAILABLE)
+		vk_err_wrap(&err, "the certificate is not taken");
+	const struct stack *sk = err.code == 0 ? call_stack(c, &err) : NULL;
+	if (err.code == 0 && check_names(c, sk, r, &err) == 0)
+		check_room(c, &err);
+	if (err.code != 0) {
+		call_error(c, &err);
+		return;
+	}
+	char id[65];
+	vk_sha256_hex(r->pem, strlen(r->pem), id);
+	id[ID_LENGTH] = '\0';
+	put_cert(c, id, r);
+}
+
+static void client_gone(void *arg, struct vk_req *r)
+{
+	struct call *c = arg;
+	(void)r;
+	c->r = NULL;
+}
+
 void api_certs_add(struct call *c)
 {
 	struct vk_err err = {0};
-	struct vk_cert r = {0};
-	const struct stack *sk = call_stack(c, &err);
 	const char *pem = call_text(c, "pem");
-	int rc = sk == NULL ? err.code : 0;
-	if (rc == 0 && pem == NULL)
-		rc = vk_err_set(&err, VK_INVALID, "pem is missing: the certificate and its key");
-	if (rc == 0 && (rc = vk_cert_read(pem, strlen(pem), vk_now_ms(), &r, &err)) != 0)
-		vk_err_wrap(&err, "the certificate is not taken");
-	if (rc == 0)
-		rc = check_names(c, sk, &r, &err);
-	if (rc == 0 && count_of(&c->s->st, c->stack) >= CERTS_MAX)
-		rc = vk_err_set(&err, VK_LIMIT, "a stack may have %d certificates", CERTS_MAX);
-	if (rc != 0) {
+	if (call_stack(c, &err) != NULL && pem == NULL)
+		vk_err_set(&err, VK_INVALID, "pem is missing: the certificate and its key");
+	else if (err.code == 0 && strlen(pem) > VK_CERT_INPUT_MAX)
+		vk_err_set(&err, VK_LIMIT, "the certificate is not taken: it has more than 64 KiB");
+	if (err.code == 0)
+		check_room(c, &err);
+	if (err.code != 0) {
 		call_error(c, &err);
-	} else {
-		char hash[65];
-		vk_sha256_hex(r.pem, strlen(r.pem), hash);
-		hash[ID_LENGTH] = '\0';
-		put_cert(c, hash, &r);
+		return;
 	}
-	vk_cert_release(&r);
+	vk_req_on_closed(c->r, client_gone, c);
+	certwork_check(c->s, pem, on_read, c);
 }
 
 void api_certs_remove(struct call *c)
@@ -146,7 +172,22 @@ void api_certs_remove(struct call *c)
 	call_commit(c, t, NULL);
 }
 
-/* ---- for the router ---- */
+/* ---- for our own processes ---- */
+
+void api_certs_watch(struct call *c)
+{
+	struct sched *s = c->s;
+	certwork_watch(s, call_take(c));
+}
+
+void api_certs_job(struct call *c)
+{
+	struct vk_err err = {0};
+	if (certwork_answer(c->s, c->part[0], c->body, &err) != 0)
+		call_error(c, &err);
+	else
+		call_ok(c);
+}
 
 static const struct cert_row *row_by_id(struct sched *s, const char *id)
 {

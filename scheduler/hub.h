@@ -34,6 +34,7 @@ struct sched {
 	struct netfeed *netfeed;   /* netfeed.h: what resolver, link proxy and firewall follow */
 	struct drains *drains;     /* drain.h */
 	struct certs *certs;       /* certs.h */
+	struct certwork *certwork; /* certwork.h: what the certs process is to do */
 	json_t *metrics;           /* metrics.h: what the router counted, or NULL */
 	struct vk_timer *refresh;
 	bool reserved;     /* reserve.h */

@@ -22,6 +22,7 @@ static const struct {
 	{ROLE_HOOK, "viking"},
 	{ROLE_DNS, "viking-dns"},
 	{ROLE_FIREWALL, "viking-net"},
+	{ROLE_CERTS, "viking-certs"},
 };
 
 static bool is_user(uid_t uid, const char *name)

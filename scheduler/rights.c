@@ -33,6 +33,7 @@ static const struct {
 	{"hook", ROLE_HOOK},
 	{"dns", ROLE_DNS},
 	{"firewall", ROLE_FIREWALL},
+	{"certs", ROLE_CERTS},
 };
 
 const char *verb_name(enum verb v)

@@ -32,6 +32,7 @@ enum role { /* bits: a route names all roles that may call it */
 	ROLE_HOOK = 32,
 	ROLE_DNS = 64,
 	ROLE_FIREWALL = 128,
+	ROLE_CERTS = 256,
 };
 
 enum caller_kind { CALLER_LOCAL_ADMIN, CALLER_KEY, CALLER_ROLE };

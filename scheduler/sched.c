@@ -13,6 +13,7 @@
 #include "api.h"
 #include "builds.h"
 #include "certs.h"
+#include "certwork.h"
 #include "doctor.h"
 #include "drain.h"
 #include "hosts.h"
@@ -105,6 +106,7 @@ static int go(struct program *p, struct vk_err *err)
 	s->netfeed = netfeed_new(s);
 	s->drains = drains_new(s);
 	s->certs = certs_new(s);
+	s->certwork = certwork_new(s);
 	load_recover(s);
 	hub_touch(s);
 	doctor_prepare(s);
@@ -161,6 +163,7 @@ static void program_close(struct program *p)
 	netfeed_free(s->netfeed);
 	drains_free(s->drains);
 	certs_free(s->certs);
+	certwork_free(s->certwork);
 	json_decref(s->metrics);
 	events_free(s->events);
 	audit_close(s->audit);

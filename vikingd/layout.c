@@ -20,6 +20,7 @@ static const char *const users[] = {
 	"viking-web",
 	"viking-dns",
 	"viking-net",
+	"viking-certs",
 	NULL,
 };
 

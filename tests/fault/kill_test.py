@@ -15,7 +15,7 @@ from invariants import Watched, foreign_container, steady, v5_v9  # noqa: E402
 from lib import BASE, Host, Load, UnixConnection, engine, wait_for  # noqa: E402
 
 STAGES = ["s0", "s1", "s3", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s4", "s12"]
-PROCESSES = ["vikingd", "scheduler", "agent", "builder", "router", "web", "receiver", "session", "receive-pack", "haproxy", "registry", "dns", "firewall", "links"]
+PROCESSES = ["vikingd", "scheduler", "agent", "builder", "router", "web", "receiver", "session", "receive-pack", "haproxy", "registry", "dns", "firewall", "links", "certs"]
 # The git process is not there yet at authentication, and gone after the answer.
 IMPOSSIBLE = {("receive-pack", "s0"), ("receive-pack", "s1"), ("receive-pack", "s12"), ("session", "s12")}
 

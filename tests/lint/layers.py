@@ -4,7 +4,7 @@ import re
 import sys
 
 top = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
-PROGRAMS = ["agent", "builder", "cli", "dns", "firewall", "hooks", "receiver", "router", "scheduler", "vikingd", "web"]
+PROGRAMS = ["agent", "builder", "certs", "cli", "dns", "firewall", "hooks", "receiver", "router", "scheduler", "vikingd", "web"]
 LEVEL0 = {"err", "mem", "str", "log", "fs", "id", "banned"}
 # third-party headers and who may include them (besides tests)
 LIBRARIES = {
