@@ -2,12 +2,13 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <string.h>
 #include <viking/id.h>
 #include <viking/json.h>
 #include <viking/mem.h>
 #include <viking/str.h>
+
+#include "x509.h"
 
 #define DAY_MS INT64_C(86400000)
 
@@ -23,20 +24,10 @@ static void reading_release(struct reading *r)
 	ERR_clear_error();
 }
 
-/* Keys with a passphrase are not asked for one. */
-static int no_passphrase(char *buf, int size, int writing, void *arg)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)arg;
-	return -1;
-}
-
 static int take_block(struct reading *r, BIO *in, const char *name, struct vk_err *err)
 {
 	if (strcmp(name, "CERTIFICATE") == 0) {
-		X509 *x = PEM_read_bio_X509(in, NULL, no_passphrase, NULL);
+		X509 *x = PEM_read_bio_X509(in, NULL, vk_x509_no_passphrase, NULL);
 		if (x == NULL)
 			return vk_err_set(err, VK_INVALID, "a certificate in it cannot be read");
 		sk_X509_push(r->chain, x);
@@ -47,7 +38,7 @@ static int take_block(struct reading *r, BIO *in, const char *name, struct vk_er
 	}
 	if (r->key != NULL)
 		return vk_err_set(err, VK_INVALID, "it has two private keys");
-	r->key = PEM_read_bio_PrivateKey(in, NULL, no_passphrase, NULL);
+	r->key = PEM_read_bio_PrivateKey(in, NULL, vk_x509_no_passphrase, NULL);
 	if (r->key != NULL)
 		return 0;
 	vk_err_set(err, VK_INVALID, "the private key cannot be read, or has a passphrase");
@@ -118,17 +109,11 @@ static int check_fit(const struct reading *r, struct vk_err *err)
 	return check_strength(r->key, err);
 }
 
-static int64_t time_ms(const ASN1_TIME *t)
-{
-	struct tm tm;
-	return t != NULL && ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) * 1000 : 0;
-}
-
 static int read_dates(X509 *leaf, int64_t now_ms, struct vk_cert *ret, struct vk_err *err)
 {
 	char when[32];
-	ret->not_before_ms = time_ms(X509_get0_notBefore(leaf));
-	ret->not_after_ms = time_ms(X509_get0_notAfter(leaf));
+	ret->not_before_ms = vk_x509_time_ms(X509_get0_notBefore(leaf));
+	ret->not_after_ms = vk_x509_time_ms(X509_get0_notAfter(leaf));
 	vk_format_time(ret->not_after_ms, when);
 	if (ret->not_after_ms <= now_ms)
 		return vk_err_set(err, VK_INVALID, "it ended %.10s", when);

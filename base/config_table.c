@@ -42,8 +42,7 @@ static int check_sandbox(const char *v, struct vk_err *err)
 
 static int check_host(const char *v, struct vk_err *err)
 {
-	size_t n = strlen(v);
-	if (n <= 63 && v[0] != '-' && v[strspn(v, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0')
+	if (*v == '\0' || vk_is_host(v))
 		return 0; /* empty: asked of the system */
 	return vk_err_set(err, VK_INVALID, "a host name without domain: a-z, 0-9 and -");
 }

@@ -152,6 +152,12 @@ int vk_domain(const char *s, bool wildcard, char *out, struct vk_err *err)
 	return 0;
 }
 
+bool vk_is_host(const char *s)
+{
+	size_t n = s != NULL ? strlen(s) : 0;
+	return n > 0 && n <= VK_NAME_MAX && s[0] != '-' && s[strspn(s, LOWER DIGIT "-")] == '\0';
+}
+
 bool vk_is_commit(const char *s)
 {
 	return s != NULL && strlen(s) == 40 && s[strspn(s, DIGIT "abcdef")] == '\0';

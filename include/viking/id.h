@@ -23,6 +23,7 @@ int vk_env_name(const char *s, struct vk_err *err); /* [A-Za-z_][A-Za-z0-9_]{0,1
 /* Lower-cases, cuts one trailing dot, checks LDH labels, >= 1 dot unless it ends in "localhost", not
  * an IP address. With wildcard, a leading "*." is allowed. out holds VK_DOMAIN_MAX + 1. */
 int vk_domain(const char *s, bool wildcard, char *out, struct vk_err *err);
+bool vk_is_host(const char *s);   /* a host's name, without domain: [a-z0-9][a-z0-9-]{0,62} */
 bool vk_is_commit(const char *s); /* exactly 40 lower-case hex digits */
 /* n random bytes as 2n hex digits; out holds 2n + 1. */
 void vk_random_hex(size_t n, char *out);
