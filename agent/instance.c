@@ -4,6 +4,7 @@
 #include <viking/log.h>
 #include <viking/str.h>
 
+#include "ifaddr.h"
 #include "images.h"
 #include "logring.h"
 #include "net.h"
@@ -186,6 +187,10 @@ static bool may_create(struct inst *i)
 		return false;
 	if (desired_is_task(i->want) && i->sup.started) {
 		refuse(i, "its container was removed before it ended");
+		return false;
+	}
+	if (ifaddr_check(i->want->env, &why) != 0) {
+		refuse(i, why.msg);
 		return false;
 	}
 	if (nets_ready(i->a->nets, i->want, &why))

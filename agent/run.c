@@ -3,6 +3,7 @@
 #include <viking/log.h>
 #include <viking/str.h>
 
+#include "ifaddr.h"
 #include "killer.h"
 #include "net.h"
 #include "policy.h"
@@ -164,7 +165,8 @@ static void on_created(void *arg, const struct vk_err *err, json_t *answer)
 static void create(struct session *s)
 {
 	const struct spec_run run = {.tty = s->tty, .rows = s->rows, .cols = s->cols};
-	vk_autojson *body = spec_create(s->a->config, s->a->root, &s->spec, &run);
+	vk_autojson *env = ifaddr_env(s->spec.env);
+	vk_autojson *body = spec_create(s->a->config, s->a->root, &s->spec, env, &run);
 	vk_autofree char *path = vk_asprintf("/containers/create?name=%s", s->spec.name);
 	s->op = vk_engine_call_async(
 		s->a->engine, "POST", path, body, AGENT_CALL_MS, on_created, s);
@@ -186,6 +188,8 @@ static const struct vk_field fields[] = {FIELD(VK_F_OBJECT, run, true, 0),
 static int check(struct agent *a, const struct desired_instance *in, struct vk_err *err)
 {
 	int e = policy_check(a->config, in, err);
+	if (e == 0)
+		e = ifaddr_check(in->env, err);
 	if (e < 0)
 		return e;
 	if (json_array_size(in->publish) > 0)

@@ -36,12 +36,12 @@ static json_t *labels_of(const char *root, const struct desired_instance *in, bo
 	return l;
 }
 
-static json_t *env_of(const struct desired_instance *in)
+static json_t *env_of(const json_t *env)
 {
 	json_t *list = json_array();
 	const char *key;
 	json_t *v;
-	json_object_foreach(in->env, key, v)
+	json_object_foreach((json_t *)(uintptr_t)env, key, v)
 	{
 		vk_autofree char *pair = vk_asprintf("%s=%s", key, json_string_value(v));
 		json_array_append_new(list, json_string(pair));
@@ -178,14 +178,14 @@ static void set_run(json_t *j, const struct spec_run *run)
 }
 
 json_t *spec_create(const struct vk_config *c, const char *root, const struct desired_instance *in,
-	const struct spec_run *run)
+	const json_t *env, const struct spec_run *run)
 {
 	char hostname[64];
 	json_t *j = json_object();
 	hostname_of(in, hostname);
 	json_object_set_new(j, "Image", json_string(in->image));
 	json_object_set_new(j, "Labels", labels_of(root, in, run != NULL));
-	json_object_set_new(j, "Env", env_of(in));
+	json_object_set_new(j, "Env", env_of(env));
 	json_object_set_new(j, "ExposedPorts", exposed_of(in));
 	json_object_set_new(
 		j, "StopTimeout", json_integer((json_int_t)((in->stop_ms + 999) / 1000)));

@@ -16,9 +16,9 @@ struct spec_run { /* a container of its own for `viking run` */
 	bool tty;
 	unsigned rows, cols;
 };
-/* root: value of the viking.root label. run NULL = a supervised instance. New reference. */
+/* root: value of the viking.root label; env: in->env as this host resolves it; run NULL = a supervised instance. New reference. */
 json_t *spec_create(const struct vk_config *c, const char *root, const struct desired_instance *in,
-	const struct spec_run *run);
+	const json_t *env, const struct spec_run *run);
 /* viking.root: 16 hex digits of the SHA-256 of the state directory; containers of other roots on
  * the same engine are foreign. */
 void spec_root(const struct vk_config *c, char out[static 17]);

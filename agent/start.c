@@ -3,6 +3,7 @@
 #include <viking/log.h>
 #include <viking/str.h>
 
+#include "ifaddr.h"
 #include "images.h"
 #include "instance.h"
 #include "logring.h"
@@ -168,7 +169,8 @@ static void on_created(void *arg, const struct vk_err *err, json_t *answer)
 
 static void create(struct inst *i)
 {
-	vk_autojson *body = spec_create(i->a->config, i->a->root, i->want, NULL);
+	vk_autojson *env = ifaddr_env(i->want->env);
+	vk_autojson *body = spec_create(i->a->config, i->a->root, i->want, env, NULL);
 	snprintf(i->hash, sizeof(i->hash), "%s", i->want->hash);
 	i->stop_ms = i->want->stop_ms;
 	inst_phase(i, PHASE_CREATE);

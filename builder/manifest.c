@@ -135,17 +135,42 @@ static int head_comment(const struct mval *v, json_t *out, struct vk_err *err)
 	return 0;
 }
 
+#define REQUIRE_MAX 32
+
+static int head_require_item(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	const char *name;
+	int rc = mval_text(v, 4096, &name, err);
+	if (rc != 0)
+		return rc;
+	if (vk_stack_name(name, err) != 0)
+		return mval_wrap(v, err);
+	json_array_append_new(out, json_string(name));
+	return 0;
+}
+
+static int head_require(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	json_t *list = json_array();
+	json_object_set_new(out, "require", list);
+	return mval_each(v, REQUIRE_MAX, head_require_item, list, err);
+}
+
 static int top_head(const struct mval *v, json_t *out, struct vk_err *err)
 {
-	static const struct mkey keys[] = {
-		{"name", NULL, head_name, 0}, {"comment", NULL, head_comment, 0}, {0}};
-	static const char *const later[] = {"require", NULL};
+	static const struct mkey keys[] = {{"name", NULL, head_name, 0},
+		{"comment", NULL, head_comment, 0}, {"require", NULL, head_require, 0}, {0}};
 	int rc = mval_map(v, err);
 	if (rc == 0)
-		rc = mtable_run(v->m, v->y, &(struct mtable){keys, later, "viking", false, NULL},
+		rc = mtable_run(v->m, v->y, &(struct mtable){keys, NULL, "viking", false, NULL},
 			out, NULL, err);
 	if (rc == 0 && *vk_json_str(out, "name", "") == '\0')
 		return mval_error(v, err, "has no name; add \"name: NAME\"");
+	size_t i;
+	json_t *item;
+	json_array_foreach(rc == 0 ? json_object_get(out, "require") : NULL, i,
+		item) if (manifest_is_own(v->m, json_string_value(item))) return mval_error(v, err,
+		"the stack requires itself");
 	return rc;
 }
 

@@ -206,7 +206,21 @@ static int no_such_node(const struct manifest *m, const char *node, const json_t
 		near != NULL ? near : "", near != NULL ? "\"?" : "");
 }
 
-/* What NODE-N or a pattern means here. */
+/* Is the address that the link would give set by hand (MYAPP_SERVICE_IP)? Then the target may be outside of viking. */
+static bool set_by_hand(const json_t *node, const json_t *link)
+{
+	const char *name = vk_json_str(link, "name", ""), *key;
+	vk_autofree char *want =
+		vk_asprintf("%s_SERVICE_IP", *name != '\0' ? name : vk_json_str(link, "node", ""));
+	json_t *value;
+	for (char *p = want; *p != '\0'; p++)
+		*p = *p == '-' ? '_' : *p;
+	json_object_foreach(json_object_get(node, "env"), key,
+		value) if (strcasecmp(key, want) == 0) return true;
+	return false;
+}
+
+/* What NODE-N or a pattern means here; *link without a node: nothing, and its variable is set by hand. */
 static int settle_own(struct manifest *m, const char *node, json_t *link, struct vk_err *err)
 {
 	const json_t *nodes = json_object_get(m->doc, "nodes");
@@ -222,8 +236,13 @@ static int settle_own(struct manifest *m, const char *node, json_t *link, struct
 		instance = strchr(dash, '*') != NULL ? "" : dash + 1;
 	}
 	uint64_t number;
-	if (found == NULL || (*instance != '\0' && vk_parse_u64(instance, 1, 100, &number) != 0))
+	if (found == NULL && set_by_hand(json_object_get(nodes, node), link))
+		return json_object_set_new(link, "node", json_string(""));
+	if (found == NULL)
 		return no_such_node(m, node, link, text, err);
+	if (*instance != '\0' && vk_parse_u64(instance, 1, 100, &number) != 0)
+		return link_error(m, node, link, err,
+			"%s has no instance \"%.60s\": they are numbered from 1", found, instance);
 	if (strcmp(found, node) == 0)
 		return link_error(m, node, link, err, "a link to itself");
 	if (n > 1)
@@ -269,8 +288,14 @@ static int settle_node(struct manifest *m, const char *name, json_t *node, struc
 	size_t i;
 	json_t *item;
 	int rc = 0;
-	json_array_foreach(json_object_get(node, "links"), i, item) if (rc == 0) rc =
-		settle_link(m, name, item, names, err);
+	json_t *links = json_object_get(node, "links");
+	for (i = 0; rc == 0 && (item = json_array_get(links, i)) != NULL;) {
+		rc = settle_link(m, name, item, names, err);
+		if (vk_json_str(item, "node", "")[0] != '\0')
+			i++;
+		else
+			json_array_remove(links, i);
+	}
 	json_array_foreach(json_object_get(node, "require"), i, item)
 	{
 		const char *text = json_string_value(item);

@@ -512,6 +512,8 @@ static void print_head(struct printer *p, const json_t *doc)
 	line(p, 1, "name", json_object_get(doc, "name"));
 	if (!is_empty(json_object_get(doc, "comment")))
 		line(p, 1, "comment", json_object_get(doc, "comment"));
+	if (!is_empty(json_object_get(doc, "require")))
+		line(p, 1, "require", json_object_get(doc, "require"));
 }
 
 int manifest_print(const json_t *doc, struct vk_buf *out, struct vk_err *err)

@@ -82,7 +82,17 @@ static void set(json_t *env, const char *key, const char *value)
 	json_object_set_new(env, key, json_string(value));
 }
 
-static void link_env(const json_t *link, const char *gateway, json_t *env)
+/* The record that the older system's ambassador looked up for the port. */
+static void backends_env(const json_t *link, const char *stack, const char *port, json_t *env)
+{
+	const char *other = vk_json_str(link, "stack", "");
+	vk_autofree char *key = vk_asprintf("BACKENDS_%s", port);
+	vk_autofree char *value = vk_asprintf("%s.%s.skydns.local", vk_json_str(link, "node", ""),
+		other[0] != '\0' ? other : stack);
+	set(env, key, value);
+}
+
+static void link_env(const json_t *link, const char *stack, const char *gateway, json_t *env)
 {
 	vk_autofree char *name = upper(vk_json_str(link, "name", ""));
 	vk_autofree char *port = vk_asprintf("%d", (int)vk_json_int(link, "port", 0));
@@ -106,13 +116,16 @@ static void link_env(const json_t *link, const char *gateway, json_t *env)
 			vk_asprintf("%s%s%s", vars[i].before, vars[i].name, vars[i].after);
 		set(env, key, vars[i].value);
 	}
+	backends_env(link, stack, port, env);
 }
 
-void links_env(const json_t *links, const char *gateway, json_t *env)
+void links_env(const json_t *links, const char *stack, const char *gateway, json_t *env)
 {
 	size_t i;
 	json_t *link;
-	json_array_foreach(links, i, link) link_env(link, gateway, env);
+	json_array_foreach(links, i, link) link_env(link, stack, gateway, env);
+	if (json_array_size(links) > 0)
+		set(env, "DOKKAA_APP_NAME", stack);
 }
 
 bool links_shared(const json_t *entry, const char *stack)

@@ -19,9 +19,9 @@
  * caller. New reference. */
 int links_place(const json_t *links, const json_t *old, const json_t *fresh, json_t **ret,
 	struct vk_err *err);
-/* Variables for each link, in the three ways of older systems: SERVICE_X_ADDR and _PORT; X_PORT, X_PORT_N_TCP and its
- * _PROTO, _ADDR, _PORT; X_SERVICE_IP. */
-void links_env(const json_t *links, const char *gateway, json_t *env);
+/* Variables for each link of a node of stack, in the three ways of older systems: SERVICE_X_ADDR and _PORT with BACKENDS_<port>;
+ * X_PORT, X_PORT_N_TCP and its _PROTO, _ADDR, _PORT; X_SERVICE_IP. */
+void links_env(const json_t *links, const char *stack, const char *gateway, json_t *env);
 /* May the stack link to this node's entry? */
 bool links_shared(const json_t *entry, const char *stack);
 

@@ -113,7 +113,7 @@ static void net_link(
 	const char *stack = vk_json_str(link, "stack", ""), *node = vk_json_str(link, "node", "");
 	const struct stack *to = stack[0] == '\0' ? sk : state_stack(in->st, stack);
 	const json_t *entry = to != NULL ? current_entry(in->st, to->name, node) : NULL;
-	/* a target that is not shared any more, or is gone: the port refuses */
+	/* a target that is not shared any more, or is gone: the port closes at once */
 	bool may = to != NULL && (to == sk || links_shared(entry, sk->name));
 	int native = (int)vk_json_int(entry, "port", vk_json_int(link, "native", 0));
 	if (has_port(links, vk_json_int(link, "port", 0)))

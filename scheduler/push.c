@@ -244,11 +244,41 @@ static int check_node_links(struct sched *s, const char *stack, const char *name
 	return rc;
 }
 
+/* The stack's nodes that are shared with this one have to be there and to serve. */
+static int check_stack_serves(
+	struct sched *s, const char *stack, const char *to, struct vk_err *err)
+{
+	const struct net_in in = {.st = &s->st, .address = hosts_address, .arg = s};
+	const struct stack *sk = state_stack(&s->st, to);
+	const struct release *r = sk != NULL ? stack_current(sk) : NULL;
+	const char *node;
+	json_t *entry;
+	size_t shared = 0;
+	json_object_foreach(r != NULL ? r->nodes : NULL, node, entry)
+	{
+		if (!links_shared(entry, stack))
+			continue;
+		shared++;
+		if (net_serves(&in, to, node))
+			continue;
+		vk_err_set(err, VK_CONFLICT, "viking.require: %s/%s does not run", to, node);
+		return vk_err_hint(err, "viking ps %s", to);
+	}
+	if (shared > 0)
+		return 0;
+	vk_err_set(err, VK_DENIED, "viking.require: %s is not there, or shares no node with %s", to,
+		stack);
+	return vk_err_hint(err, "in the manifest of %s: deploy.NODE: {shared: [%s]}", to, stack);
+}
+
 static int check_links(struct sched *s, const char *stack, const json_t *doc, struct vk_err *err)
 {
 	const char *name;
 	json_t *node;
 	int rc = 0;
+	size_t i;
+	json_array_foreach(json_object_get(doc, "require"), i, node) if (rc == 0) rc =
+		check_stack_serves(s, stack, json_string_value(node), err);
 	json_object_foreach(json_object_get(doc, "nodes"), name, node) if (rc == 0) rc =
 		check_node_links(s, stack, name, node, err);
 	return rc;

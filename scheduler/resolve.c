@@ -264,7 +264,7 @@ static json_t *resolve_app(
 	json_t *expose = resolve_expose(in, node, routed, env);
 	int port = first_tcp(expose);
 	if (in->links != NULL)
-		links_env(in->links, in->gateway, env);
+		links_env(in->links, in->stack, in->gateway, env);
 	env_merge(env, json_object_get(in->doc, "env"));
 	env_merge(env, json_object_get(node, "env"));
 	env_merge(env, in->config);

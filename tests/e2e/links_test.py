@@ -59,6 +59,7 @@ class Links(unittest.TestCase):
         self.assertEqual((f"tcp://{gateway}:{port}", "tcp", gateway, port),
                          tuple(env["DB_PORT_8080_TCP" + x] for x in ("", "_PROTO", "_ADDR", "_PORT")))
         self.assertEqual(gateway, env["DB_SERVICE_IP"])
+        self.assertEqual((f"db.{s}.skydns.local", s), (env["BACKENDS_" + port], env["DOKKAA_APP_NAME"]))
         self.until("pair", s, gateway, port)
         self.until("pair", s, env["DB_SERVICE_IP"], 8080)  # the target's own port, for who has an address only
         self.assertNotIn("SERVICE_DB_ADDR", self.env(s, "db"))
@@ -81,6 +82,27 @@ class Links(unittest.TestCase):
             lib.wait_for(name + " back", lambda: self.host.processes()[name]["ready"] and self.host.pid(name), 20)
             self.until("moved", s, *at)
         self.assertEqual(web, self.container(s, "web")["Id"])
+
+    def test_a_link_never_blocks_a_start(self):
+        s, _, _ = self.deploy(PAIR % ("db", ""), "late")
+        env = self.env(s, "web")
+        at = env["SERVICE_DB_ADDR"], env["SERVICE_DB_PORT"]
+        self.assertEqual(0, self.host.viking("ps:stop", s, "db").status)
+        lib.wait_for("connections to be closed", lambda: not self.fetch(s, "web", *at))
+        self.assertEqual(0, self.host.viking("ps:restart", s, "web").status)
+        self.assertFalse(self.fetch(s, "web", *at))
+        self.assertEqual(0, self.host.viking("ps:start", s, "db").status)
+        self.until("late", s, *at)
+
+    def test_variables_from_interfaces(self):
+        one = "deploy: {web: {expose: [8080], env: {SERVICE_IP: from_%s, GREETING: from_nope0}}}\n"
+        s, _, _ = self.deploy(one % "lo")
+        env = self.env(s, "web")
+        self.assertEqual(("127.0.0.1", "from_nope0"), (env["SERVICE_IP"], env["GREETING"]))
+        self.assertIn("127.0.0.1", self.host.viking("run", s, "sh", "-c", "echo $SERVICE_IP").out)
+        _, _, r = self.deploy(one % "nope0", check=False)
+        self.assertNotEqual(0, r.status)
+        self.assertIn("env SERVICE_IP: this host has no interface nope0", r.err)
 
     def test_names(self):
         s, _, _ = self.deploy(PAIR % ('"db-1:store"', ""), "named")
@@ -121,6 +143,18 @@ class Links(unittest.TestCase):
         self.assertEqual(sorted(started), started)
         _, _, r = self.deploy("deploy: {web: {expose: [8080], require: [nowhere/db]}}\n", check=False)
         self.assertIn("nowhere/db is not there, or not shared", r.err)
+
+    def test_a_stack_requires_another(self):
+        base, s = self.host.name("base"), self.host.name("over")
+        one = f"viking: {{name: over, require: [{base}]}}\ndeploy: {{web: {{expose: [8080]}}}}\n"
+        _, _, r = self.deploy(one, stack=s, check=False)
+        self.assertIn(f"viking.require: {base} is not there, or shares no node with {s}", r.err)
+        self.deploy(f"deploy: {{web: {{expose: [8080], shared: [{s}]}}}}\n", stack=base)
+        self.assertEqual(0, self.host.viking("ps:stop", base).status)
+        _, tree, r = self.deploy(one, stack=s, check=False)
+        self.assertIn(f"viking.require: {base}/web does not run", r.err)
+        self.assertEqual(0, self.host.viking("ps:start", base).status)
+        lib.wait_for("a push that is taken", lambda: self.host.push(tree, s, check=False).status == 0)
 
     def test_what_cannot_be_linked(self):
         for links, more, message in (

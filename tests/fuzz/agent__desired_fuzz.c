@@ -36,7 +36,7 @@ static void check(const struct desired_instance *in)
 		assert(err.msg[0] != '\0');
 		return;
 	}
-	vk_autojson *j = spec_create(&config, "0123456789abcdef", in, NULL);
+	vk_autojson *j = spec_create(&config, "0123456789abcdef", in, in->env, NULL);
 	const json_t *host = json_object_get(j, "HostConfig");
 	assert(vk_json_int(host, "Memory", 0) != 0 && vk_json_int(host, "PidsLimit", 0) > 0);
 	assert(json_array_size(json_object_get(host, "SecurityOpt")) == 1);

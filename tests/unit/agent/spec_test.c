@@ -8,7 +8,7 @@ static json_t *make(const char *text, const struct spec_run *run)
 {
 	struct vk_config c = config_of();
 	struct desired_instance in = instance_of(text);
-	json_t *j = spec_create(&c, "0123456789abcdef", &in, run);
+	json_t *j = spec_create(&c, "0123456789abcdef", &in, in.env, run);
 	desired_instance_release(&in);
 	return j;
 }

@@ -57,10 +57,11 @@ Test(links, when_all_ports_are_taken)
 
 Test(links, variables_in_three_ways)
 {
-	vk_autojson *links = scene_json("[{'name':'dockerops-dns','port':10002,'native':53},{'name'"
-					":'7z','port':10003,'native':0}]");
+	vk_autojson *links =
+		scene_json("[{'name':'dockerops-dns','node':'dns','port':10002,'native':53},{'name'"
+			   ":'7z','stack':'other','node':'z','port':10003,'native':0}]");
 	vk_autojson *env = json_object();
-	links_env(links, "10.1.0.1", env);
+	links_env(links, "shop", "10.1.0.1", env);
 	cr_assert(scene_equal(env,
 		"{'SERVICE_DOCKEROPS_DNS_ADDR':'10.1.0.1','SERVICE_DOCKEROPS_DNS_PORT':'10002',"
 		"'DOCKEROPS_DNS_PORT':'tcp://10.1.0.1:10002','DOCKEROPS_DNS_SERVICE_IP':'10.1.0.1',"
@@ -70,7 +71,8 @@ Test(links, variables_in_three_ways)
 		"10002',"
 		"'SERVICE__7Z_ADDR':'10.1.0.1','SERVICE__7Z_PORT':'10003','_7Z_PORT':'tcp://"
 		"10.1.0.1:10003',"
-		"'_7Z_SERVICE_IP':'10.1.0.1'}"));
+		"'_7Z_SERVICE_IP':'10.1.0.1','BACKENDS_10002':'dns.shop.skydns.local',"
+		"'BACKENDS_10003':'z.other.skydns.local','DOKKAA_APP_NAME':'shop'}"));
 }
 
 Test(links, shared_with_whom)
