@@ -36,6 +36,7 @@ static void send_facts(struct agent *a)
 {
 	if (a->info_op != NULL)
 		return;
+	a->load = host_load();
 	a->info_op =
 		vk_engine_call_async(a->engine, "GET", "/info", NULL, AGENT_CALL_MS, on_info, a);
 }
@@ -251,6 +252,9 @@ static void on_listing(void *arg, const struct vk_err *err, json_t *answer)
 		return;
 	}
 	vk_timer_set(a->resync, AGENT_RESYNC_MS);
+	uint64_t load = host_load();
+	if (a->engine_up && load / AGENT_LOAD_STEP != a->load / AGENT_LOAD_STEP)
+		send_facts(a);
 	engine_answers(a);
 	apply_listing(a, answer);
 	if (a->list_again) {
@@ -437,7 +441,8 @@ static int make_directories(const struct vk_config *c, struct vk_err *err)
 static void start_streams(struct agent *a, struct vk_role *role)
 {
 	vk_autofree char *host = vk_engine_escape(a->config->host_name);
-	vk_autofree char *path = vk_asprintf("/v1/internal/agent/watch?host=%s", host);
+	vk_autofree char *path =
+		vk_asprintf("/v1/internal/agent/watch?host=%s&id=%s", host, vk_buf_str(&a->id));
 	a->status = status_new(a, role->queue);
 	a->nets = nets_new(a);
 	load_document(a);
@@ -455,8 +460,11 @@ static int start(struct vk_role *role, struct vk_err *err)
 	a->loop = role->l;
 	spec_root(c, a->root);
 	int r = make_directories(c, err);
+	vk_buf_init(&a->id, AGENT_ID_MAX);
 	if (r == 0)
 		r = vk_secret_key_load(key, true, &a->key, err);
+	if (r == 0)
+		r = host_id(c, &a->id, err);
 	if (r == 0)
 		r = vk_engine_new(c->engine_socket, a->loop, &a->engine, err);
 	if (r == 0)
@@ -506,6 +514,7 @@ static void agent_free(void *self)
 	killer_forget(a);
 	desired_free(a->desired);
 	json_decref(a->counters);
+	vk_buf_release(&a->id);
 	free(a);
 }
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <viking/engine.h>
+#include <viking/mem.h>
 #include <viking/role.h>
 
 #include "desired.h"
@@ -20,7 +21,9 @@
 #define AGENT_CALL_MS    15000 /* an engine call that is not known to be slow */
 #define AGENT_PULSE_MS \
 	5000 /* how often the engine is asked for a sign of life, and how long it has for it */
-#define AGENT_RETRY_MS 1000 /* after the engine did not answer */
+#define AGENT_LOAD_STEP 50 /* hundredths: another load than that is told, with a listing */
+#define AGENT_ID_MAX    64
+#define AGENT_RETRY_MS  1000 /* after the engine did not answer */
 
 struct inst;
 
@@ -29,6 +32,8 @@ struct agent {
 	struct vk_secret_key key; /* of the document on disk */
 	struct vk_loop *loop;
 	struct vk_engine *engine;
+	struct vk_buf id;        /* host_id() */
+	uint64_t load;           /* as the scheduler knows it */
 	char root[17];           /* label viking.root of all that is ours */
 	struct desired *desired; /* NULL until the first document */
 	struct inst *insts;

@@ -105,6 +105,26 @@ static int check_branches(const char *v, struct vk_err *err)
 	return vk_err_set(err, VK_INVALID, "branch names with commas between, like main,master");
 }
 
+static bool is_role(const char *w)
+{
+	return w[0] != '\0' && w[strspn(w, "abcdefghijklmnopqrstuvwxyz0123456789_.-")] == '\0';
+}
+
+static int check_roles(const char *v, struct vk_err *err)
+{
+	if (*v == '\0' || each_word(v, is_role))
+		return 0;
+	return vk_err_set(
+		err, VK_INVALID, "words of a-z, 0-9, _, . and - with commas between, like db,ssd");
+}
+
+static int check_zone(const char *v, struct vk_err *err)
+{
+	if (*v == '\0' || is_role(v))
+		return 0;
+	return vk_err_set(err, VK_INVALID, "a word of a-z, 0-9, _, . and -, like room2");
+}
+
 static bool is_host_path(const char *w)
 {
 	return w[0] == '/' && strstr(w, "/../") == NULL && !vk_ends(w, "/..");
@@ -243,6 +263,10 @@ static int check_path(const char *v, struct vk_err *err)
 const struct setting settings[SETTING_COUNT] = {
 	TEXT("host.name", host_name, "", check_host,
 		"this machine's name; empty: what the system says"),
+	TEXT("host.roles", host_roles, "", check_roles,
+		"what this host is for, words with commas between: nodes ask for them by roles"),
+	TEXT("host.zone", host_zone, "", check_zone,
+		"instances of a node are spread over zones first: a room, a rack"),
 	TEXT("base_domain", base_domain, "", check_domain,
 		"stacks without a domain get STACK.base_domain; empty: STACK.localhost"),
 	TEXT("ssh.address", ssh_address, "0.0.0.0", check_address,
@@ -283,6 +307,8 @@ const struct setting settings[SETTING_COUNT] = {
 		"from start to first healthy"),
 	TIME("deploy.drain", drain_ms, "30s", 0, "for requests on old instances to end"),
 	TIME("deploy.route_ack", route_ack_ms, "30s", SECOND, "for the router to apply new routes"),
+	TIME("cluster.host_grace", host_grace_ms, "30s", SECOND,
+		"without its agent a host counts as lost after this: what can go runs elsewhere"),
 	BOOL("receiver.bench_skip_release", bench_skip_release, "false",
 		"for measurements: a push only moves the ref"),
 	SIZE("receive.max_pack", pack_max, "512MiB", MIB, "largest push"),

@@ -12,6 +12,7 @@ const struct command *const command_groups[] = {
 	builds_commands,
 	watch_commands,
 	exec_commands,
+	hosts_commands,
 	host_commands,
 	file_commands,
 	NULL,

@@ -49,8 +49,12 @@ void api_builder_facts(struct call *c)
 void api_agent_watch(struct call *c)
 {
 	struct sched *s = c->s;
-	const char *host = vk_req_query(c->r, "host");
-	hosts_watch(s, host, call_take(c));
+	struct vk_req *r = c->r;
+	struct vk_err err = {0};
+	if (hosts_watch(s, vk_req_query(r, "host"), vk_req_query(r, "id"), r, &err) != 0)
+		call_error(c, &err);
+	else
+		(void)call_take(c);
 }
 
 void api_agent_status(struct call *c)

@@ -47,6 +47,8 @@ static void stored(
 	view_add(c->s, json_string_value(c->state), keys);
 	for (size_t i = 0; i < n; i++) {
 		vk_autojson *value = NULL;
+		if (vk_starts(kvs[i].key, "/host/")) /* the view's has more */
+			continue;
 		if (vk_json_parse_max(kvs[i].value, kvs[i].len, kvs[i].len + 1, &value, NULL) != 0)
 			continue;
 		json_array_append_new(keys,

@@ -61,8 +61,27 @@ static void desired_dns(const struct desired_in *in, const struct stack *sk, jso
 	json_object_set_new(j, "dns_search", json_pack("[o]", json_sprintf("%s.viking", sk->name)));
 }
 
-static void desired_stack(
-	const struct desired_in *in, const struct stack *sk, json_t *networks, json_t *instances)
+static json_t *host_doc(const struct desired_in *in, json_t *docs, const char *host)
+{
+	json_t *doc = json_object_get(docs, host[0] != '\0' ? host : in->own);
+	return doc != NULL ? doc : json_object_get(docs, in->own);
+}
+
+static void add_network(const struct desired_in *in, const struct stack *sk, json_t *doc)
+{
+	json_t *list = json_object_get(doc, "networks");
+	const json_t *last = json_array_get(list, json_array_size(list) - 1);
+	char subnet[32];
+	if (last != NULL && strcmp(vk_json_str(last, "stack", ""), sk->name) == 0)
+		return;
+	subnet_text(&in->range, sk->row.subnet, subnet);
+	json_array_append_new(list,
+		json_pack("{s:o,s:s,s:s}", "name", json_sprintf("viking-%s", sk->name), "subnet",
+			subnet, "stack", sk->name));
+}
+
+/* A stack's network is on the hosts where it runs, and always on this one. */
+static void desired_stack(const struct desired_in *in, const struct stack *sk, json_t *docs)
 {
 	struct inst_list list = {0};
 	stack_instances(sk, stack_overlay(sk), &list);
@@ -70,17 +89,15 @@ static void desired_stack(
 		const json_t *def = in->def(in->arg, sk, list.v[i].born, list.v[i].node);
 		if (def == NULL)
 			continue;
+		json_t *doc = host_doc(in, docs, list.v[i].host);
 		json_t *j = desired_instance(sk, &list.v[i], def, in->health_timeout_ms);
 		if (in->dns)
 			desired_dns(in, sk, j);
-		json_array_append_new(instances, j);
+		json_array_append_new(json_object_get(doc, "instances"), j);
+		add_network(in, sk, doc);
 	}
 	inst_list_release(&list);
-	char subnet[32];
-	subnet_text(&in->range, sk->row.subnet, subnet);
-	json_array_append_new(networks,
-		json_pack("{s:o,s:s,s:s}", "name", json_sprintf("viking-%s", sk->name), "subnet",
-			subnet, "stack", sk->name));
+	add_network(in, sk, json_object_get(docs, in->own));
 }
 
 static void desired_gone(const struct state *st, json_t *remove, json_t *forget, json_t *move)
@@ -103,19 +120,36 @@ static void desired_gone(const struct state *st, json_t *remove, json_t *forget,
 	}
 }
 
+/* Every host's, but for networks, volumes and instances. */
+static json_t *empty_docs(const struct desired_in *in)
+{
+	json_t *docs = json_object();
+	vk_autojson *remove = json_array(), *forget = json_array(), *move = json_object();
+	const struct host_row *h;
+	desired_gone(in->st, remove, forget, move);
+	json_object_set_new(docs, in->own, json_object());
+	table_each(&in->st->hosts, i, h) json_object_set_new(docs, h->name, json_object());
+	const char *host;
+	json_t *doc;
+	json_object_foreach(docs, host, doc)
+	{
+		vk_autojson *rest = json_pack("{s:I,s:[],s:[],s:[],s:O,s:O,s:O}", "epoch",
+			(json_int_t)in->st->epoch, "networks", "volumes", "instances",
+			"forget_logs", forget, "move_logs", move, "remove", remove);
+		json_object_update(doc, rest);
+	}
+	return docs;
+}
+
 json_t *desired_build(const struct desired_in *in)
 {
-	json_t *networks = json_array(), *instances = json_array(), *volumes = json_array();
-	json_t *remove = json_array(), *forget = json_array(), *move = json_object();
+	json_t *docs = empty_docs(in);
 	struct stack *sk;
-	table_each(&in->st->stacks, i, sk) if (sk->exists)
-		desired_stack(in, sk, networks, instances);
+	table_each(&in->st->stacks, i, sk) if (sk->exists) desired_stack(in, sk, docs);
 	struct volume_row *v;
-	table_each(&in->st->volumes, i, v) json_array_append_new(volumes,
+	table_each(&in->st->volumes, i, v) json_array_append_new(
+		json_object_get(host_doc(in, docs, v->host != NULL ? v->host : ""), "volumes"),
 		json_pack("{s:s,s:s,s:s,s:s}", "name", v->name, "stack", v->stack, "node", v->node,
 			"path", v->path));
-	desired_gone(in->st, remove, forget, move);
-	return json_pack("{s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "epoch", (json_int_t)in->st->epoch,
-		"networks", networks, "volumes", volumes, "instances", instances, "forget_logs",
-		forget, "move_logs", move, "remove", remove);
+	return docs;
 }

@@ -1,4 +1,4 @@
-/* State -> the agent's document (docs/protocol.md 6), without "rev". Pure but for the definitions asked of the caller. */
+/* State -> the documents of the agents (docs/protocol.md 6), without "rev". Pure but for the definitions asked of the caller. */
 #ifndef SCHEDULER_DESIRED_H
 #define SCHEDULER_DESIRED_H
 
@@ -11,6 +11,7 @@ typedef const json_t *desired_def_fn(
 
 struct desired_in {
 	const struct state *st;
+	const char *own; /* the host of this scheduler: what is not placed yet is its */
 	struct subnet_range range;
 	int64_t health_timeout_ms;
 	bool dns; /* containers ask viking-dns */
@@ -18,6 +19,7 @@ struct desired_in {
 	void *arg;
 };
 
+/* {host: document} for this host and every one that has a row. */
 json_t *desired_build(const struct desired_in *in);
 /* One instance object; def as resolve.h makes it. release = the number its label carries. */
 json_t *desired_instance(

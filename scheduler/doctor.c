@@ -233,7 +233,7 @@ static bool overlaps_route(const char *subnet, const json_t *routes, const char 
 
 static void check_networks(struct sched *s, json_t *checks)
 {
-	const json_t *routes = json_object_get(hosts_facts(s), "routes");
+	const json_t *routes = json_object_get(hosts_facts(s, NULL), "routes");
 	size_t n = 0, bad = 0;
 	struct stack *sk;
 	table_each(&s->st.stacks, i, sk)

@@ -10,17 +10,29 @@
 #include "desired.h"
 #include "feed.h"
 #include "op.h"
+#include "txn.h"
 
 #define PATIENCE_MS 10000
 
-struct hosts {
-	struct sched *s;
+/* One that has a row or an agent: what it shall run, and what it said since our start. */
+struct host {
+	char *name;
+	struct hosts *h;
 	struct feed *feed;
 	struct table status;
 	json_t *facts;
-	int64_t engine_gone;       /* monotonic; 0 = it is there, or nothing is known */
-	struct vk_timer *patience; /* with operations that wait for an engine that is gone */
+	char *id;            /* of the installation whose agent is connected, or was last */
+	int64_t engine_gone; /* monotonic; 0 = it is there, or nothing is known */
+	int64_t away;        /* monotonic: since when no agent is connected; 0 = one is */
 	bool synced;
+};
+
+struct hosts {
+	struct sched *s;
+	struct table host;
+	json_t *where;             /* {instance: {"host", "stack", "node"}} of all that is wanted */
+	struct vk_timer *patience; /* with operations that wait for an engine that is gone */
+	struct vk_timer *grace;    /* of the next host to be given up */
 };
 
 static const char *const state_names[] = {
@@ -84,16 +96,80 @@ static void status_free(void *row)
 	free(st);
 }
 
+/* ---- hosts ---- */
+
+static struct host *own(const struct sched *s)
+{
+	return table_get(&s->hosts->host, s->cfg->host_name);
+}
+
 static void watch_changed(void *arg)
 {
+	struct host *o = arg;
+	size_t live = feed_live(o->feed);
+	vk_log(VK_INFO, "agent-watch", "host=%s live=%zu", o->name, live);
+	o->away = live > 0 ? 0 : vk_mono_ms();
+	if (live == 0)
+		vk_timer_set(o->h->grace, 0);
+	hub_touch(o->h->s);
+}
+
+static struct host *host_ensure(struct hosts *h, const char *name)
+{
+	struct host *o = table_get(&h->host, name);
+	if (o != NULL)
+		return o;
+	o = vk_alloc(sizeof(*o));
+	o->name = vk_strdup(name);
+	o->h = h;
+	o->away = vk_mono_ms();
+	o->feed = feed_new(h->s->st.epoch, watch_changed, o);
+	table_add(&h->host, o);
+	vk_timer_set(h->grace, 0);
+	return o;
+}
+
+static void host_free(void *row)
+{
+	struct host *o = row;
+	feed_free(o->feed);
+	table_release(&o->status, status_free);
+	json_decref(o->facts);
+	free(o->id);
+	free(o->name);
+	free(o);
+}
+
+enum host_life hosts_life(const struct sched *s, const char *host)
+{
+	const struct host *o = table_get(&s->hosts->host, host);
+	if (o == NULL)
+		return HOST_LOST;
+	if (o->away == 0)
+		return HOST_UP;
+	bool over = vk_mono_ms() - o->away >= (int64_t)s->cfg->host_grace_ms;
+	return over ? HOST_LOST : HOST_AWAY;
+}
+
+/* The next host whose grace is over: those who decide by it look again. */
+static void grace_over(void *arg)
+{
 	struct hosts *h = arg;
-	vk_log(VK_INFO, "agent-watch", "live=%zu", feed_live(h->feed));
+	int64_t now = vk_mono_ms(), next = -1;
+	const struct host *o;
+	table_each(&h->host, i, o)
+	{
+		int64_t left = o->away + (int64_t)h->s->cfg->host_grace_ms - now;
+		if (o->away != 0 && left > 0 && (next < 0 || left < next))
+			next = left;
+	}
+	vk_timer_set(h->grace, next);
 	hub_touch(h->s);
 }
 
 int hosts_engine(const struct sched *s, int64_t ms, struct vk_err *err)
 {
-	int64_t gone = s->hosts->engine_gone;
+	int64_t gone = own(s)->engine_gone;
 	if (gone == 0 || vk_mono_ms() - gone < ms)
 		return 0;
 	char since[24];
@@ -115,8 +191,10 @@ struct hosts *hosts_new(struct sched *s)
 {
 	struct hosts *h = vk_alloc(sizeof(*h));
 	h->s = s;
+	h->where = json_object();
 	h->patience = vk_timer_new(s->loop, patience_over, h);
-	h->feed = feed_new(s->st.epoch, watch_changed, h);
+	h->grace = vk_timer_new(s->loop, grace_over, h);
+	host_ensure(h, s->cfg->host_name);
 	return h;
 }
 
@@ -124,10 +202,10 @@ void hosts_free(struct hosts *h)
 {
 	if (h == NULL)
 		return;
-	feed_free(h->feed);
-	table_release(&h->status, status_free);
+	table_release(&h->host, host_free);
+	json_decref(h->where);
 	vk_timer_free(h->patience);
-	json_decref(h->facts);
+	vk_timer_free(h->grace);
 	free(h);
 }
 
@@ -136,29 +214,68 @@ static const json_t *wanted_def(void *arg, const struct stack *sk, unsigned born
 	return hub_def(arg, sk, born, node);
 }
 
+static void where_add(json_t *where, const char *host, const json_t *doc)
+{
+	size_t i;
+	json_t *j;
+	json_array_foreach(json_object_get(doc, "instances"), i, j)
+		json_object_set_new(where, vk_json_str(j, "name", ""),
+			json_pack("{s:s,s:O,s:O}", "host", host, "stack",
+				json_object_get(j, "stack"), "node", json_object_get(j, "node")));
+}
+
 void hosts_refresh(struct sched *s)
 {
 	struct desired_in in = {
 		.st = &s->st,
+		.own = s->cfg->host_name,
 		.range = s->range,
 		.health_timeout_ms = (int64_t)s->cfg->health_timeout_ms,
 		.dns = s->cfg->dns_enabled,
 		.def = wanted_def,
 		.arg = s,
 	};
-	feed_set(s->hosts->feed, desired_build(&in));
+	vk_autojson *docs = desired_build(&in);
+	const char *name;
+	json_t *doc;
+	json_object_clear(s->hosts->where);
+	json_object_foreach(docs, name, doc)
+	{
+		where_add(s->hosts->where, name, doc);
+		feed_set(host_ensure(s->hosts, name)->feed, json_incref(doc));
+	}
 }
 
 const json_t *hosts_wanted(const struct sched *s)
 {
-	return feed_doc(s->hosts->feed);
+	return feed_doc(own(s)->feed);
 }
 
-void hosts_watch(struct sched *s, const char *host, struct vk_req *r)
+/* Two machines of one name would each stop what the other runs. */
+static int host_claim(struct host *o, const char *id, struct vk_err *err)
 {
-	(void)host; /* one host: its document is the whole */
-	feed_attach(s->hosts->feed, r);
+	const struct host_row *row = table_get(&o->h->s->st.hosts, o->name);
+	const char *known = o->id != NULL ? o->id : row != NULL ? row->id : NULL;
+	if (id == NULL || known == NULL || strcmp(known, id) == 0 || o->away != 0)
+		return 0;
+	vk_err_set(err, VK_CONFLICT, "another machine is connected as host %s", o->name);
+	return vk_err_hint(err, "give this one another name: host.name in viking.conf");
 }
+
+int hosts_watch(
+	struct sched *s, const char *name, const char *id, struct vk_req *r, struct vk_err *err)
+{
+	struct host *o = host_ensure(s->hosts, name != NULL ? name : s->cfg->host_name);
+	int rc = host_claim(o, id, err);
+	if (rc != 0)
+		return rc;
+	free(o->id);
+	o->id = vk_strdup(id);
+	feed_attach(o->feed, r);
+	return 0;
+}
+
+/* ---- reports ---- */
 
 static char *text_of(const json_t *j, const char *key)
 {
@@ -189,23 +306,13 @@ static void status_fill(struct inst_status *st, const json_t *j)
 	};
 }
 
-/* Stack and node of an instance that is wanted; borrowed from the wanted document. */
-static const json_t *wanted_instance(const struct hosts *h, const char *name)
+static void status_event(struct host *o, const struct inst_status *st)
 {
-	size_t i;
-	json_t *j;
-	json_array_foreach(json_object_get(feed_doc(h->feed), "instances"), i,
-		j) if (strcmp(vk_json_str(j, "name", ""), name) == 0) return j;
-	return NULL;
-}
-
-static void status_event(struct hosts *h, const struct inst_status *st)
-{
-	const json_t *j = wanted_instance(h, st->name);
+	const json_t *j = json_object_get(o->h->where, st->name);
 	char what[256];
 	snprintf(what, sizeof(what), "%s%s%s", state_names[st->state],
 		st->reason != NULL ? ": " : "", st->reason != NULL ? st->reason : "");
-	events_add(h->s->events,
+	events_add(o->h->s->events,
 		&(struct event){.type = "instance",
 			.stack = vk_json_str(j, "stack", NULL),
 			.node = vk_json_str(j, "node", NULL),
@@ -213,23 +320,23 @@ static void status_event(struct hosts *h, const struct inst_status *st)
 			.what = what});
 }
 
-static void status_one(struct hosts *h, const json_t *j)
+static void status_one(struct host *o, const json_t *j)
 {
 	const char *name = vk_json_str(j, "name", NULL);
 	if (name == NULL)
 		return;
-	struct inst_status *st = table_get(&h->status, name);
+	struct inst_status *st = table_get(&o->status, name);
 	enum inst_state before = st != NULL ? st->state : INST_UNKNOWN;
 	if (st == NULL) {
 		st = vk_alloc(sizeof(*st));
 		st->name = vk_strdup(name);
-		table_add(&h->status, st);
+		table_add(&o->status, st);
 	}
 	status_fill(st, j);
 	if (st->state != before)
-		status_event(h, st);
-	if (st->state == INST_GONE && wanted_instance(h, name) == NULL)
-		status_free(table_take(&h->status, name));
+		status_event(o, st);
+	if (st->state == INST_GONE && json_object_get(o->h->where, name) == NULL)
+		status_free(table_take(&o->status, name));
 }
 
 static bool named(const json_t *list, const char *name)
@@ -241,58 +348,115 @@ static bool named(const json_t *list, const char *name)
 	return false;
 }
 
+static struct host *host_named(struct sched *s, const json_t *body)
+{
+	return host_ensure(s->hosts, vk_json_str(body, "host", s->cfg->host_name));
+}
+
 int hosts_status(struct sched *s, const json_t *body, struct vk_err *err)
 {
-	struct hosts *h = s->hosts;
+	struct host *o = host_named(s, body);
 	const json_t *list = json_object_get(body, "instances");
 	if (!json_is_array(list))
 		return vk_err_set(err, VK_INVALID, "instances is missing");
 	if (vk_json_bool(body, "full", false)) {
-		for (size_t i = h->status.n; i-- > 0;) {
-			struct inst_status *st = h->status.row[i];
+		for (size_t i = o->status.n; i-- > 0;) {
+			struct inst_status *st = o->status.row[i];
 			if (!named(list, st->name))
-				status_free(table_take(&h->status, st->name));
+				status_free(table_take(&o->status, st->name));
 		}
-		h->synced = true;
+		o->synced = true;
 	}
 	size_t i;
 	json_t *j;
-	json_array_foreach(list, i, j) status_one(h, j);
+	json_array_foreach(list, i, j) status_one(o, j);
 	hub_touch(s);
 	return 0;
 }
 
+/* Its row, when what it is has changed. Load and free disk are not stored. */
+static void host_write(struct sched *s, const struct host *o)
+{
+	const struct host_row *old = table_get(&s->st.hosts, o->name);
+	vk_autojson *was = model_encode(host_fields, old != NULL ? old : &(struct host_row){0});
+	struct host_row now = old != NULL ? *old : (struct host_row){.created_ms = vk_now_ms()};
+	const char *engine = vk_json_str(o->facts, "engine", "");
+	now.cpus = (uint64_t)vk_json_int(o->facts, "cpus", 0);
+	now.memory = (uint64_t)vk_json_int(o->facts, "memory", 0);
+	now.disk = (uint64_t)vk_json_int(o->facts, "disk", 0);
+	now.told = json_object_get(o->facts, "roles");
+	now.zone = (char *)(uintptr_t)vk_json_str(o->facts, "zone", NULL);
+	now.id = o->id != NULL ? o->id : now.id;
+	if (engine[0] != '\0') /* "" = it does not answer at the moment */
+		now.engine = (char *)(uintptr_t)engine;
+	json_t *row = model_encode(host_fields, &now);
+	if (json_equal(was, row)) {
+		json_decref(row);
+		return;
+	}
+	struct txn *t = txn_new(s);
+	txn_put(t, row, "/host/%s", o->name);
+	txn_commit(t, NULL, NULL);
+}
+
 void hosts_facts_set(struct sched *s, const json_t *body)
 {
-	struct hosts *h = s->hosts;
-	json_decref(h->facts);
-	h->facts = json_incref((json_t *)(uintptr_t)body);
+	struct host *o = host_named(s, body);
+	json_decref(o->facts);
+	o->facts = json_incref((json_t *)(uintptr_t)body);
+	host_write(s, o);
 	const char *engine = vk_json_str(body, "engine", NULL);
 	bool gone = engine != NULL && engine[0] == '\0';
-	if (gone == (h->engine_gone != 0))
+	if (gone == (o->engine_gone != 0))
 		return;
-	h->engine_gone = gone ? vk_mono_ms() : 0;
-	vk_timer_set(h->patience, gone ? PATIENCE_MS : -1);
+	o->engine_gone = gone ? vk_mono_ms() : 0;
+	if (o == own(s))
+		vk_timer_set(s->hosts->patience, gone ? PATIENCE_MS : -1);
 }
 
-const json_t *hosts_facts(const struct sched *s)
+const json_t *hosts_facts(const struct sched *s, const char *host)
 {
-	return s->hosts->facts;
+	const struct host *o = table_get(&s->hosts->host, host != NULL ? host : s->cfg->host_name);
+	return o != NULL ? o->facts : NULL;
 }
 
+/* ---- what is known ---- */
+
+const char *hosts_where(const struct sched *s, const char *instance)
+{
+	return vk_json_str(json_object_get(s->hosts->where, instance), "host", NULL);
+}
+
+/* What another host says of an instance does not count: it is to stop it. */
 const struct inst_status *hosts_find(const struct sched *s, const char *instance)
 {
-	return table_get(&s->hosts->status, instance);
+	const char *host = hosts_where(s, instance);
+	const struct host *o = host != NULL ? table_get(&s->hosts->host, host) : NULL;
+	if (o != NULL)
+		return table_get(&o->status, instance);
+	const struct inst_status *st = NULL;
+	for (size_t i = 0; i < s->hosts->host.n && st == NULL; i++) {
+		o = s->hosts->host.row[i];
+		st = table_get(&o->status, instance);
+	}
+	return st;
 }
 
 bool hosts_live(const struct sched *s)
 {
-	return feed_live(s->hosts->feed) > 0;
+	return own(s)->away == 0;
 }
 
 bool hosts_synced(const struct sched *s)
 {
-	return s->hosts->synced;
+	const struct host *o;
+	bool any = false, all = true;
+	table_each(&s->hosts->host, i, o)
+	{
+		any = any || o->synced;
+		all = all && (o->synced || hosts_life(s, o->name) == HOST_LOST);
+	}
+	return any && all;
 }
 
 const char *hosts_address(void *arg, const char *instance, bool *ret_healthy)
@@ -308,5 +472,5 @@ const char *hosts_address(void *arg, const char *instance, bool *ret_healthy)
 bool hosts_is_gone(const struct sched *s, const char *instance)
 {
 	const struct inst_status *st = hosts_find(s, instance);
-	return st == NULL ? s->hosts->synced : st->state == INST_GONE;
+	return st == NULL ? hosts_synced(s) : st->state == INST_GONE;
 }

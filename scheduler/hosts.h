@@ -1,6 +1,7 @@
 /*
- * Agents: the document they converge to, and what they report. Reports are kept in memory only; after a restart
- * nothing is routed anew until an agent has reported in full.
+ * Hosts and their agents: the document each converges to, and what it reports. Of a host only what it is (capacity,
+ * roles) is stored; reports are kept in memory, and a host lives while its agent is connected. After a restart nothing
+ * is routed anew until all agents have reported in full, but for those that do not come within cluster.host_grace.
  */
 #ifndef SCHEDULER_HOSTS_H
 #define SCHEDULER_HOSTS_H
@@ -36,22 +37,34 @@ struct inst_status {
 	json_t *tail, *published, *listening;
 };
 
+enum host_life {
+	HOST_UP,   /* its agent is connected */
+	HOST_AWAY, /* for less than cluster.host_grace: what it runs is waited for */
+	HOST_LOST,
+};
+
 struct hosts *hosts_new(struct sched *s);
 void hosts_free(struct hosts *h);
 void hosts_refresh(struct sched *s); /* makes the wanted document anew and sends it if it differs */
-const json_t *hosts_wanted(const struct sched *s);
-void hosts_watch(struct sched *s, const char *host, struct vk_req *r);
+const json_t *hosts_wanted(const struct sched *s); /* our host's */
+/* host NULL = ours. id: of the agent's installation, or NULL. CONFLICT: another goes by this name; r is not answered then. */
+int hosts_watch(
+	struct sched *s, const char *host, const char *id, struct vk_req *r, struct vk_err *err);
+enum host_life hosts_life(const struct sched *s, const char *host);
 int hosts_status(struct sched *s, const json_t *body, struct vk_err *err);
 void hosts_facts_set(struct sched *s, const json_t *body);
-/* UNAVAILABLE when the engine has been gone for ms or longer. What runs then is cancelled after a while. */
+/* UNAVAILABLE when our host's engine has been gone for ms or longer. What runs then is cancelled after a while. */
 int hosts_engine(const struct sched *s, int64_t ms, struct vk_err *err);
-const json_t *hosts_facts(const struct sched *s); /* NULL until an agent has told */
+/* As its agent told last; NULL until then. host NULL = ours. */
+const json_t *hosts_facts(const struct sched *s, const char *host);
+/* The host that shall run it; NULL = it is not wanted. */
+const char *hosts_where(const struct sched *s, const char *instance);
 const struct inst_status *hosts_find(
 	const struct sched *s, const char *instance); /* NULL: nothing is known of it */
 /* Why it is as it is, in the agent's words without what "exits with status N" or "does not start" say; or NULL. */
 const char *inst_why(const struct inst_status *st);
-bool hosts_live(const struct sched *s);   /* an agent holds its watch */
-bool hosts_synced(const struct sched *s); /* a full report has come since the start */
+bool hosts_live(const struct sched *s);   /* our host's agent is connected */
+bool hosts_synced(const struct sched *s); /* full reports have come since the start */
 const char *inst_state_name(enum inst_state st);
 /* For routes.h. arg = struct sched. */
 const char *hosts_address(void *arg, const char *instance, bool *ret_healthy);

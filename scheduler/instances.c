@@ -33,6 +33,7 @@ void overlay_release(struct overlay *o)
 {
 	json_decref(o->claims);
 	json_decref(o->scale);
+	inst_list_release(&o->planned);
 	inst_list_release(&o->fresh);
 	vk_strv_release(&o->stop);
 	vk_strv_release(&o->ahead);
@@ -48,6 +49,11 @@ void inst_set(struct inst *i, const char *stack, const char *node, unsigned vers
 	i->version = version;
 	i->n = n;
 	i->born = born;
+}
+
+void inst_set_host(struct inst *i, const char *host)
+{
+	snprintf(i->host, sizeof(i->host), "%s", host != NULL ? host : "");
 }
 
 /* Is this version of the node replaced or this number too many in what the operation leads to? */
@@ -91,6 +97,7 @@ static void current_instances(const struct stack *sk, const struct overlay *o, s
 			struct inst *i = inst_list_add(l);
 			inst_set(i, sk->name, node, (unsigned)vk_json_int(entry, "version", 0), n,
 				(unsigned)vk_json_int(entry, "born", 0));
+			inst_set_host(i, stack_host(sk, i->name));
 			i->gen = row != NULL ? row->gen : 0;
 			i->stop = row != NULL && row->stopped;
 			i->route = i->stop ? ROUTE_NONE : ROUTE_READY;
@@ -111,6 +118,7 @@ void drain_instances(const struct stack *sk, const json_t *drain, struct inst_li
 			(unsigned)vk_json_int(j, "born", 0));
 		if (inst_list_find(l, i.name) != NULL)
 			continue;
+		inst_set_host(&i, stack_host(sk, i.name));
 		i.gen = (uint64_t)vk_json_int(j, "gen", 0);
 		i.drain = true;
 		i.route = ROUTE_DRAIN;

@@ -16,6 +16,7 @@ enum inst_route { ROUTE_NONE, ROUTE_READY, ROUTE_DRAIN };
 struct inst {
 	char name[INSTANCE_NAME_MAX];
 	char node[64];
+	char host[64]; /* "" = not placed yet */
 	unsigned version, n;
 	unsigned born; /* release that has its definition */
 	uint64_t gen;
@@ -35,6 +36,8 @@ struct inst_list {
 struct overlay {
 	struct release *release; /* the release being made (its entries), borrowed; NULL = none */
 	json_t *claims; /* {"domains": [..], "publish": [..]} held from the first check on */
+	struct inst_list
+		planned; /* placed: where fresh ones will start, and the room they hold until then */
 	struct inst_list fresh; /* started and not yet part of the stored state */
 	struct vk_strv stop;    /* nodes whose old instances are stopped first */
 	struct vk_strv
@@ -51,6 +54,8 @@ struct inst *inst_list_find(const struct inst_list *l, const char *name);
 void inst_list_release(struct inst_list *l);
 void inst_set(struct inst *i, const char *stack, const char *node, unsigned version, unsigned n,
 	unsigned born);
+
+void inst_set_host(struct inst *i, const char *host); /* NULL = "" */
 
 /* o may be NULL. The list is in a stable order. */
 void stack_instances(const struct stack *sk, const struct overlay *o, struct inst_list *ret);

@@ -139,6 +139,25 @@ const struct vk_field volume_fields[] = {
 	END,
 };
 
+const struct vk_field host_fields[] = {
+	F(VK_F_STR, host_row, id),
+	F(VK_F_STR, host_row, engine),
+	F(VK_F_STR, host_row, zone),
+	F(VK_F_ARRAY, host_row, roles),
+	F(VK_F_ARRAY, host_row, told),
+	F(VK_F_U64, host_row, cpus),
+	F(VK_F_U64, host_row, memory),
+	F(VK_F_U64, host_row, disk),
+	F(VK_F_BOOL, host_row, draining),
+	F(VK_F_I64, host_row, created_ms),
+	END,
+};
+
+const struct vk_field assign_fields[] = {
+	REQ(VK_F_OBJECT, assign_row, stacks),
+	END,
+};
+
 int model_decode(const struct vk_field *fields, const json_t *value, void *row, struct vk_err *err)
 {
 	int64_t v = vk_json_int(value, "v", 0);
@@ -235,6 +254,16 @@ void cert_row_free(void *row)
 void traffic_row_free(void *row)
 {
 	row_free(traffic_fields, row);
+}
+
+void host_row_free(void *row)
+{
+	row_free(host_fields, row);
+}
+
+void assign_row_free(void *row)
+{
+	row_free(assign_fields, row);
 }
 
 void release_free(struct release *r)

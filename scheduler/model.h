@@ -21,6 +21,8 @@
  *	/volume/NAME              struct volume_row
  *	/cert/S/ID                struct cert_row, the PEM sealed
  *	/traffic/S                struct traffic_row: what commands said about a stack's requests
+ *	/host/H                   struct host_row
+ *	/assign/H                 struct assign_row: what is placed on the host; one key a host, however much runs there
  *	/gone/volume|network/NAME, /gone/logs/S   to be removed from hosts
  *
  * Times are Unix milliseconds, 0 = never.
@@ -144,6 +146,25 @@ struct traffic_row {
 };
 extern const struct vk_field traffic_fields[];
 
+struct host_row {
+	char *name;
+	char *id; /* of the installation that goes by this name, as its agent told; NULL in the beginning */
+	char *engine;                /* version of its Docker Engine */
+	char *zone;                  /* NULL = none */
+	json_t *roles;               /* given by hosts:label */
+	json_t *told;                /* roles of the host's own configuration (host.roles) */
+	uint64_t cpus, memory, disk; /* capacity: cores, bytes, bytes; 0 = not known yet */
+	bool draining;               /* takes nothing new, gives away what can go */
+	int64_t created_ms;
+};
+extern const struct vk_field host_fields[];
+
+struct assign_row {
+	char *name;     /* of the host */
+	json_t *stacks; /* {"ragnar": ["ragnar-web-3-1"]} */
+};
+extern const struct vk_field assign_fields[];
+
 /* Both by table; decode leaves *row as far as it came on failure. encode adds "v". */
 int model_decode(const struct vk_field *fields, const json_t *value, void *row, struct vk_err *err);
 json_t *model_encode(const struct vk_field *fields, const void *row);
@@ -157,6 +178,8 @@ void image_row_free(void *row);
 void volume_row_free(void *row);
 void cert_row_free(void *row);
 void traffic_row_free(void *row);
+void host_row_free(void *row);
+void assign_row_free(void *row);
 void release_free(struct release *r);
 
 #endif

@@ -94,6 +94,13 @@ const struct route routes[] = {
 	PUBLIC("POST", STACK "/exec", RUN, true, api_exec),
 	PUBLIC("POST", STACK "/run", RUN, true, api_run),
 
+	PUBLIC("GET", "/v1/hosts", READ, false, api_hosts),
+	PUBLIC("GET", "/v1/hosts/{host}", READ, false, api_host_info),
+	PUBLIC("POST", "/v1/hosts/{host}/label", ADMIN, true, api_host_label),
+	PUBLIC("POST", "/v1/hosts/{host}/drain", ADMIN, true, api_host_drain),
+	PUBLIC("POST", "/v1/hosts/{host}/undrain", ADMIN, true, api_host_undrain),
+	PUBLIC("DELETE", "/v1/hosts/{host}", ADMIN, true, api_host_remove),
+
 	PUBLIC("GET", "/v1/events", READ, false, api_events),
 	PUBLIC("GET", "/v1/explain/{stack}/{node}", READ, false, api_explain),
 	PUBLIC("GET", "/v1/state", ADMIN, false, api_state),

@@ -31,7 +31,7 @@ static json_t *foreign_routes(const struct sched *s)
 	json_t *list = json_array();
 	size_t i;
 	json_t *route;
-	json_array_foreach(json_object_get(hosts_facts(s), "routes"), i, route)
+	json_array_foreach(json_object_get(hosts_facts(s, NULL), "routes"), i, route)
 	{
 		const char *text = json_string_value(route);
 		bool ours = false;

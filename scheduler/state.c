@@ -49,6 +49,7 @@ static void stack_free(void *row)
 	json_decref(sk->drain);
 	json_decref(sk->intent);
 	json_decref(sk->packs);
+	json_decref(sk->hosts);
 	free(sk->name);
 	free(sk);
 }
@@ -345,6 +346,8 @@ TABLE_KIND(volume, volumes, volume_row_free)
 TABLE_KIND(image, images, image_row_free)
 TABLE_KIND(cert, certs, cert_row_free)
 TABLE_KIND(traffic, traffic, traffic_row_free)
+TABLE_KIND(host, hosts, host_row_free)
+TABLE_KIND(assign, assigns, assign_row_free)
 
 static int put_numbered_build(
 	struct state *st, char **part, const json_t *value, struct vk_err *err)
@@ -354,6 +357,55 @@ static int put_numbered_build(
 		n > st->build_top)
 		st->build_top = n;
 	return put_build(st, part, value, err);
+}
+
+/* What a row no longer says is forgotten unless another row, written before or after, says otherwise. */
+static void assign_forget(struct state *st, const struct assign_row *row)
+{
+	const char *stack;
+	json_t *list, *name;
+	size_t i;
+	json_object_foreach(row != NULL ? row->stacks : NULL, stack, list)
+	{
+		struct stack *sk = table_get(&st->stacks, stack);
+		json_array_foreach(sk != NULL ? list : NULL, i, name)
+		{
+			const char *text = json_string_value(name);
+			const char *host = text != NULL ? stack_host(sk, text) : NULL;
+			if (host != NULL && strcmp(host, row->name) == 0)
+				json_object_del(sk->hosts, text);
+		}
+	}
+}
+
+static void assign_learn(struct state *st, const struct assign_row *row)
+{
+	const char *stack;
+	json_t *list, *name;
+	size_t i;
+	json_object_foreach(row->stacks, stack, list)
+	{
+		struct stack *sk = stack_ensure(st, stack);
+		if (sk->hosts == NULL)
+			sk->hosts = json_object();
+		json_array_foreach(list, i, name) if (json_is_string(name)) json_object_set_new(
+			sk->hosts, json_string_value(name), json_string(row->name));
+	}
+}
+
+static int put_assignment(struct state *st, char **part, const json_t *value, struct vk_err *err)
+{
+	assign_forget(st, table_get(&st->assigns, part[0]));
+	int rc = put_assign(st, part, value, err);
+	if (rc == 0)
+		assign_learn(st, table_get(&st->assigns, part[0]));
+	return rc;
+}
+
+static void del_assignment(struct state *st, char **part)
+{
+	assign_forget(st, table_get(&st->assigns, part[0]));
+	del_assign(st, part);
 }
 
 static void gone_free(void *row)
@@ -416,6 +468,8 @@ static const struct kind kinds[] = {
 	{"volume", 1, put_volume, del_volume},
 	{"cert", 1, put_cert, del_cert},
 	{"traffic", 1, put_traffic, del_traffic},
+	{"host", 1, put_host, del_host},
+	{"assign", 1, put_assignment, del_assignment},
 	{"gone", 1, put_gone, del_gone},
 };
 
@@ -482,6 +536,8 @@ void state_release(struct state *st)
 	table_release(&st->certs, cert_row_free);
 	table_release(&st->traffic, traffic_row_free);
 	table_release(&st->gone, gone_free);
+	table_release(&st->hosts, host_row_free);
+	table_release(&st->assigns, assign_row_free);
 }
 
 /* ---- reads ---- */
@@ -509,6 +565,11 @@ unsigned stack_scale(const struct stack *sk, const char *node, const json_t *ent
 	if (n != NULL && n->scale >= 0)
 		return (unsigned)n->scale;
 	return (unsigned)vk_json_int(entry, "scale", 1);
+}
+
+const char *stack_host(const struct stack *sk, const char *instance)
+{
+	return json_string_value(json_object_get(sk->hosts, instance));
 }
 
 json_t *release_doc(const struct release *r)

@@ -22,6 +22,7 @@ struct stack {
 	unsigned current;                 /* number of the serving release, 0 = none */
 	unsigned next;                    /* number of the next release */
 	json_t *pending, *drain, *intent; /* NULL when absent */
+	json_t *hosts;                    /* {instance: host}, from the /assign rows; or NULL */
 	json_t *packs;                    /* row of buildpacks:set, or NULL */
 	struct op *busy;                  /* runs now */
 	struct op *waiting;               /* list, first comes next */
@@ -35,7 +36,8 @@ struct gone_row {
 };
 
 struct state {
-	struct table stacks, keys, domains, builds, images, volumes, certs, traffic, gone;
+	struct table stacks, keys, domains, builds, images, volumes, certs, traffic, gone, hosts,
+		assigns;
 	uint64_t epoch;
 	uint64_t build_top; /* highest build number seen */
 };
@@ -51,6 +53,8 @@ struct release *stack_current(const struct stack *sk);               /* NULL if 
 struct node_row *stack_node(struct stack *sk, const char *node);     /* made when new */
 /* Instances a node shall have: the command's word, else the manifest's. */
 unsigned stack_scale(const struct stack *sk, const char *node, const json_t *entry);
+/* Where an instance was placed; NULL = nothing is recorded. */
+const char *stack_host(const struct stack *sk, const char *instance);
 /* The build document of a release as JSON (new reference), or NULL when it was let go. */
 json_t *release_doc(const struct release *r);
 /* "current", "superseded", "failed", "cancelled", "deploying" */

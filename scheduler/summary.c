@@ -10,18 +10,6 @@
 #include "op.h"
 #include "stackpacks.h"
 
-static const json_t *entry_of(const struct stack *sk, const struct inst *i)
-{
-	const struct overlay *o = stack_overlay(sk);
-	const struct release *at[] = {stack_release(sk, i->born), o != NULL ? o->release : NULL};
-	for (size_t k = 0; k < VK_COUNT(at); k++) {
-		const json_t *entry = at[k] != NULL ? json_object_get(at[k]->nodes, i->node) : NULL;
-		if (entry != NULL)
-			return entry;
-	}
-	return NULL;
-}
-
 static const char *shown_state(const struct inst *i, const struct inst_status *st)
 {
 	bool nothing = st == NULL || st->state == INST_GONE;
@@ -46,7 +34,7 @@ static const char *shown_health(const struct inst_status *st)
 									  : "none";
 }
 
-json_t *summary_instance(struct sched *s, const struct stack *sk, const struct inst *i)
+json_t *summary_instance(struct sched *s, const struct inst *i)
 {
 	const struct inst_status *st = hosts_find(s, i->name);
 	const char *reason = st == NULL     ? NULL
@@ -55,8 +43,8 @@ json_t *summary_instance(struct sched *s, const struct stack *sk, const struct i
 					    : NULL;
 	return json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:I,s:I,s:s?,s:s?}", "name", i->name,
 		"node", i->node, "n", (int)i->n, "version", (int)i->version, "release",
-		(int)i->born, "host", vk_json_str(entry_of(sk, i), "host", s->cfg->host_name),
-		"state", shown_state(i, st), "health", shown_health(st), "started_ms",
+		(int)i->born, "host", i->host[0] != '\0' ? i->host : s->cfg->host_name, "state",
+		shown_state(i, st), "health", shown_health(st), "started_ms",
 		(json_int_t)(st != NULL ? st->started_ms : 0), "restarts",
 		(json_int_t)(st != NULL ? st->restarts : 0), "ip", st != NULL ? st->ip : NULL,
 		"reason", reason);
@@ -69,7 +57,7 @@ json_t *summary_instances(struct sched *s, const struct stack *sk, bool draining
 	stack_instances(sk, stack_overlay(sk), &l);
 	for (size_t i = 0; i < l.n; i++)
 		if (draining || !l.v[i].drain)
-			json_array_append_new(list, summary_instance(s, sk, &l.v[i]));
+			json_array_append_new(list, summary_instance(s, &l.v[i]));
 	inst_list_release(&l);
 	return list;
 }

@@ -69,7 +69,7 @@ static void put_proc(struct view *v, const struct view_inst *x)
 
 static void put_placed(struct view *v, const struct view_inst *x)
 {
-	const char *host = v->s->cfg->host_name;
+	const char *host = x->i->host[0] != '\0' ? x->i->host : v->s->cfg->host_name;
 	bool runs = x->st != NULL && x->st->container != NULL && x->st->state != INST_GONE;
 	put(v, json_string(host), "/run/%s/%s/%s", x->sk->name, x->i->node, x->tag);
 	put(v, json_string(runs ? x->i->name : ""), "/deploy/%s/%s/%s/%s", host, x->sk->name,
@@ -148,12 +148,22 @@ static void put_fixed(struct view *v)
 	}
 }
 
-static void put_host(struct view *v)
+static void put_host(struct view *v, const char *name)
 {
-	const json_t *facts = hosts_facts(v->s);
-	json_t *host = facts != NULL ? json_copy((json_t *)(uintptr_t)facts) : json_object();
-	json_object_set_new(host, "live", json_boolean(hosts_live(v->s)));
-	put(v, host, "/host/%s", v->s->cfg->host_name);
+	const struct host_row *row = table_get(&v->s->st.hosts, name);
+	const json_t *facts = hosts_facts(v->s, name);
+	json_t *host = row != NULL ? model_encode(host_fields, row) : json_object();
+	json_object_update(host, (json_t *)(uintptr_t)facts);
+	json_object_set_new(host, "live", json_boolean(hosts_life(v->s, name) == HOST_UP));
+	put(v, host, "/host/%s", name);
+}
+
+static void put_hosts(struct view *v)
+{
+	const struct host_row *row;
+	table_each(&v->s->st.hosts, i, row) put_host(v, row->name);
+	if (table_get(&v->s->st.hosts, v->s->cfg->host_name) == NULL)
+		put_host(v, v->s->cfg->host_name);
 }
 
 void view_add(struct sched *s, const char *prefix, json_t *keys)
@@ -161,7 +171,7 @@ void view_add(struct sched *s, const char *prefix, json_t *keys)
 	struct view v = {.s = s, .prefix = prefix, .keys = keys};
 	struct stack *sk;
 	v.rev = vk_json_int(hosts_wanted(s), "rev", 0);
-	put_host(&v);
+	put_hosts(&v);
 	put_fixed(&v);
 	table_each(&s->st.stacks, i, sk) if (sk->exists) put_instances(&v, sk);
 }

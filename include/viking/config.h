@@ -22,6 +22,8 @@ struct vk_config {
 	                    * processes run under one uid, which doctor says */
 	/* host */
 	char *host_name;   /* host.name; default: gethostname up to the first dot */
+	char *host_roles;  /* host.roles: words with commas between */
+	char *host_zone;   /* host.zone; "" = none */
 	char *base_domain; /* base_domain; "" = none */
 	/* listeners */
 	char *ssh_address;      /* ssh.address, 0.0.0.0 */
@@ -73,6 +75,7 @@ struct vk_config {
 	uint64_t audit_size_max;   /* audit.max_size 64M */
 	uint64_t audit_keep;       /* audit.keep 8 */
 	/* run */
+	uint64_t host_grace_ms; /* cluster.host_grace 30s: without its agent a host is lost then */
 	uint64_t health_timeout_ms; /* deploy.health_timeout 60s: start to first healthy */
 	uint64_t drain_ms;          /* deploy.drain 30s */
 	uint64_t route_ack_ms;      /* deploy.route_ack 30s */

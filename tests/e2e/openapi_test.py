@@ -145,6 +145,7 @@ class Answers(unittest.TestCase):
         assert h.viking("buildpacks:add", cls.stack, "node").status == 0
         assert h.viking("lock", cls.stack, "a look").status == 0
         wait_for("a log line", lambda: "started" in h.viking("logs", cls.stack).out)
+        assert h.viking("hosts:label", h.json("hosts")["hosts"][0]["name"], "db").status == 0
         cls.build = h.json("builds")["builds"][0]["id"]
         pem = h.path("shapes")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "90", "-subj",
@@ -180,7 +181,7 @@ class Answers(unittest.TestCase):
         host = self.h.settings.get("host.name") or os.uname().nodename.split(".")[0]
         query = {"/v1/internal/agent/watch": "?host=" + host, "/v1/stacks/{stack}/config": "?reveal=1"}.get(path, "")
         ident = self.certificate() if "/router/certs/" in path else self.build
-        url = path.format(stack=self.stack, n=2, id=ident, node="web") + query
+        url = path.format(stack=self.stack, n=2, id=ident, node="web", host=host) + query
         role = op.get("x-roles", [None])[0]
         if "application/x-ndjson" in op["responses"]["200"]["content"]:
             return self.first_lines(url, role)

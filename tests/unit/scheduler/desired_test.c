@@ -13,13 +13,14 @@ static const json_t *def_of(void *arg, const struct stack *sk, unsigned born, co
 
 static json_t *built(const struct state *st)
 {
-	struct desired_in in = {.st = st, .health_timeout_ms = 60000, .def = def_of};
+	struct desired_in in = {.st = st, .own = "uno", .health_timeout_ms = 60000, .def = def_of};
 	cr_assert_eq(subnet_range_parse("10.210.0.0/16", &in.range, NULL), 0);
 	json_decref(def);
 	def = scene_json("{'image':'i@1','cmd':['run'],'release':['migrate'],'env':{'K':'V'},'"
 			 "publish':[{'host':5000,'port':1}],"
 			 "'aliases':['web'],'health':{'type':'http'},'restart':'always'}");
-	return desired_build(&in);
+	vk_autojson *docs = desired_build(&in);
+	return json_incref(json_object_get(docs, "uno"));
 }
 
 /* Names with what is wanted of them: "a-web-1-1:run". */

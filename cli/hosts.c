@@ -1,0 +1,147 @@
+/* hosts, hosts:info, label, drain, undrain, remove */
+#include <string.h>
+#include <viking/json.h>
+#include <viking/str.h>
+
+#include "groups.h"
+#include "output.h"
+
+static char *size_or_dash(const json_t *j, const char *key)
+{
+	char text[24];
+	int64_t n = vk_json_int(j, key, 0);
+	if (n <= 0)
+		return vk_strdup("-");
+	vk_format_size((uint64_t)n, text);
+	return vk_strdup(text);
+}
+
+static char *joined(const json_t *words)
+{
+	vk_autobuf b = VK_BUF_INIT(4096);
+	size_t i;
+	json_t *v;
+	json_array_foreach(words, i, v)(void)
+		vk_buf_addf(&b, "%s%s", i > 0 ? "," : "", json_string_value(v));
+	return vk_strdup(b.len > 0 ? vk_buf_str(&b) : "-");
+}
+
+static void host_line(struct table *t, const json_t *h)
+{
+	vk_autofree char *memory = size_or_dash(h, "memory"), *disk = size_or_dash(h, "disk_free");
+	vk_autofree char *roles = joined(json_object_get(h, "roles"));
+	int64_t load = vk_json_int(h, "load", 0);
+	table_addf(t, "%s%s", vk_json_str(h, "name", "?"),
+		vk_json_bool(h, "leader", false) ? " *" : "");
+	table_add(t, vk_json_str(h, "state", NULL));
+	table_add(t, roles);
+	table_add(t, vk_json_str(h, "zone", "")[0] != '\0' ? vk_json_str(h, "zone", "") : NULL);
+	table_addf(t, "%lld", (long long)vk_json_int(h, "cpus", 0));
+	table_add(t, memory);
+	table_add(t, disk);
+	table_addf(t, "%lld.%02lld", (long long)(load / 100), (long long)(load % 100));
+	table_add(t, vk_json_str(h, "engine", NULL));
+	table_addf(t, "%lld", (long long)vk_json_int(h, "instances", 0));
+}
+
+static int hosts_list(struct call *c, struct vk_err *err)
+{
+	vk_autojson *answer = NULL;
+	int r = api_get(c, &answer, err, "/v1/hosts");
+	if (r < 0)
+		return r;
+	if (c->json)
+		return print_json(answer);
+	struct table t;
+	table_init(&t, "HOST|STATE|ROLES|ZONE|CPUS|MEMORY|DISK FREE|LOAD|ENGINE|INSTANCES");
+	size_t i;
+	json_t *h;
+	json_array_foreach(json_object_get(answer, "hosts"), i, h) host_line(&t, h);
+	table_print(&t, stdout);
+	return 0;
+}
+
+static int hosts_info(struct call *c, struct vk_err *err)
+{
+	vk_autofree char *host = url_escape(c->words.v[0]);
+	vk_autojson *answer = NULL;
+	int r = api_get(c, &answer, err, "/v1/hosts/%s", host);
+	if (r < 0)
+		return r;
+	if (c->json)
+		return print_json(answer);
+	print_pairs(answer);
+	return 0;
+}
+
+/* "db" gives the role, "-db" takes it. */
+static int hosts_label(struct call *c, struct vk_err *err)
+{
+	vk_autofree char *host = url_escape(c->words.v[0]);
+	vk_autojson *body = json_pack("{s:[],s:[]}", "add", "remove");
+	for (size_t i = 1; i < c->words.n; i++) {
+		const char *w = c->words.v[i];
+		json_t *list = json_object_get(body, w[0] == '-' ? "remove" : "add");
+		w += w[0] == '-';
+		json_array_append_new(list, vk_json_safe_string(w, strlen(w)));
+	}
+	int r = api_send(c, "POST", body, NULL, err, "/v1/hosts/%s/label", host);
+	if (r == 0)
+		printf("%s labelled\n", c->words.v[0]);
+	return r;
+}
+
+static int drain(struct call *c, const char *what, struct vk_err *err)
+{
+	vk_autofree char *host = url_escape(c->words.v[0]);
+	vk_autojson *body = json_object();
+	return api_send(c, "POST", body, NULL, err, "/v1/hosts/%s/%s", host, what);
+}
+
+static int hosts_drain(struct call *c, struct vk_err *err)
+{
+	int r = drain(c, "drain", err);
+	if (r == 0)
+		printf("%s takes nothing new\n", c->words.v[0]);
+	return r;
+}
+
+static int hosts_undrain(struct call *c, struct vk_err *err)
+{
+	int r = drain(c, "undrain", err);
+	if (r == 0)
+		printf("%s takes instances again\n", c->words.v[0]);
+	return r;
+}
+
+static int hosts_remove(struct call *c, struct vk_err *err)
+{
+	vk_autofree char *host = url_escape(c->words.v[0]);
+	int r = api_send(c, "DELETE", NULL, NULL, err, "/v1/hosts/%s%s", host,
+		call_flag(c, "--data-lost") ? "?data_lost=1" : "");
+	if (r == 0)
+		printf("host %s removed\n", c->words.v[0]);
+	return r;
+}
+
+static const struct option remove_options[] = {
+	{"--data-lost", NULL, NULL,
+		"it will not come back: nodes with volumes there begin anew, empty"},
+	{0},
+};
+
+const struct command hosts_commands[] = {
+	{"hosts:list", "", 0, 0, false, true, hosts_list, NULL,
+		"machines: state, roles, capacity, load"},
+	{"hosts:info", "HOST", 1, 1, false, true, hosts_info, NULL,
+		"one machine, and what is placed on it"},
+	{"hosts:label", "HOST ROLE...", 2, 99, true, false, hosts_label, NULL,
+		"give a machine roles that nodes ask for; -ROLE takes one away"},
+	{"hosts:drain", "HOST", 1, 1, false, false, hosts_drain, NULL,
+		"place nothing new on a machine, and move what can be moved"},
+	{"hosts:undrain", "HOST", 1, 1, false, false, hosts_undrain, NULL,
+		"let it take instances again"},
+	{"hosts:remove", "HOST [--data-lost]", 1, 1, false, false, hosts_remove, remove_options,
+		"forget a machine that is gone"},
+	{0},
+};
