@@ -1,63 +1,12 @@
 /*
- * Engine calls on the loop, by libcurl's socket and timer callbacks. libcurl forbids calls into itself
- * from its own callbacks, and `bytes` runs inside one: what is begun or cancelled there is only noted,
- * and done when libcurl has returned.
+ * Engine calls on the loop (multi.h). `bytes` runs inside libcurl: what is begun or cancelled there is only
+ * noted, and done when libcurl has returned.
  */
 #include <viking/str.h>
 
 #include "engine_op.h"
 
 #define MAX_IDLE_CONNECTIONS 4L
-
-static void finish_all(struct vk_engine *e);
-
-/* ---- libcurl's view of the loop ---- */
-
-static void act(struct vk_engine *e, curl_socket_t fd, int what)
-{
-	int running;
-	e->inside++;
-	curl_multi_socket_action(e->multi, fd, what, &running);
-	e->inside--;
-	finish_all(e);
-}
-
-static void on_io(void *arg, int fd, int what)
-{
-	act(arg, fd,
-		(what & VK_READ ? CURL_CSELECT_IN : 0) | (what & VK_WRITE ? CURL_CSELECT_OUT : 0));
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *slot)
-{
-	struct vk_engine *e = arg;
-	struct vk_io *io = slot;
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		vk_io_free(io);
-		curl_multi_assign(e->multi, fd, NULL);
-		return 0;
-	}
-	int want = (what & CURL_POLL_IN ? VK_READ : 0) | (what & CURL_POLL_OUT ? VK_WRITE : 0);
-	if (io != NULL)
-		vk_io_set(io, want);
-	else
-		curl_multi_assign(e->multi, fd, vk_io_new(e->loop, fd, want, on_io, e));
-	return 0;
-}
-
-static int on_timer_wish(CURLM *m, long ms, void *arg)
-{
-	struct vk_engine *e = arg;
-	(void)m;
-	vk_timer_set(e->timer, ms);
-	return 0;
-}
-
-static void on_timer(void *arg)
-{
-	act(arg, CURL_SOCKET_TIMEOUT, 0);
-}
 
 /* ---- life of an op ---- */
 
@@ -72,7 +21,7 @@ static void unlink_op(struct vk_engine_op *op)
 static void drop(struct vk_engine_op *op)
 {
 	if (op->started)
-		curl_multi_remove_handle(op->e->multi, op->easy);
+		curl_multi_remove_handle(op->e->multi.curl, op->easy);
 	unlink_op(op);
 	vk_engine_op_free(op);
 }
@@ -84,7 +33,7 @@ static void conclude(struct vk_engine_op *op, const struct vk_err *err, json_t *
 	vk_engine_done_fn *done = op->done;
 	void *arg = op->done_arg;
 	if (op->started)
-		curl_multi_remove_handle(e->multi, op->easy);
+		curl_multi_remove_handle(e->multi.curl, op->easy);
 	unlink_op(op);
 	vk_engine_op_free(op);
 	if (done != NULL)
@@ -99,9 +48,7 @@ static void start(struct vk_engine_op *op)
 		return;
 	}
 	op->started = true;
-	op->e->inside++;
-	curl_multi_add_handle(op->e->multi, op->easy);
-	op->e->inside--;
+	vk_multi_add(&op->e->multi, op->easy);
 }
 
 static void transfer_ended(struct vk_engine_op *op, CURLcode code)
@@ -110,7 +57,7 @@ static void transfer_ended(struct vk_engine_op *op, CURLcode code)
 	vk_autojson *answer = NULL;
 	int rc = vk_engine_op_judge(op, code, &err);
 	if (rc == 0 && op->negotiating) {
-		curl_multi_remove_handle(op->e->multi, op->easy);
+		curl_multi_remove_handle(op->e->multi.curl, op->easy);
 		op->started = false;
 		start(op);
 		return;
@@ -139,29 +86,22 @@ static bool is_waiting(const struct vk_engine_op *op)
 }
 
 /* Outside of libcurl: drops what was cancelled, concludes what has ended, starts what waits. */
-static void finish_all(struct vk_engine *e)
+static void finish_all(void *arg)
 {
-	if (e->inside > 0)
+	struct vk_engine *e = arg;
+	if (e->multi.inside > 0)
 		return;
 	struct vk_engine_op *op;
 	while ((op = find(e, is_cancelled)) != NULL)
 		drop(op);
-	int left;
-	for (CURLMsg *msg; (msg = curl_multi_info_read(e->multi, &left)) != NULL;) {
-		if (msg->msg != CURLMSG_DONE)
-			continue;
-		CURLcode code = msg->data.result; /* msg dies with the handle's removal */
+	CURLcode code = CURLE_OK;
+	for (CURL *easy; (easy = vk_multi_ended(&e->multi, &code)) != NULL;) {
 		void *owner = NULL;
-		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &owner);
+		curl_easy_getinfo(easy, CURLINFO_PRIVATE, &owner);
 		transfer_ended(owner, code);
 	}
 	while ((op = find(e, is_waiting)) != NULL)
 		start(op);
-}
-
-static void on_soon(void *arg)
-{
-	finish_all(arg);
 }
 
 /* Starts from the loop, so that done is never called inside the call that asks for it. */
@@ -169,7 +109,7 @@ static void add(struct vk_engine_op *op)
 {
 	op->next = op->e->ops;
 	op->e->ops = op;
-	vk_timer_set(op->e->soon, 0);
+	vk_multi_soon(&op->e->multi);
 }
 
 struct vk_engine_op *vk_engine_call_async(struct vk_engine *e, const char *method, const char *path,
@@ -205,29 +145,20 @@ void vk_engine_op_cancel(struct vk_engine_op *op)
 		return;
 	op->cancelled = true;
 	op->done = NULL;
-	if (op->e->inside == 0)
+	if (op->e->multi.inside == 0)
 		drop(op);
 	else
-		vk_timer_set(op->e->soon, 0);
+		vk_multi_soon(&op->e->multi);
 }
 
 void vk_engine_async_init(struct vk_engine *e)
 {
-	e->multi = curl_multi_init();
-	e->timer = vk_timer_new(e->loop, on_timer, e);
-	e->soon = vk_timer_new(e->loop, on_soon, e);
-	curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e);
-	curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
-	curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e);
-	curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, MAX_IDLE_CONNECTIONS);
+	vk_multi_init(&e->multi, e->loop, MAX_IDLE_CONNECTIONS, finish_all, e);
 }
 
 void vk_engine_async_release(struct vk_engine *e)
 {
 	while (e->ops != NULL)
 		drop(e->ops);
-	curl_multi_cleanup(e->multi);
-	vk_timer_free(e->timer);
-	vk_timer_free(e->soon);
+	vk_multi_release(&e->multi);
 }

@@ -8,6 +8,8 @@
 #include <curl/curl.h>
 #include <viking/engine.h>
 
+#include "multi.h"
+
 #define VK_ENGINE_TIMEOUT_MS 30000
 
 struct vk_engine {
@@ -16,11 +18,8 @@ struct vk_engine {
 	CURLM *blocking; /* keeps the connections of blocking calls */
 	/* on the loop */
 	struct vk_loop *loop;
-	CURLM *multi;
-	struct vk_timer *timer;   /* libcurl's */
-	struct vk_timer *soon;    /* starts and ends what callbacks have left behind */
+	struct vk_multi multi;
 	struct vk_engine_op *ops; /* all that run */
-	unsigned inside;          /* depth in libcurl: its calls must not nest */
 };
 
 struct vk_engine_op {

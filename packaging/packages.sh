@@ -11,7 +11,7 @@ fi
 viking_demo="busybox-static"
 viking_test="libcriterion-dev clang clang-format libclang-rt-14-dev busybox-static openssh-server
 	dropbear-bin python3 python3-paramiko python3-yaml wrk apache2-utils jq lintian man-db universal-ctags systemd iproute2 nftables
-	procps strace sqlite3 socat"
+	procps strace sqlite3 socat etcd-server etcd-client"
 
 # Installs what of its arguments is missing; says so first.
 viking_install() {

@@ -2,10 +2,11 @@
  * The store: one flat key space of small values with revisions, transactions with compares, watches and
  * leases; asynchronous, so that no back end ever blocks the scheduler's loop: every operation is submitted and its
  * completion is called later, from the loop, never from inside the submit. Back ends: SQLite (embedded),
- * memory (tests, with faults), later etcd. All pass tests/unit/base/store_conformance.
+ * etcd (many hosts), memory (tests, with faults). All pass tests/unit/base/store_conformance.
  *
- * Revisions: one counter for the whole store, +1 per committed transaction that changes something. A key has create_rev
- * and mod_rev. Values are bytes (JSON in practice, each with a schema version field "v").
+ * Revisions: one counter for the whole store, +1 per committed transaction that changes something (in an etcd that others
+ * use too, theirs count as well). A key has create_rev and mod_rev. Values are bytes (JSON in practice, each with a schema
+ * version field "v"). Keys begin with '/'.
  */
 #ifndef VIKING_STORE_H
 #define VIKING_STORE_H
@@ -46,7 +47,8 @@ struct vk_op {
 typedef void vk_store_range_fn(
 	void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev);
 /* committed false with err->code 0: a compare did not hold. err->code VK_TIMEOUT or VK_UNAVAILABLE: the
- * outcome is not known. */
+ * outcome is not known; a store with `settles` finds it out by the next transaction that changes something: when that
+ * one commits, the lost one never did and never will; had it committed, that one is refused as if a compare had failed. */
 typedef void vk_store_txn_fn(void *arg, const struct vk_err *err, bool committed, uint64_t rev);
 typedef void vk_store_lease_fn(void *arg, const struct vk_err *err, uint64_t lease);
 struct vk_event {
@@ -76,12 +78,29 @@ struct vk_store_ops {
 };
 struct vk_store {
 	const struct vk_store_ops *ops;
+	bool settles;
 };
 
 /* SQLite file: WAL, synchronous=FULL, one writer; integrity check at open, refusal of a newer schema. Commits that are
  * submitted in one pass of the loop share one fsync (group commit). */
 int vk_store_sqlite_open(
 	struct vk_loop *l, const char *path, struct vk_store **ret, struct vk_err *err);
+/*
+ * etcd 3.4 or later over its HTTP/JSON gateway (libcurl on the loop). A call is tried at one endpoint after the other until
+ * its deadline; transactions are guarded so that this is safe (base/store_etcd_wire.h). Watches resume by revision and are
+ * only believed as far as a check of the keys every half minute agrees; leases may end late: both are hints, writes compare.
+ */
+struct vk_store_etcd_opts {
+	const char *endpoints; /* "http://a:2379,https://b:2379" */
+	const char *ca, *cert,
+		*key;       /* PEM files of the client, read once at open; NULL or "" = none */
+	const char *prefix; /* of all keys, "/viking"; may be "" */
+	const char *client; /* names this client's guard key; no two at a time have the same */
+	int64_t timeout_ms, check_ms; /* of a call, of the check of a watch; 0 = 8 s, 30 s */
+};
+/* Does not connect. */
+int vk_store_etcd_open(struct vk_loop *l, const struct vk_store_etcd_opts *o, struct vk_store **ret,
+	struct vk_err *err);
 /* Memory, with faults for tests. */
 struct vk_store_faults {
 	unsigned seed;

@@ -7,7 +7,7 @@
 
 static uint64_t watch(struct fixture *f, const char *prefix, uint64_t from, struct watched *w)
 {
-	return f->store->ops->watch(f->store, prefix, from, watched_fn, w);
+	return f->store->ops->watch(f->store, prefix, store_rev(from), watched_fn, w);
 }
 
 /* ---- keys and revisions ---- */
@@ -283,7 +283,8 @@ void conform_watch_from_revision(struct fixture *f)
 
 void conform_watch_compacted(struct fixture *f)
 {
-	for (int i = 0; i < 3000; i += 100) {
+	const int n = f->history;
+	for (int i = 0; i < n; i += 100) {
 		struct waiting w[100] = {0};
 		for (int k = 0; k < 100; k++) {
 			const struct vk_op op = {.key = "/a", .value = "x", .len = 1};
@@ -292,14 +293,19 @@ void conform_watch_compacted(struct fixture *f)
 		for (int k = 0; k < 100; k++)
 			wait_until(f, &w[k].done);
 	}
+	if (f->compact != NULL)
+		f->compact(f, store_rev((uint64_t)n - 10));
 	struct watched old = {0}, recent = {0};
+	char text[96];
 	watch(f, "/", 1, &old);
-	watch(f, "/", 2999, &recent);
-	wait_text(f, &recent, "+/a=x@2999 | +/a=x@3000 | ");
+	watch(f, "/", (uint64_t)n - 1, &recent);
+	snprintf(text, sizeof(text), "+/a=x@%d | +/a=x@%d | ", n - 1, n);
+	wait_text(f, &recent, text);
 	wait_text(f, &old, "| ");
 	cr_assert(old.compacted);
 	store_put(f, "/a", "y");
-	wait_text(f, &recent, "+/a=x@2999 | +/a=x@3000 | +/a=y@3001 | ");
+	snprintf(text, sizeof(text), "+/a=x@%d | +/a=x@%d | +/a=y@%d | ", n - 1, n, n + 1);
+	wait_text(f, &recent, text);
 	cr_assert_eq(old.calls, 1, "a compacted watch is over");
 }
 

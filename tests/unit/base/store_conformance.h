@@ -13,6 +13,9 @@ struct fixture {
 	struct vk_loop *loop;
 	struct vk_store *store;
 	void (*open)(struct fixture *f); /* sets store */
+	/* Forgets events before rev; NULL: the store does so by itself within `history` transactions. */
+	void (*compact)(struct fixture *f, uint64_t rev);
+	int history;
 	char dir[64];
 	char path[96];
 };
@@ -23,7 +26,9 @@ void fixture_release(struct fixture *f);
 void fixture_close(struct fixture *f);  /* closes the store only */
 void fixture_settle(struct fixture *f); /* turns the loop until nothing is left to do */
 
-/* Blocking forms; codes are those of the completion. */
+/* Blocking forms; codes are those of the completion. Revisions of all that follows count from the store's at fixture_init:
+ * etcd's begin at 1. */
+uint64_t store_rev(uint64_t rev); /* such a one as the store's own */
 struct got {
 	int code;
 	char value[256]; /* the beginning */

@@ -6,17 +6,32 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 20000
+#define HISTORY     3000
+
+static uint64_t rev0; /* of the store at fixture_init */
+
+uint64_t store_rev(uint64_t rev)
+{
+	return rev != 0 ? rev + rev0 : 0;
+}
+
+static uint64_t since_rev0(uint64_t rev)
+{
+	return rev > rev0 ? rev - rev0 : 0;
+}
 
 void fixture_init(struct fixture *f, const char *where, void (*open)(struct fixture *f))
 {
 	struct vk_err err = {0};
-	*f = (struct fixture){.open = open};
+	*f = (struct fixture){.open = open, .history = HISTORY};
 	snprintf(f->dir, sizeof(f->dir), "%s/viking-store-XXXXXX", where);
 	cr_assert_not_null(mkdtemp(f->dir));
 	snprintf(f->path, sizeof(f->path), "%s/db", f->dir);
 	cr_assert_eq(vk_loop_new(&f->loop, &err), 0, "%s", err.msg);
+	rev0 = 0;
 	open(f);
+	rev0 = store_range(f, "").rev;
 }
 
 void fixture_close(struct fixture *f)
@@ -59,7 +74,7 @@ void got_fn(void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t
 {
 	struct waiting *w = arg;
 	w->done = true;
-	w->got = (struct got){.code = err->code, .n = n, .rev = rev};
+	w->got = (struct got){.code = err->code, .n = n, .rev = since_rev0(rev)};
 	for (size_t i = 0; i < n; i++) {
 		size_t used = strlen(w->got.keys);
 		snprintf(w->got.keys + used, sizeof(w->got.keys) - used, "%s%s", i ? " " : "",
@@ -68,8 +83,8 @@ void got_fn(void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t
 	if (n != 1)
 		return;
 	w->got.len = kvs[0].len;
-	w->got.create_rev = kvs[0].create_rev;
-	w->got.mod_rev = kvs[0].mod_rev;
+	w->got.create_rev = since_rev0(kvs[0].create_rev);
+	w->got.mod_rev = since_rev0(kvs[0].mod_rev);
 	size_t shown = kvs[0].len < sizeof(w->got.value) ? kvs[0].len : sizeof(w->got.value) - 1;
 	memcpy(w->got.value, kvs[0].value, shown);
 }
@@ -95,7 +110,7 @@ void txn_fn(void *arg, const struct vk_err *err, bool committed, uint64_t rev)
 {
 	struct waiting *w = arg;
 	w->done = true;
-	w->txn = (struct done){.code = err->code, .committed = committed, .rev = rev};
+	w->txn = (struct done){.code = err->code, .committed = committed, .rev = since_rev0(rev)};
 	snprintf(w->txn.msg, sizeof(w->txn.msg), "%.250s", err->msg);
 }
 
@@ -103,7 +118,13 @@ struct done store_txn(
 	struct fixture *f, const struct vk_cmp *cmps, size_t nc, const struct vk_op *ops, size_t no)
 {
 	struct waiting w = {0};
-	f->store->ops->txn(f->store, cmps, nc, ops, no, txn_fn, &w);
+	struct vk_cmp own[8];
+	cr_assert_leq(nc, VK_COUNT(own));
+	for (size_t i = 0; i < nc; i++) {
+		own[i] = cmps[i];
+		own[i].rev = store_rev(cmps[i].rev);
+	}
+	f->store->ops->txn(f->store, own, nc, ops, no, txn_fn, &w);
 	wait_until(f, &w.done);
 	return w.txn;
 }
@@ -157,11 +178,12 @@ void watched_fn(void *arg, const struct vk_event *ev, size_t n, uint64_t rev, bo
 	struct watched *w = arg;
 	w->calls++;
 	w->compacted |= compacted;
+	rev = since_rev0(rev);
 	cr_assert(compacted || rev > w->last_rev, "events out of order");
 	w->last_rev = rev;
 	for (size_t i = 0; i < n; i++) {
 		size_t used = strlen(w->text);
-		cr_assert_eq(ev[i].kv.mod_rev, rev);
+		cr_assert_eq(since_rev0(ev[i].kv.mod_rev), rev);
 		if (ev[i].del)
 			snprintf(w->text + used, sizeof(w->text) - used, "-%s@%d ", ev[i].kv.key,
 				(int)rev);
