@@ -325,6 +325,8 @@ const struct setting settings[SETTING_COUNT] = {
 		"share of builds; apps have 1000"),
 	NUMBER("builds.pids", build_pids, "1024", 16, 1000000, "processes of a build"),
 	TIME("builds.timeout", build_timeout_ms, "30m", SECOND, "longest build"),
+	BOOL("builder.stack_ahead", stack_ahead, "true",
+		"store the stack image in the registry before a push waits for it"),
 	TEXT("builder.build_env", build_env_file, "", check_file,
 		"file of NAME=VALUE lines for buildpacks: proxies, mirrors"),
 	TEXT("builder.extra_ca", build_ca_file, "", check_file,

@@ -1,5 +1,6 @@
 #include "dispatch.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,11 +13,18 @@
 #include "runner.h"
 
 #define FILES_MAX 1024
+#define LOOK_MS   (60 * 60 * 1000) /* from one look at the stack image to the next */
+#define AGAIN_MS  (60 * 1000)      /* when it did not go well, or the registry was busy */
 #define BEHIND    64 /* reports not yet taken by the scheduler, above which jobs are not read */
 
 struct dispatch {
 	struct vk_loop *loop;
-	struct runner *sweep; /* of what an earlier builder's jobs have left */
+	struct runner *chore; /* one of chores that runs now */
+	size_t next;          /* which that is, or the next one, at look */
+	struct vk_timer *look;
+	struct vk_signal *hangup;
+	bool asked;    /* for a look, while one is under way */
+	json_t *facts; /* of the stack image, as the scheduler is to know them; NULL: not looked yet */
 	const struct vk_config *config;
 	struct queue queue;
 	struct vk_api_queue *reports;
@@ -77,6 +85,25 @@ static void on_state(void *arg, json_t *name)
 	report(run->d, run->job, json_pack("{s:O}", "state", name));
 }
 
+static void tell_facts(struct dispatch *d)
+{
+	vk_api_queue_add(
+		d->reports, "POST", "/v1/internal/builder/facts", d->facts, on_reported, d);
+}
+
+/* What a look or a build by a pack found out about the stack image. */
+static void learn(struct dispatch *d, const json_t *done)
+{
+	json_t *image = json_object_get(done, "stack_image");
+	json_t *version = json_object_get(done, "stack_version");
+	if (image == NULL || (version == NULL && !json_is_null(image)) ||
+		json_equal(image, json_object_get(d->facts, "stack_image")))
+		return;
+	json_decref(d->facts);
+	d->facts = json_pack("{s:O, s:O*}", "stack_image", image, "stack_version", version);
+	tell_facts(d);
+}
+
 static void on_ended(void *arg, json_t *done)
 {
 	struct run *run = arg;
@@ -87,6 +114,7 @@ static void on_ended(void *arg, json_t *done)
 						  : "failed";
 	vk_log(VK_INFO, "job-ended", "id=%s how=%s", j->id, how);
 	if (done != NULL) {
+		learn(d, done);
 		j->done = json_incref(done);
 		report(d, j, json_pack("{s:O}", "done", done));
 	}
@@ -180,6 +208,8 @@ static void on_connection(void *arg, bool connected, const struct vk_err *err)
 		return;
 	}
 	vk_log(VK_INFO, "watching", "jobs=%zu", d->queue.n);
+	if (d->facts != NULL)
+		tell_facts(d);
 	tell_again(d);
 }
 
@@ -197,25 +227,41 @@ static void job_environment(struct vk_strv *env)
 	}
 }
 
-static void on_swept(void *arg, json_t *done)
+/* -- chores: jobs of our own, one at a time, beside the queue ----------------------------------- */
+
+/* What an earlier builder's jobs have left goes, once; then the stack image is looked at, and stored. */
+static const char *const chores[] = {"sweep", "stack", "store"};
+
+static void on_chore_ended(void *arg, json_t *done)
 {
 	struct dispatch *d = arg;
-	d->sweep = NULL;
-	if (!vk_json_bool(done, "ok", false))
-		vk_log(VK_WARN, "sweep", "why=\"%s\"", vk_json_str(done, "message", ""));
+	bool ok = vk_json_bool(done, "ok", false), last = d->next + 1 == VK_COUNT(chores);
+	d->chore = NULL;
+	if (!ok)
+		vk_log(VK_WARN, "chore", "kind=%s why=\"%s\"", chores[d->next],
+			vk_json_str(done, "message", ""));
+	learn(d, done);
+	if (d->asked || (ok && last))
+		d->next = 1;
+	else if (ok)
+		d->next++;
+	vk_timer_set(d->look, !ok ? AGAIN_MS : last && !d->asked ? LOOK_MS : 0);
+	d->asked = false;
 }
 
-static void on_sweep_line(void *arg, json_t *lines)
+static void on_chore_line(void *arg, json_t *lines)
 {
 	(void)arg;
 	for (size_t i = 0; i < json_array_size(lines); i++)
-		vk_log(VK_INFO, "sweep", "out=\"%s\"", json_string_value(json_array_get(lines, i)));
+		vk_log(VK_INFO, "chore", "out=\"%s\"", json_string_value(json_array_get(lines, i)));
 }
 
-static void sweep(struct dispatch *d)
+static void on_look(void *arg)
 {
+	struct dispatch *d = arg;
+	const char *kind = chores[d->next];
 	struct vk_err err = {0};
-	vk_autojson *job = json_pack("{s:s, s:s}", "id", "sweep", "kind", "sweep");
+	vk_autojson *job = json_pack("{s:s, s:s}", "id", kind, "kind", kind);
 	struct runner_opts o = {
 		.loop = d->loop,
 		.path = d->job_path,
@@ -223,12 +269,24 @@ static void sweep(struct dispatch *d)
 		.env = (const char *const *)d->env.v,
 		.timeout_ms = (int64_t)d->config->build_timeout_ms,
 		.timeout_setting = "builds.timeout",
-		.out = on_sweep_line,
-		.ended = on_swept,
+		.out = on_chore_line,
+		.ended = on_chore_ended,
 		.arg = d,
 	};
-	if (runner_start(&o, job, &d->sweep, &err) != 0)
-		vk_log_err(VK_WARN, "sweep", &err);
+	if (d->chore == NULL && runner_start(&o, job, &d->chore, &err) != 0) {
+		vk_log_err(VK_WARN, "chore", &err);
+		vk_timer_set(d->look, AGAIN_MS);
+	}
+}
+
+/* Whoever made another stack image says so. */
+static void on_hangup(void *arg, int signo)
+{
+	struct dispatch *d = arg;
+	(void)signo;
+	d->asked = d->chore != NULL;
+	if (!d->asked)
+		vk_timer_set(d->look, 0);
 }
 
 static int serve(struct vk_role *role, struct vk_err *err)
@@ -244,7 +302,9 @@ static int serve(struct vk_role *role, struct vk_err *err)
 	for (size_t i = 1; role->argv[0] != NULL && role->argv[i] != NULL; i++)
 		vk_strv_add(&d->argv, role->argv[i]);
 	job_environment(&d->env);
-	sweep(d);
+	d->look = vk_timer_new(d->loop, on_look, d);
+	d->hangup = vk_signal_new(d->loop, SIGHUP, on_hangup, d);
+	on_look(d);
 	d->watch = vk_api_watch_new(
 		d->loop, &role->api, "/v1/internal/builder/watch", on_wanted, on_connection, d);
 	return 0;
@@ -257,7 +317,10 @@ static void dispatch_free(void *self)
 	if (d == NULL)
 		return;
 	vk_api_watch_free(d->watch);
-	runner_free(d->sweep);
+	runner_free(d->chore);
+	vk_timer_free(d->look);
+	vk_signal_free(d->hangup);
+	json_decref(d->facts);
 	for (size_t i = 0; i < d->queue.n; i++) {
 		struct run *run = d->queue.jobs[i]->run;
 		if (run != NULL)

@@ -10,6 +10,8 @@
 #include <viking/json.h>
 #include <viking/str.h>
 
+#include "stack_image.h"
+
 #define REPOSITORIES "docker/registry/v2/repositories"
 #define REVISIONS    "_manifests/revisions/sha256"
 
@@ -28,11 +30,22 @@ bool gc_kept(const json_t *keep, const char *ref)
 	return false;
 }
 
+/* "REPO:TAG", with a server before it or not */
+static bool is_stack_tag(const char *name)
+{
+	const char *last = strrchr(name, '/');
+	last = last != NULL ? last + 1 : name;
+	return vk_starts(last, STACK_IMAGE ":") && (last == name || strchr(name, '/') == last - 1);
+}
+
 bool gc_image_ours(const json_t *image, const char *server, const char *root_label)
 {
 	vk_autostrv names = {0};
 	size_t n = strlen(server);
 	gc_image_names(image, &names);
+	for (size_t i = 0; i < names.n; i++)
+		if (is_stack_tag(names.v[i]))
+			return false;
 	for (size_t i = 0; i < names.n; i++) {
 		if (strncmp(names.v[i], server, n) == 0 && names.v[i][n] == '/')
 			return true;

@@ -14,7 +14,8 @@
 
 /* Image ids ("sha256:..") that containers use, from the engine's GET /containers/json?all=1. */
 void gc_used_images(const json_t *containers, struct vk_strv *ret);
-/* Is this entry of GET /images/json of this installation: named into its registry, or labelled by it? */
+/* Is this entry of GET /images/json of this installation: named into its registry, or labelled by it? The stack image
+ * is not, for as long as it has a tag: what an upgrade has replaced goes when nothing stands on it any more. */
 bool gc_image_ours(const json_t *image, const char *server, const char *root_label);
 /* May it go? */
 bool gc_image_unused(const json_t *image, const json_t *keep, const struct vk_strv *used);

@@ -16,6 +16,7 @@ void image_init(struct image *m, const struct job *j)
 	*m = (struct image){
 		.repo = vk_asprintf("%s/%s", j->stack, j->boat),
 		.name = vk_asprintf("%s/%s/%s", j->registry.server, j->stack, j->boat),
+		.tag = j->tag,
 		.tagged = vk_asprintf("%s/%s/%s:%s", j->registry.server, j->stack, j->boat, j->tag),
 	};
 }
@@ -128,7 +129,7 @@ int image_push(struct job *j, struct image *m, struct vk_err *err)
 {
 	vk_autofree char *auth =
 		vk_engine_registry_auth(REGISTRY_USER, j->registry.password, j->registry.server);
-	vk_autofree char *path = vk_asprintf("/images/%s/push?tag=%s", m->name, j->tag);
+	vk_autofree char *path = vk_asprintf("/images/%s/push?tag=%s", m->name, m->tag);
 	struct push p = {.registry = &j->registry};
 	struct vk_err why = {0};
 	int code =

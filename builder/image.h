@@ -11,6 +11,7 @@ struct image {
 	char *repo; /* "ragnar/web" */
 	char *name; /* "127.0.0.1:5000/ragnar/web" */
 	char *tagged;
+	const char *tag; /* borrowed */
 	char key[65];
 	char digest[DIGEST_MAX];
 };

@@ -21,6 +21,8 @@ static const struct kind {
 	{"site", false, job_site},
 	{"gc", true, job_gc},
 	{"sweep", false, job_sweep},
+	{"stack", false, job_stack},
+	{"store", false, job_store},
 };
 
 static const struct kind *find_kind(const char *name)
@@ -75,9 +77,7 @@ static int check(const struct job *j, struct vk_err *err)
 		return check_image(j, err);
 	if (vk_streq(j->kind, "site"))
 		return check_site(j, err);
-	if (vk_streq(j->kind, "sweep"))
-		return 0;
-	if (!json_is_array(j->keep))
+	if (vk_streq(j->kind, "gc") && !json_is_array(j->keep))
 		return vk_err_set(err, VK_INVALID, "job %s does not say what to keep", j->id);
 	return 0;
 }

@@ -52,6 +52,8 @@ int job_image(struct job *j, json_t *done, struct vk_err *err);
 int job_packs(struct job *j, json_t *done, struct vk_err *err);
 int job_cnb(struct job *j, json_t *done, struct vk_err *err);
 int job_sweep(struct job *j, json_t *done, struct vk_err *err);
+int job_stack(struct job *j, json_t *done, struct vk_err *err);
+int job_store(struct job *j, json_t *done, struct vk_err *err);
 int job_site(struct job *j, json_t *done, struct vk_err *err);
 int job_gc(struct job *j, json_t *done, struct vk_err *err);
 

@@ -74,7 +74,8 @@ static void make_key(struct cnb *c)
 /* The lifecycle's environment: the API, and the site's lines; none of it reaches the image. */
 static json_t *environment(const struct cnb *c)
 {
-	json_t *env = json_pack("[s]", "CNB_NO_COLOR=true");
+	json_t *env =
+		json_pack("[s, s]", "CNB_NO_COLOR=true", "SERVICE_BINDING_ROOT=/platform/bindings");
 	vk_autofree char *api = vk_asprintf("CNB_PLATFORM_API=%s", c->builder.api);
 	json_array_append_new(env, json_string(api));
 	for (const char *line = vk_json_str(c->j->site, "env", ""); *line != '\0';) {
@@ -118,6 +119,22 @@ static int create(struct cnb *c, int cancel_fd, struct vk_err *err)
 	return code;
 }
 
+/* The site's authorities, as a binding of the type that buildpacks look for (Service Binding Specification). */
+static int fill_bindings(struct cnb *c, struct tar *t, struct vk_err *err)
+{
+	const char *ca = vk_json_str(c->j->site, "ca", "");
+	if (*ca == '\0')
+		return 0;
+	int code = tar_dir(t, "platform/bindings", err);
+	if (code == 0)
+		code = tar_dir(t, "platform/bindings/site", err);
+	if (code == 0)
+		code = tar_file(
+			t, "platform/bindings/site/type", false, "ca-certificates", 15, err);
+	return code == 0 ? tar_file(t, "platform/bindings/site/ca.crt", false, ca, strlen(ca), err)
+			 : code;
+}
+
 /* /platform/env has a file a variable; CNB_ ones are the platform's own. */
 static int fill_platform(struct cnb *c, struct tar *t, struct vk_err *err)
 {
@@ -128,6 +145,8 @@ static int fill_platform(struct cnb *c, struct tar *t, struct vk_err *err)
 		code = tar_dir(t, "platform", err);
 	if (code == 0)
 		code = tar_dir(t, "platform/env", err);
+	if (code == 0)
+		code = fill_bindings(c, t, err);
 	json_object_foreach(c->j->env, name, value)
 	{
 		vk_autofree char *path = vk_asprintf("platform/env/%s", name);

@@ -10,8 +10,8 @@
 #define COLLECT_MS 600000
 #define ENGINE_MS  120000 /* removing big images, measuring */
 
-/* One collection. The registry takes no pushes meanwhile: viking-builder runs no build beside it, and
- * nobody else has its password. */
+/* One collection. The registry takes no pushes meanwhile: viking-builder runs no build beside it, the stack image's
+ * job is kept out by a lock, and nobody else has its password. */
 struct gc {
 	struct job *job;
 	uint64_t removed;
@@ -141,8 +141,12 @@ static uint64_t less(uint64_t before, uint64_t after)
 int job_gc(struct job *j, json_t *done, struct vk_err *err)
 {
 	struct gc g = {.job = j};
+	vk_autoclose int lock = -1;
+	int code = registry_lock(&j->registry, &lock, err);
+	if (code != 0)
+		return code;
 	uint64_t disk = gc_disk_usage(j->registry.data_dir), layers = layers_bytes(j);
-	int code = drop_manifests(&g, err);
+	code = drop_manifests(&g, err);
 	if (code == 0)
 		code = drop_images(&g, err);
 	g.freed += less(layers, layers_bytes(j));

@@ -77,6 +77,7 @@ static void own_pack(const struct job *j, const struct source *source,
 	json_object_set_new(done, "entrypoint", json_true());
 	json_object_set_new(done, "packs", json_pack("[s]", pack));
 	json_object_set_new(done, "stack_image", json_string(stack->run));
+	json_object_set_new(done, "stack_version", json_string(stack->version));
 }
 
 static int from_dockerfile(struct job *j, json_t *done, struct vk_err *err)

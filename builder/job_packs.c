@@ -321,6 +321,7 @@ static void fill_done(struct packs *p, const json_t *image, json_t *done)
 	json_object_set(done, "packs", p->result.packs);
 	json_object_set_new(done, "entrypoint", json_true());
 	json_object_set_new(done, "stack_image", json_string(p->stack.run));
+	json_object_set_new(done, "stack_version", json_string(p->stack.version));
 	timings_tell(&p->timings, p->j, done);
 }
 

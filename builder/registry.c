@@ -49,6 +49,16 @@ void registry_release(struct registry *r)
 	vk_freep(&r->config);
 }
 
+int registry_lock(const struct registry *r, int *ret_fd, struct vk_err *err)
+{
+	vk_autofree char *path = vk_asprintf("%s.lock", r->data_dir);
+	int code = vk_fs_lock(path, ret_fd, err);
+	if (code != VK_CONFLICT)
+		return code;
+	vk_err_set(err, code, "the registry is at work on its storage");
+	return vk_err_hint(err, "again in a minute");
+}
+
 static int call(const struct registry *r, const char *method, const char *path,
 	struct vk_http_answer *ret, struct vk_err *err)
 {

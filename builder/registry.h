@@ -28,6 +28,9 @@ int registry_init(struct registry *r, const struct vk_config *c, struct vk_err *
 void registry_release(struct registry *r);
 /* Does it answer and accept our password? VK_UNAVAILABLE names it and `viking doctor`. */
 int registry_ping(const struct registry *r, struct vk_err *err);
+/* The collector must see no push. The queue keeps builds from it; what else changes the storage holds this lock for the life
+ * of *ret_fd. Held elsewhere: VK_CONFLICT. */
+int registry_lock(const struct registry *r, int *ret_fd, struct vk_err *err);
 /* Has the disk of its storage at least so many bytes free? VK_LIMIT says how many there are. */
 int registry_room(const struct registry *r, uint64_t bytes, struct vk_err *err);
 /* The digest of a manifest (reference: tag or digest). Not there: VK_NOTFOUND. */

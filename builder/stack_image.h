@@ -8,15 +8,22 @@
 
 #include "job.h"
 
-#define STACK_IMAGE "viking-stack"
+#define STACK_IMAGE \
+	"viking-stack" /* also its repository in the registry, which no STACK/BOAT can have */
 
 struct stack_image {
 	char build[80], run[80]; /* ids: "sha256:.." */
+	char version[16];        /* of packaging/stack/VERSION when it was made */
 };
 
 /* Makes them if they are not there; its progress goes to the job's log. */
 int stack_image_ensure(struct job *j, struct stack_image *ret, struct vk_err *err);
-/* If they are there but of an earlier viking: puts this one's scripts on (seconds). */
+/* What is there now; VK_NOTFOUND where none was made. */
+int stack_image_find(struct job *j, struct stack_image *ret, struct vk_err *err);
+/* If they are there but of an earlier viking: builds this one's, of which its scripts alone take seconds. */
 int stack_image_refresh(struct job *j, struct vk_err *err);
+/* Puts both into the registry, unless it has them: the layers of an application's image are then all that its push has
+ * to compress and send. The job is connected. *ret: it had to. */
+int stack_image_store(struct job *j, bool *ret, struct vk_err *err);
 
 #endif

@@ -75,6 +75,8 @@ static int stacks_info(struct call *c, struct vk_err *err)
 	if (c->json)
 		return print_json(answer);
 	print_pairs(answer);
+	if (vk_json_bool(answer, "rebuild_offered", false))
+		printf("there is a newer stack image: viking ps:rebuild %s\n", s);
 	return 0;
 }
 

@@ -143,16 +143,22 @@ TXT
 }
 
 # Buildpacks need the stack image: minutes, once. The demo has a Dockerfile and does not wait for it. It is made as
-# the user whose jobs would make it on first need: they find each other's lock and images.
+# the user whose jobs would make it on first need: they find each other's lock and images. The builder, told by SIGHUP,
+# puts it into the registry, so that the first push does not wait for that either.
 stack_image() {
 	build=/usr/libexec/viking/stack/build.sh
-	as=(setpriv --reuid viking-build --regid viking-build --init-groups env -C / HOME=/nonexistent nice)
+	site=(VIKING_EXTRA_CA="$(setting builder.extra_ca)")
+	env=$(setting builder.build_env)
+	[ ! -r "$env" ] || mapfile -t -O 1 site < <(sed -nE 's/^(https?|no)(_proxy)=/\L\1\2=/Ip' "$env")
+	as=(setpriv --reuid viking-build --regid viking-build --init-groups env -C / HOME=/nonexistent "${site[@]}" nice)
 	"${as[@]}" $build --check && return 0
+	build="$build && pid=\$(sed -n 's/.*\"builder\":{[^}]*\"pid\":\([0-9]*\).*/\1/p' /run/viking/processes.json) && kill -HUP \$pid"
+	as+=(bash -c)
 	if $demo; then
-		setsid nohup "${as[@]}" $build </dev/null >"$run_dir/stack.log" 2>&1 &
+		setsid nohup "${as[@]}" "$build" </dev/null >"$run_dir/stack.log" 2>&1 &
 		echo "       The stack image of buildpacks is being made in the background: tail -f $run_dir/stack.log"
 	else
-		"${as[@]}" $build || echo " !     the stack image is not made; the first push that needs it tries again"
+		"${as[@]}" "$build" || echo " !     the stack image is not made; the first push that needs it tries again"
 	fi
 }
 

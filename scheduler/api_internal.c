@@ -1,4 +1,5 @@
 /* Routes of our own processes: builder, agent, router, web. */
+#include <string.h>
 #include <viking/json.h>
 
 #include "api.h"
@@ -7,6 +8,7 @@
 #include "hosts.h"
 #include "netfeed.h"
 #include "router.h"
+#include "stackpacks.h"
 
 void api_ping(struct call *c)
 {
@@ -41,8 +43,13 @@ void api_builder_job(struct call *c)
 /* What packs build on now: stacks on another image are offered a rebuild. */
 void api_builder_facts(struct call *c)
 {
-	snprintf(c->s->stack_image, sizeof(c->s->stack_image), "%s",
-		vk_json_str(c->body, "stack_image", ""));
+	const char *image = vk_json_str(c->body, "stack_image", "");
+	bool news = strcmp(image, c->s->stack_image) != 0;
+	struct stack *sk;
+	snprintf(c->s->stack_image, sizeof(c->s->stack_image), "%s", image);
+	table_each(&c->s->st.stacks, i,
+		sk) if (news && sk->exists && stackpacks_outdated(c->s, sk) > 0)
+		hub_event(c->s, "stack", sk->name, "rebuild offered: newer stack image", "viking");
 	call_ok(c);
 }
 

@@ -3,6 +3,8 @@
 #   Makes viking-stack:build and viking-stack:run in the local engine, from Debian packages alone.
 #   --check  only says by its exit status (0, 1) whether they are there and current
 #   --cache  keeps downloaded packages in DIR, for the next time
+# Takes http_proxy, https_proxy, no_proxy from the environment, and with a mirror by https the authorities that the host trusts
+# and those in the file VIKING_EXTRA_CA.
 # As root, or as a member of group docker: then fakeroot unpacks the first packages, and the rest
 # happens inside a container. Nothing to do when both images carry this version's labels.
 set -eu -o pipefail
@@ -12,7 +14,7 @@ packs=$here/../packs
 [ -d "$packs" ] || packs=$here/../../builder/packs
 suite=bookworm
 
-check=false force=false cache=""
+check=false force=false cache="" extra_ca=${VIKING_EXTRA_CA:-}
 while [ $# -gt 0 ]; do
 	case $1 in
 	--check) check=true ;;
@@ -106,14 +108,17 @@ unpack() { # to a tar at $1: Debian's smallest set, not yet configured
 		"$work/root" "$1" $suite "$mirror" "" "${options[@]}"
 }
 
-proxies() { # as text of a script, so that it does not stay in an image's configuration
+site() { # as text of a script, so that it does not stay in an image's configuration; /tmp is emptied
 	local name
 	for name in http_proxy https_proxy no_proxy; do
 		[ -z "${!name:-}" ] || printf 'export %s=%q\n' $name "${!name}"
 	done
+	[[ $mirror == https:* ]] || return 0
+	printf 'cat >/tmp/site-ca.crt <<CA\n%s\nCA\n' "$(cat /etc/ssl/certs/ca-certificates.crt ${extra_ca:+"$extra_ca"})"
+	echo "export APT_CONFIG=/tmp/site-apt; echo 'Acquire::https::CAInfo \"/tmp/site-ca.crt\";' >/tmp/site-apt"
 }
 install_script() { # KIND: bash text that installs the packages of KIND and leaves nothing of apt
-	proxies
+	site
 	cat <<TXT
 set -eu
 export DEBIAN_FRONTEND=noninteractive
@@ -126,7 +131,6 @@ apt-get clean
 TXT
 }
 first_script() {
-	proxies
 	cat <<TXT
 set -eu
 export container=lxc

@@ -290,7 +290,7 @@ class Bench:
         for d in (self.state, self.run, self.root + "/etc/viking"):
             os.makedirs(d)
         self.port = self.shared.port if self.shared else lib.free_port()
-        self.settings = {"registry.port": self.port, "engine.socket": lib.ENGINE, "paths.libexec": BIN,
+        self.settings = {"registry.port": self.port, "engine.socket": lib.ENGINE, "paths.libexec": BIN, "builder.stack_ahead": False,
                          "builds.memory": "512M", "receive.min_free": "1M", **settings}
         self.configure()
         self.registry = self.shared or Registry(self.state, self.port)

@@ -5,7 +5,6 @@
 #include <viking/mem.h>
 #include <viking/pack_name.h>
 
-
 static void must(int yes)
 {
 	if (!yes)
@@ -25,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (const char *p = have; *p != '\0'; p++)
 		must(*p > ' ' && *p < 0x7f && strchr("\"'`$\\<>|", *p) == NULL);
 	must(strstr(have, "::") == NULL || strstr(have, "://") < strstr(have, "::"));
-	must(vk_pack_name(have, &again, &same, &err) == 0 && kind == same && strcmp(have, again) == 0);
+	must(vk_pack_name(have, &again, &same, &err) == 0 && kind == same &&
+		strcmp(have, again) == 0);
 	return 0;
 }

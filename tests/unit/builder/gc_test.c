@@ -110,6 +110,25 @@ Test(gc, whose_an_image_is)
 	cr_assert(!gc_image_ours(labelled, "127.0.0.1:5000", "r2"));
 }
 
+Test(gc, the_stack_image_goes_when_it_has_no_tag_left)
+{
+	static const struct {
+		const char *tag;
+		bool ours;
+	} rows[] = {
+		{"127.0.0.1:5000/viking-stack:run", false}, {"viking-stack:run-1", false},
+		{"<none>:<none>", true},
+		{"127.0.0.1:5000/viking-stack/web:1", true}, /* of a stack with that name */
+	};
+	for (size_t i = 0; i < VK_COUNT(rows); i++) {
+		vk_autojson *j = json_pack("{s:s, s:[s], s:[s], s:n}", "Id", "sha256:5", "RepoTags",
+			rows[i].tag, "RepoDigests", "127.0.0.1:5000/viking-stack@sha256:aaaa",
+			"Labels");
+		cr_expect_eq(
+			gc_image_ours(j, "127.0.0.1:5000", "r1"), rows[i].ours, "%s", rows[i].tag);
+	}
+}
+
 Test(gc, names_of_an_image)
 {
 	vk_autojson *named = image("sha256:9", KEPT);
