@@ -125,7 +125,8 @@ class Part:
         with self.lock:
             self.held.clear()
             if self.doc is not None:
-                self.act()
+                with contextlib.suppress(ApiError):  # of a document that has just gone out of date: the next is on its way
+                    self.act()
 
     def post(self, path, body):
         return self.world.call("POST", path, body, role=self.role)
