@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,6 +64,11 @@ char *vk_asprintf(const char *fmt, ...)
 	char *s = vk_vasprintf(fmt, ap);
 	va_end(ap);
 	return s;
+}
+
+void vk_mem_trim(void)
+{
+	malloc_trim(0);
 }
 
 void vk_freep(void *pp)

@@ -190,4 +190,5 @@ void gc_after_deploy(struct sched *s)
 	hub_event(s, "stage", NULL, "s13", NULL);
 	if (!builds_collecting(s) && collect_rows(s) > 0)
 		gc_start(s, "viking", NULL, NULL);
+	vk_mem_trim();
 }
