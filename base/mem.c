@@ -1,8 +1,8 @@
 #include <viking/mem.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
