@@ -212,6 +212,21 @@ int vk_cert_read(
 	return rc;
 }
 
+char *vk_cert_new_key(void)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	BIO *out = BIO_new(BIO_s_secmem());
+	char *text, *pem = NULL;
+	if (key != NULL && PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL) == 1) {
+		long n = BIO_get_mem_data(out, &text);
+		pem = vk_strndup(text, (size_t)n);
+	}
+	BIO_free(out);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return pem;
+}
+
 bool vk_cert_covers(const char *name, const char *domain)
 {
 	if (strcmp(name, domain) == 0)

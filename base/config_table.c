@@ -223,6 +223,29 @@ static int check_file(const char *v, struct vk_err *err)
 		: vk_err_set(err, VK_INVALID, "the absolute path of a file");
 }
 
+static bool is_plain(const char *v)
+{
+	for (; *v != '\0'; v++)
+		if (!isgraph((unsigned char)*v))
+			return false;
+	return true;
+}
+
+static int check_https(const char *v, struct vk_err *err)
+{
+	return vk_starts(v, "https://") && is_plain(v)
+		? 0
+		: vk_err_set(err, VK_INVALID, "a URL that begins with https://");
+}
+
+static int check_email(const char *v, struct vk_err *err)
+{
+	const char *at = strchr(v, '@');
+	return *v == '\0' || (at != NULL && at > v && at[1] != '\0' && v[0] != '-' && is_plain(v))
+		? 0
+		: vk_err_set(err, VK_INVALID, "an address like admin@example.org");
+}
+
 static int check_path(const char *v, struct vk_err *err)
 {
 	return *v != '\0' ? 0 : vk_err_set(err, VK_INVALID, "a path");
@@ -297,6 +320,7 @@ const struct setting settings[SETTING_COUNT] = {
 	PATH("engine.socket", engine_socket, "/var/run/docker.sock", "the Docker Engine"),
 	PATH("helpers.haproxy", haproxy_path, "/usr/sbin/haproxy", "program"),
 	PATH("helpers.registry", registry_path, "/usr/bin/docker-registry", "program"),
+	PATH("helpers.uacme", uacme_path, "/usr/bin/uacme", "program"),
 	PATH("helpers.git", git_path, "/usr/bin/git", "program"),
 	BOOL("helpers.run_haproxy", run_haproxy, "true", "start and watch haproxy"),
 	BOOL("helpers.run_registry", run_registry, "true", "start and watch the registry"),
@@ -344,6 +368,19 @@ const struct setting settings[SETTING_COUNT] = {
 		"resolvers for all other names; empty: those of /etc/resolv.conf"),
 	TEXT("dns.zones", dns_zones, "skydns.local,veo,local.zone", check_zones,
 		"zones of older systems that are served beside .viking; empty: none"),
+	TEXT("acme.directory", acme_directory, "https://acme-v02.api.letsencrypt.org/directory",
+		check_https, "authority that automatic certificates come from"),
+	BOOL("acme.accept_terms", acme_accept_terms, "false",
+		"you agree to its terms; nothing is ordered before"),
+	BOOL("acme.auto", acme_auto, "false", "order for every domain, not only where asked for"),
+	TEXT("acme.email", acme_email, "", check_email, "where it may reach you"),
+	TEXT("acme.ca_file", acme_ca_file, "", check_file,
+		"certificates its HTTPS is checked with instead of the system's"),
+	TEXT("acme.dns_hook", acme_dns_hook, "", check_file,
+		"program that sets TXT records, for wildcards"),
+	TIME("acme.timeout", acme_timeout_ms, "5m", 10 * SECOND, "of one order"),
+	TIME("acme.retry", acme_retry_ms, "10m", SECOND,
+		"wait after a failed order, doubling to a day"),
 	BOOL("firewall.enabled", firewall_enabled, "true",
 		"keep containers from this host and from other stacks"),
 	TEXT("firewall.allow", firewall_allow, "", check_publish,

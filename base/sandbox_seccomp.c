@@ -229,7 +229,7 @@ static void fill_closed(struct filter *f, bool session)
 	add_if(f, SCMP_ACT_ALLOW, CALL(tgkill), equals(0, self)); /* abort() */
 }
 
-static void fill_open(struct filter *f, bool spawn)
+static void fill_open(struct filter *f, bool spawn, bool local)
 {
 	const uint32_t no = SCMP_ACT_ERRNO(EPERM);
 	add_all(f, no, denied_calls, VK_COUNT(denied_calls));
@@ -249,7 +249,7 @@ static void fill_open(struct filter *f, bool spawn)
 	/* sockets: unix, IPv4, IPv6, and netlink for the resolver */
 	add_if(f, no, CALL(socket), compare(0, SCMP_CMP_GT, AF_NETLINK, 0));
 	for (scmp_datum_t family = 0; family < AF_NETLINK; family++)
-		if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
+		if ((family != AF_UNIX || !local) && family != AF_INET && family != AF_INET6)
 			add_if(f, no, CALL(socket), equals(0, family));
 }
 
@@ -257,10 +257,13 @@ static void fill(struct filter *f, enum vk_seccomp profile)
 {
 	switch (profile) {
 	case VK_SECCOMP_DAEMON:
-		fill_open(f, false);
+		fill_open(f, false, true);
 		break;
 	case VK_SECCOMP_SPAWN:
-		fill_open(f, true);
+		fill_open(f, true, true);
+		break;
+	case VK_SECCOMP_CLIENT:
+		fill_open(f, true, false);
 		break;
 	case VK_SECCOMP_PURE:
 		fill_closed(f, false);

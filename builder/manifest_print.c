@@ -424,7 +424,8 @@ static json_t *policy_keys(const json_t *policy)
 	static const struct {
 		const char *from, *to;
 	} same[] = {{"port", "port"}, {"strip", "strip"}, {"sticky", "sticky"},
-		{"max_body", "max_body"}, {"auth_mode", "auth_mode"}, {"allow", "allow"}};
+		{"max_body", "max_body"}, {"auth_mode", "auth_mode"}, {"allow", "allow"},
+		{"tls", "tls"}};
 	json_t *out = json_object();
 	for (size_t i = 0; i < VK_COUNT(same); i++) {
 		json_t *value = json_object_get(policy, same[i].from);

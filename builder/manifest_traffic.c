@@ -188,6 +188,19 @@ static int policy_auth_mode(const struct mval *v, json_t *out, struct vk_err *er
 	return 0;
 }
 
+/* Who gets the certificate: viking by itself, or nobody but a person. */
+static int policy_tls(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	const char *text;
+	int rc = mval_text(v, 16, &text, err);
+	if (rc != 0)
+		return rc;
+	if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0)
+		return mval_error(v, err, "is auto or off, not \"%.60s\"", text);
+	json_set_str(out, "tls", text);
+	return 0;
+}
+
 static int allow_item(const struct mval *v, json_t *out, struct vk_err *err)
 {
 	const char *text;
@@ -226,7 +239,7 @@ static int policy_allow(const struct mval *v, json_t *out, struct vk_err *err)
 		{"max_body", "client_max_body_size", policy_body, 0}, \
 		{"timeout", "response_timeout", policy_timeout, 0}, \
 		{"idle_timeout", NULL, policy_idle, 0}, {"auth", NULL, policy_auth, 0}, \
-		{"auth_mode", NULL, policy_auth_mode, 0}, \
+		{"auth_mode", NULL, policy_auth_mode, 0}, {"tls", NULL, policy_tls, 0}, \
 	{ \
 		"allow", NULL, policy_allow, 0 \
 	}

@@ -1,19 +1,25 @@
 #include "certs.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <viking/crypt.h>
+#include <viking/fs.h>
 #include <viking/json.h>
 #include <viking/log.h>
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "trust.h"
 #include "worker.h"
 
-#define CHECK_MS 8000 /* before the scheduler answers its client itself */
+#define CHECK_MS 8000  /* before the scheduler answers its client itself */
+#define GRACE_MS 30000 /* an order ends by itself at its deadline, with a better word */
 
 struct certs {
 	struct vk_role *role;
-	char *job_path;
+	char *job_path, *dir;
+	struct vk_err no_trust; /* why acme.ca_file cannot be used */
 	struct job *jobs;
 };
 
@@ -49,16 +55,43 @@ static void on_answer(void *arg, const json_t *answer)
 	report(j, answer);
 }
 
+/* What the job needs of our settings. */
+static int64_t complete(const struct certs *c, const char *id, json_t *doc)
+{
+	const struct vk_config *g = c->role->c;
+	const char *domain = vk_json_str(doc, "domain", "");
+	char hash[65];
+	json_object_set_new(doc, "sandbox", json_string(g->sandbox));
+	if (strcmp(vk_json_str(doc, "kind", ""), "order") != 0)
+		return CHECK_MS;
+	vk_sha256_hex(domain, strlen(domain), hash);
+	vk_autofree char *dir = vk_asprintf("%s/%s", c->dir, id);
+	vk_autofree char *lock = vk_asprintf("%s/%.24s.lock", c->dir, hash);
+	vk_autojson *more =
+		json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "id", id, "directory",
+			g->acme_directory, "email", g->acme_email, "dns_hook", g->acme_dns_hook,
+			"dir", dir, "lock", lock, "uacme", g->uacme_path, "program", c->job_path,
+			"api", c->role->api.socket, "timeout_ms", (json_int_t)g->acme_timeout_ms);
+	json_object_update(doc, more);
+	return (int64_t)g->acme_timeout_ms + GRACE_MS;
+}
+
 static void begin(struct certs *c, const char *id, json_t *doc)
 {
 	struct vk_err err = {0};
 	struct job *j = vk_alloc(sizeof(*j));
+	const char *kind = vk_json_str(doc, "kind", "");
+	bool order = strcmp(kind, "order") == 0;
 	*j = (struct job){.c = c, .id = vk_strdup(id), .listed = true, .next = c->jobs};
 	c->jobs = j;
-	json_object_set_new(doc, "sandbox", json_string(c->role->c->sandbox));
-	if (worker_start(c->role->l, c->job_path, vk_json_str(doc, "kind", ""), doc, CHECK_MS,
-		    on_answer, j, &j->worker, &err) == 0)
+	int64_t ms = complete(c, id, doc);
+	int rc = order && c->no_trust.code != 0
+		? vk_err_set(&err, c->no_trust.code, "%s", c->no_trust.msg)
+		: worker_start(
+			  c->role->l, c->job_path, kind, doc, ms, on_answer, j, &j->worker, &err);
+	if (rc == 0)
 		return;
+	vk_err_hint(&err, "%s", order ? c->no_trust.hint : "viking doctor");
 	vk_log_err(VK_ERROR, "job-not-started", &err);
 	vk_autojson *failure = worker_failure(&err);
 	report(j, failure);
@@ -85,6 +118,23 @@ static void drop_unlisted(struct certs *c)
 	}
 }
 
+/* Directories of orders that are over: keys are in them. */
+static void remove_left(const struct certs *c, const json_t *jobs)
+{
+	DIR *d = opendir(c->dir);
+	struct vk_err err = {0};
+	for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+		if (e->d_name[0] == '.' || vk_ends(e->d_name, ".lock") ||
+			json_object_get(jobs, e->d_name) != NULL)
+			continue;
+		vk_autofree char *path = vk_asprintf("%s/%s", c->dir, e->d_name);
+		if (vk_fs_remove_tree(path, &err) != 0)
+			vk_log_err(VK_WARN, "left-behind", &err);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
 static void on_list(void *arg, json_t *line)
 {
 	struct certs *c = arg;
@@ -93,6 +143,7 @@ static void on_list(void *arg, json_t *line)
 	for (struct job *j = c->jobs; j != NULL; j = j->next)
 		j->listed = json_object_get(json_object_get(line, "jobs"), j->id) != NULL;
 	drop_unlisted(c);
+	remove_left(c, json_object_get(line, "jobs"));
 	json_object_foreach(json_object_get(line, "jobs"), id, doc) if (find(c, id) == NULL)
 		begin(c, id, doc);
 }
@@ -101,20 +152,33 @@ static void rights(const struct vk_config *c, struct vk_role_rights *ret)
 {
 	static const char *const execs[] = {"/usr", "/lib", "/lib64"};
 	vk_strv_add(&ret->read, "/etc");
+	vk_strv_add(&ret->read, "/run/systemd/resolve");
 	vk_strv_add(&ret->write, "/dev/null");
+	vk_strv_take(&ret->write, vk_run_path(c, "certs"));
 	vk_strv_add(&ret->exec, c->libexec_dir);
+	vk_strv_add(&ret->exec, c->uacme_path);
 	for (size_t i = 0; i < VK_COUNT(execs); i++)
 		vk_strv_add(&ret->exec, execs[i]);
+	if (c->acme_dns_hook[0] != '\0') /* a site's own program, with what its user may read */
+		vk_strv_add(&ret->exec, "/");
 	ret->seccomp = VK_SECCOMP_SPAWN;
+}
+
+static int open_all(struct vk_role *r, struct vk_err *err)
+{
+	struct certs *c = r->self = vk_alloc(sizeof(*c));
+	*c = (struct certs){.role = r,
+		.job_path = vk_libexec_path(r->c, "viking-cert-job"),
+		.dir = vk_run_path(r->c, "certs")};
+	if (r->c->acme_ca_file[0] != '\0' && trust_only(r->c->acme_ca_file, &c->no_trust) != 0)
+		vk_log_err(VK_ERROR, "trust", &c->no_trust);
+	return vk_fs_exists(c->dir) ? 0 : vk_fs_mkdir_p(c->dir, 0700, err);
 }
 
 static int start(struct vk_role *r, struct vk_err *err)
 {
-	struct certs *c = vk_alloc(sizeof(*c));
 	(void)err;
-	*c = (struct certs){.role = r, .job_path = vk_libexec_path(r->c, "viking-cert-job")};
-	r->self = c;
-	vk_role_watch(r, "/v1/internal/certs/watch", on_list, c);
+	vk_role_watch(r, "/v1/internal/certs/watch", on_list, r->self);
 	return 0;
 }
 
@@ -129,8 +193,9 @@ static void release(void *self)
 		job_free(j);
 	}
 	free(c->job_path);
+	free(c->dir);
 	free(c);
 }
 
 const struct vk_role_ops certs_role = {
-	.name = "certs", .rights = rights, .start = start, .free = release};
+	.name = "certs", .rights = rights, .open = open_all, .start = start, .free = release};

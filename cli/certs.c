@@ -26,6 +26,26 @@ static int certs_get(struct call *c, json_t **ret, struct vk_err *err)
 	return r == 0 ? api_get(c, ret, err, "/v1/stacks/%s/certs", s) : r;
 }
 
+/* Failures and what to do about them, below the table. */
+static void print_auto(const json_t *one)
+{
+	const char *error = vk_json_str(one, "error", ""), *hint = vk_json_str(one, "hint", "");
+	char due[32];
+	vk_format_time(vk_json_int(one, "due_ms", 0), due);
+	const char *state = vk_json_str(one, "state", "");
+	printf("automatic  %s: %s", vk_json_str(one, "domain", ""),
+		strcmp(state, "ok") == 0               ? "renewed from "
+			: strcmp(state, "failed") == 0 ? "failed, again from "
+						       : state);
+	if (strcmp(state, "ok") == 0 || strcmp(state, "failed") == 0)
+		printf("%.16s", due);
+	printf("\n");
+	if (error[0] != '\0')
+		printf(" !     %s\n", error);
+	if (hint[0] != '\0')
+		printf(" !     try: %s\n", hint);
+}
+
 static int certs_list(struct call *c, struct vk_err *err)
 {
 	vk_autojson *answer = NULL;
@@ -48,7 +68,27 @@ static int certs_list(struct call *c, struct vk_err *err)
 		table_add(&t, vk_json_str(d, "issuer", NULL));
 	}
 	table_print(&t, stdout);
+	json_array_foreach(json_object_get(answer, "auto"), i, d) print_auto(d);
 	return 0;
+}
+
+static bool has_name(const json_t *names, const char *name)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach(names, i, v) if (strcmp(json_string_value(v), name) == 0) return true;
+	return false;
+}
+
+static void print_cert(const json_t *found)
+{
+	vk_autofree char *names = joined(json_object_get(found, "names"));
+	vk_autofree char *shown = joined(json_object_get(found, "shown"));
+	printf("id         %s\nnames      %s\nshown for  %s\nissuer     %s\nfrom       %s\n"
+	       "until      %s\nadded by   %s\n",
+		vk_json_str(found, "id", ""), names, shown, vk_json_str(found, "issuer", ""),
+		vk_json_str(found, "from", ""), vk_json_str(found, "until", ""),
+		vk_json_str(found, "who", ""));
 }
 
 static int certs_info(struct call *c, struct vk_err *err)
@@ -56,25 +96,29 @@ static int certs_info(struct call *c, struct vk_err *err)
 	vk_autojson *answer = NULL;
 	int r = certs_get(c, &answer, err);
 	size_t i;
-	json_t *d, *found = NULL;
+	json_t *d, *found = NULL, *automatic = NULL;
 	if (r < 0)
 		return r;
+	const char *word = c->words.v[1];
 	json_array_foreach(json_object_get(answer, "certs"), i,
-		d) if (strcmp(vk_json_str(d, "id", ""), c->words.v[1]) == 0) found = d;
-	if (found == NULL) {
+		d) if (strcmp(vk_json_str(d, "id", ""), word) == 0 ||
+		has_name(json_object_get(d, "shown"), word)) found = d;
+	json_array_foreach(json_object_get(answer, "auto"), i,
+		d) if (strcmp(vk_json_str(d, "domain", ""), word) == 0) automatic = d;
+	if (found == NULL && automatic == NULL) {
 		vk_err_hint(err, "viking certs %s", c->words.v[0]);
-		return vk_err_set(err, VK_NOTFOUND, "there is no certificate %.64s", c->words.v[1]);
+		return vk_err_set(err, VK_NOTFOUND, "there is no certificate %.64s", word);
 	}
-	if (c->json)
-		return print_json(found);
-	vk_autofree char *names = joined(json_object_get(found, "names"));
-	vk_autofree char *shown = joined(json_object_get(found, "shown"));
-	printf("id         %s\nnames      %s\nshown for  %s\nissuer     %s\nfrom       %s\nuntil   "
-	       "   "
-	       "%s\nadded by   %s\n",
-		vk_json_str(found, "id", ""), names, shown, vk_json_str(found, "issuer", ""),
-		vk_json_str(found, "from", ""), vk_json_str(found, "until", ""),
-		vk_json_str(found, "who", ""));
+	if (c->json) {
+		vk_autojson *both = found != NULL ? json_copy(found) : json_object();
+		if (automatic != NULL)
+			json_object_set(both, "auto", automatic);
+		return print_json(both);
+	}
+	if (found != NULL)
+		print_cert(found);
+	if (automatic != NULL)
+		print_auto(automatic);
 	return 0;
 }
 
@@ -128,6 +172,29 @@ static int certs_remove(struct call *c, struct vk_err *err)
 	if (r == 0)
 		printf("certificate %s removed from %s\n", c->words.v[1], s);
 	return r;
+}
+
+static int certs_auto(struct call *c, struct vk_err *err)
+{
+	const char *s, *domain = c->words.v[1];
+	bool off = call_flag(c, "--off");
+	vk_autojson *answer = NULL;
+	char when[32];
+	int r = stack_word(c, 0, &s, err);
+	if (r < 0)
+		return r;
+	vk_autojson *body = json_pack("{s:s,s:b}", "domain", domain, "on", !off);
+	r = api_send(c, "POST", body, &answer, err, "/v1/stacks/%s/certs/auto", s);
+	if (r != 0)
+		return r;
+	int64_t next = vk_json_int(answer, "next_ms", 0);
+	vk_format_time(next, when);
+	if (off)
+		printf("no certificate is ordered for %s by command any more\n", domain);
+	else
+		printf("a certificate of %s is ordered %s%s and kept up\n", domain,
+			next > 0 ? "from " : "now", next > 0 ? when : "");
+	return 0;
 }
 
 static int maintenance(struct call *c, bool on, struct vk_err *err)
@@ -196,11 +263,19 @@ static const struct option message_options[] = {
 	{0},
 };
 
+static const struct option auto_options[] = {
+	{"--off", NULL, NULL, "do not; the certificate that is there stays to its end"},
+	{0},
+};
+
 const struct command certs_commands[] = {
 	{"certs:list", "STACK", 1, 1, false, true, certs_list, NULL, "certificates of a stack"},
 	{"certs:add", "STACK [CHAIN.pem KEY.pem]", 1, 3, false, false, certs_add, NULL,
 		"serve its domains by HTTPS; chain and key from files or standard input"},
-	{"certs:info", "STACK ID", 2, 2, false, true, certs_info, NULL, "one certificate"},
+	{"certs:auto", "STACK DOMAIN [--off]", 2, 2, false, false, certs_auto, auto_options,
+		"order a domain's certificate and renew it; again: try now"},
+	{"certs:info", "STACK ID|DOMAIN", 2, 2, false, true, certs_info, NULL,
+		"one certificate, and how its order goes"},
 	{"certs:remove", "STACK ID", 2, 2, false, false, certs_remove, NULL,
 		"take a certificate away"},
 	{"maintenance:on", "STACK [--message TEXT]", 1, 1, false, false, maintenance_on,

@@ -3,7 +3,7 @@ viking_build="build-essential cmake ninja-build pkg-config debhelper dpkg-dev fa
 	libevent-dev libgit2-dev libjansson-dev libmicrohttpd-dev libseccomp-dev libnftables-dev libsodium-dev libsqlite3-dev
 	libssh-dev libssl-dev libyaml-dev libcrypt-dev"
 viking_run="git haproxy docker.io docker-registry openssh-client adduser curl ca-certificates iptables
-	debootstrap fakeroot"
+	debootstrap fakeroot uacme"
 # Docker's own packages conflict with Debian's.
 if dpkg-query -W -f '${Status}' docker-ce 2>/dev/null | grep -q 'ok installed'; then
 	viking_run=${viking_run/docker.io /}
@@ -11,7 +11,7 @@ fi
 viking_demo="busybox-static"
 viking_test="libcriterion-dev clang clang-format libclang-rt-14-dev busybox-static openssh-server
 	dropbear-bin python3 python3-paramiko python3-yaml wrk apache2-utils jq lintian man-db universal-ctags systemd iproute2 nftables
-	procps strace sqlite3 socat etcd-server etcd-client"
+	procps strace sqlite3 socat etcd-server etcd-client pebble"
 
 # Installs what of its arguments is missing; says so first.
 viking_install() {

@@ -401,6 +401,8 @@ void assign_model(const struct assign *a, const struct table *t, struct model *r
 	vk_autofree struct index *owned = index_rows(a, false, &n);
 	for (size_t s = 0; s < t->n; s++)
 		model_stack(a, owned, n, &t->stacks[s], ret);
+	for (size_t i = 0; i < t->n_challenges; i++)
+		routes_add(&ret->maps[MAP_ACME], t->challenges[i].key, t->challenges[i].value);
 	for (enum map_id i = 0; i < MAPS; i++) {
 		routes_sort(&ret->maps[i], i);
 		routes_unique(&ret->maps[i]);

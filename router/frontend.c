@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "policy.h"
+#include "table.h"
 
 /* A digest's nonce is the time it was made and a MAC of it; after this many seconds the client is
  * asked to begin anew, which it does without asking its user. */
@@ -54,6 +55,21 @@ static void not_found(const struct render_settings *s, const char *var, struct v
 		s->route_dir, var, s->route_dir, var);
 }
 
+/* RFC 8555 8.3: while a certificate is ordered for a domain, what its authority asks for is answered here, before any
+ * redirect or password; an application is not asked. */
+static void render_challenge(const struct render_settings *s, struct vk_buf *out)
+{
+	vk_buf_addf(out,
+		"\tacl challenge path_beg " ACME_PATH "\n"
+		"\thttp-request set-var-fmt(txn.acme) %%[var(txn.host)]%%[path] if challenge\n"
+		"\thttp-request return status 200 content-type text/plain lf-string "
+		"%%[var(txn.acme),map_str(%s/acme.map)] if challenge { "
+		"var(txn.acme),map_str(%s/acme.map) -m found }\n"
+		"\thttp-request return status 404 content-type text/plain string \"404: no such "
+		"challenge\" if challenge { var(txn.host),map_str(%s/acme.map) -m found }\n",
+		s->route_dir, s->route_dir, s->route_dir);
+}
+
 /* Most requests have neither policy nor paths: for them the rules end here. */
 static void render_route(const struct render_settings *s, struct vk_buf *out)
 {
@@ -63,6 +79,7 @@ static void render_route(const struct render_settings *s, struct vk_buf *out)
 		"\thttp-request set-var(txn.route) var(txn.host),map_end(%s/suffix.map) unless "
 		"{ var(txn.route) -m found }\n",
 		s->route_dir, s->route_dir);
+	render_challenge(s, out);
 	not_found(s, "txn.route", out);
 	vk_buf_adds(out,
 		"\thttp-request set-var(txn.backend) var(txn.route),field(1,|)\n"

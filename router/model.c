@@ -64,8 +64,8 @@ void model_release(struct model *m)
 	*m = (struct model){0};
 }
 
-const char *const map_names[MAPS] = {
-	"hosts.map", "suffix.map", "paths.map", "policies.map", "access.map", "sticky.map"};
+const char *const map_names[MAPS] = {"hosts.map", "suffix.map", "paths.map", "policies.map",
+	"access.map", "sticky.map", "acme.map"};
 
 void routes_add(struct routes *r, const char *key, const char *value)
 {

@@ -45,6 +45,7 @@ enum map_id {
 	MAP_POLICIES, /* id -> what policy_value() makes */
 	MAP_ACCESS,   /* "POLICY:user" -> HA1s, "10.0.0.0@POLICY" -> 1 */
 	MAP_STICKY, /* "b0012/TOKEN" -> "s1", "b0012:s1" -> TOKEN: ready servers of sticky routes */
+	MAP_ACME, /* "a.com/.well-known/acme-challenge/TOKEN" -> the answer, "a.com" -> 1: orders under way */
 	MAPS
 };
 

@@ -8,8 +8,10 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
-#define ID_MAX     200
-#define PATH_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~-"
+#define CHALLENGE_MAX 512
+#define BASE64URL     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+#define ID_MAX        200
+#define PATH_BYTES    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~-"
 
 void faults_add(struct faults *f, const char *stack, const char *message)
 {
@@ -69,6 +71,11 @@ void table_free(struct table *t)
 		return;
 	for (size_t i = 0; i < t->n; i++)
 		stack_release(&t->stacks[i]);
+	for (size_t i = 0; i < t->n_challenges; i++) {
+		free(t->challenges[i].key);
+		free(t->challenges[i].value);
+	}
+	free(t->challenges);
 	free(t->stacks);
 	free(t);
 }
@@ -334,6 +341,42 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct table_stack *)a)->name, ((const struct table_stack *)b)->name);
 }
 
+static void add_challenge(struct table *t, const char *key, const char *value)
+{
+	t->challenges = vk_reallocarray(t->challenges, t->n_challenges + 1, sizeof(*t->challenges));
+	t->challenges[t->n_challenges++] =
+		(struct table_challenge){vk_strdup(key), vk_strdup(value)};
+}
+
+/* base64url, and for the answer a dot: RFC 8555 8.1. */
+static bool challenge_ok(const char *text, const char *bytes)
+{
+	return text != NULL && text[0] != '\0' && strlen(text) <= CHALLENGE_MAX &&
+		text[strspn(text, bytes)] == '\0';
+}
+
+/* {"a.com": {TOKEN: ANSWER}}; what is none is left out, and its order fails at the authority. */
+static void parse_challenges(const json_t *all, struct table *t)
+{
+	const char *host, *token;
+	json_t *of, *v;
+	char domain[VK_DOMAIN_MAX + 1];
+	json_object_foreach((json_t *)(uintptr_t)all, host, of)
+	{
+		if (vk_domain(host, false, domain, NULL) != 0)
+			continue;
+		add_challenge(t, domain, "1");
+		json_object_foreach(of, token, v)
+		{
+			const char *answer = json_string_value(v);
+			if (!challenge_ok(token, BASE64URL) || !challenge_ok(answer, BASE64URL "."))
+				continue;
+			vk_autofree char *key = vk_asprintf("%s" ACME_PATH "%s", domain, token);
+			add_challenge(t, key, answer);
+		}
+	}
+}
+
 int table_parse(const json_t *doc, struct table **ret, struct faults *faults, struct vk_err *err)
 {
 	const char *name;
@@ -355,6 +398,7 @@ int table_parse(const json_t *doc, struct table **ret, struct faults *faults, st
 	}
 	if (t->n > 1)
 		qsort(t->stacks, t->n, sizeof(*t->stacks), by_name);
+	parse_challenges(json_object_get(doc, "challenges"), t);
 	*ret = t;
 	return 0;
 }

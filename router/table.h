@@ -56,10 +56,19 @@ struct table_stack {
 	bool kept;  /* the entry of an earlier table */
 };
 
+/* A challenge of a certificate's order: what is asked for, "a.com/.well-known/acme-challenge/TOKEN", and the answer; and "a.com",
+ * 1, once for the domain. */
+struct table_challenge {
+	char *key, *value;
+};
+#define ACME_PATH "/.well-known/acme-challenge/"
+
 struct table {
 	int64_t rev;
 	struct table_stack *stacks; /* sorted by name */
 	size_t n;
+	struct table_challenge *challenges;
+	size_t n_challenges;
 };
 
 struct faults {

@@ -5,6 +5,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "acme.h"
 #include "api.h"
 #include "certs.h"
 #include "certwork.h"
@@ -54,7 +55,7 @@ void api_certs(struct call *c)
 	const struct cert_row *row;
 	table_each(&c->s->st.certs, i, row) if (is_of(row, sk->name))
 		json_array_append_new(list, cert_json(row, shown));
-	call_json(c, 200, json_pack("{s:o}", "certs", list));
+	call_json(c, 200, json_pack("{s:o,s:o}", "certs", list, "auto", acme_list(c->s, sk)));
 }
 
 /* It has to be for a domain of this stack; another's would never be shown. */
@@ -183,10 +184,13 @@ void api_certs_watch(struct call *c)
 void api_certs_job(struct call *c)
 {
 	struct vk_err err = {0};
-	if (certwork_answer(c->s, c->part[0], c->body, &err) != 0)
-		call_error(c, &err);
-	else
+	struct txn *t = NULL;
+	if (certwork_answer(c->s, c->part[0], c->body, &err) == 0)
 		call_ok(c);
+	else if (acme_answer(c->s, c->part[0], c->body, &t, &err) == 0)
+		call_commit(c, t, NULL);
+	else
+		call_error(c, &err);
 }
 
 static const struct cert_row *row_by_id(struct sched *s, const char *id)

@@ -153,7 +153,9 @@ void certs_doctor(struct sched *s, json_t *checks)
 	{
 		int64_t days = days_left(row, now);
 		vk_autofree char *stack = vk_strndup(row->name, strcspn(row->name, "/"));
-		vk_autofree char *hint = vk_asprintf("viking certs:add %s", stack);
+		vk_autofree char *hint = row->ordered_for != NULL
+			? vk_asprintf("viking certs:info %s %s", stack, row->ordered_for)
+			: vk_asprintf("viking certs:add %s", stack);
 		const char *name = json_string_value(json_array_get(row->names, 0));
 		if (row->not_after_ms <= now)
 			doctor_add(checks, "certs", VERDICT_BROKEN, hint, "%s of %s has ended",

@@ -5,6 +5,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "acme.h"
 #include "feed.h"
 
 #define CHECKS_MAX 32 /* at once */
@@ -26,20 +27,26 @@ struct certwork {
 	uint64_t last_id;
 };
 
-static void refresh(struct certwork *w)
+void certwork_refresh(struct sched *s)
 {
+	struct certwork *w = s->certwork;
 	json_t *jobs = json_object();
+	acme_jobs(s, jobs);
 	for (const struct check *c = w->checks; c != NULL; c = c->next)
 		if (c->job != NULL)
 			json_object_set(jobs, c->id, c->job);
 	feed_set(w->feed, json_pack("{s:o}", "jobs", jobs));
 }
 
+static void watch_changed(void *arg)
+{
+	acme_touch(arg);
+}
+
 struct certwork *certwork_new(struct sched *s)
 {
 	struct certwork *w = vk_alloc(sizeof(*w));
-	*w = (struct certwork){.s = s, .feed = feed_new(s->st.epoch, NULL, NULL)};
-	refresh(w);
+	*w = (struct certwork){.s = s, .feed = feed_new(s->st.epoch, watch_changed, s)};
 	return w;
 }
 
@@ -83,7 +90,7 @@ static void check_over(struct check *c, const struct vk_cert *cert, const struct
 			break;
 		}
 	}
-	refresh(w);
+	certwork_refresh(w->s);
 	c->fn(c->arg, cert, err);
 	check_free(c);
 }
@@ -117,7 +124,7 @@ void certwork_check(struct sched *s, const char *pem, certwork_fn *fn, void *arg
 	if (n >= CHECKS_MAX)
 		return;
 	c->job = json_pack("{s:s,s:s}", "kind", "check", "pem", pem);
-	refresh(w);
+	certwork_refresh(w->s);
 }
 
 int certwork_cert(const json_t *body, struct vk_cert *ret, struct vk_err *err)

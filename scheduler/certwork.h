@@ -12,6 +12,7 @@
 struct certwork *certwork_new(struct sched *s);
 void certwork_free(struct certwork *w);
 void certwork_watch(struct sched *s, struct vk_req *r);
+void certwork_refresh(struct sched *s);    /* the list may have changed */
 bool certwork_live(const struct sched *s); /* somebody follows the list */
 
 /* Reads and checks a chain and its key: fn gets it (its own until it returns), or what is wrong with it. Always called later,

@@ -9,6 +9,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "acme.h"
 #include "builds.h"
 #include "certs.h"
 #include "dpkg.h"
@@ -340,5 +341,6 @@ void doctor_look(struct sched *s, json_t *checks)
 	check_networks(s, checks);
 	check_stacks(s, checks);
 	certs_doctor(s, checks);
+	acme_doctor(s, checks);
 	check_stack_image(s, checks);
 }

@@ -6,6 +6,8 @@
 #include <viking/log.h>
 #include <viking/mem.h>
 
+#include "acme.h"
+#include "certwork.h"
 #include "drain.h"
 #include "hosts.h"
 #include "net.h"
@@ -44,6 +46,7 @@ void hub_refresh(struct sched *s)
 	netfeed_refresh(s);
 	defs_sweep(s);
 	router_refresh(s);
+	certwork_refresh(s);
 }
 
 static void hub_pass(void *arg)
@@ -51,6 +54,7 @@ static void hub_pass(void *arg)
 	struct sched *s = arg;
 	hub_refresh(s);
 	drains_look(s);
+	acme_touch(s);
 	ops_poke(s);
 }
 

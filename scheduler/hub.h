@@ -32,6 +32,7 @@ struct sched {
 	struct hosts *hosts;       /* hosts.h: what agents want and say */
 	struct router *router;     /* router.h: what router and web want and say */
 	struct netfeed *netfeed;   /* netfeed.h: what resolver, link proxy and firewall follow */
+	struct acme *acme;         /* acme.h: certificates that are ordered */
 	struct drains *drains;     /* drain.h */
 	struct certs *certs;       /* certs.h */
 	struct certwork *certwork; /* certwork.h: what the certs process is to do */

@@ -7,7 +7,6 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
-#include "assign.h"
 #include "build_output.h"
 #include "domains.h"
 #include "gc.h"
@@ -139,6 +138,22 @@ static void leave_domains(struct leave *l, struct txn *t, const struct state *st
 	}
 }
 
+static void leave_acme(struct leave *l, struct txn *t, const struct state *st)
+{
+	const struct acme_row *row;
+	table_each(&st->acme, i, row)
+	{
+		struct acme_row moved = *row;
+		if (strcmp(row->stack, l->op.stack) != 0)
+			continue;
+		moved.stack = l->to;
+		if (l->to != NULL)
+			txn_put_row(t, acme_fields, &moved, "/acme/%s", row->name);
+		else
+			txn_del(t, "/acme/%s", row->name);
+	}
+}
+
 static void leave_traffic(struct leave *l, struct txn *t, const struct state *st)
 {
 	const struct traffic_row *traffic = table_get(&st->traffic, l->op.stack);
@@ -204,20 +219,6 @@ static void leave_caches(struct leave *l, struct txn *t, const struct state *st)
 	}
 	json_object_foreach(caches, name, yes)
 		txn_put(t, json_pack("{s:i}", "v", MODEL_VERSION), "/gone/volume/%s", name);
-}
-
-/* What was placed stays where it is under its new names. */
-static void leave_assigned(struct leave *l, struct txn *t, const struct stack *sk)
-{
-	struct inst_list now = {0};
-	assign_put(t, l->op.s, sk->name, NULL);
-	if (l->to == NULL)
-		return;
-	stack_instances(sk, NULL, &now);
-	for (size_t i = 0; i < now.n; i++)
-		vk_instance_name(l->to, now.v[i].node, now.v[i].version, now.v[i].n, now.v[i].name);
-	assign_put(t, l->op.s, l->to, &now);
-	inst_list_release(&now);
 }
 
 /* The stack's own row comes last: state.c. */
@@ -309,10 +310,10 @@ static void leave_write(struct leave *l)
 	leave_volumes(l, t, &s->st);
 	leave_domains(l, t, &s->st);
 	leave_traffic(l, t, &s->st);
+	leave_acme(l, t, &s->st);
 	leave_builds(l, t, s);
 	leave_logs(l, t, &s->st);
 	leave_caches(l, t, &s->st);
-	leave_assigned(l, t, sk);
 	leave_row(l, t, sk, subnet);
 	l->phase = PHASE_WRITE;
 	vk_timer_set(l->deadline, -1);

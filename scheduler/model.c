@@ -104,9 +104,32 @@ const struct vk_field cert_fields[] = {
 	REQ(VK_F_ARRAY, cert_row, names),
 	F(VK_F_STR, cert_row, issuer),
 	F(VK_F_STR, cert_row, who),
+	F(VK_F_STR, cert_row, ordered_for),
 	F(VK_F_I64, cert_row, not_before_ms),
 	F(VK_F_I64, cert_row, not_after_ms),
 	F(VK_F_I64, cert_row, created_ms),
+	END,
+};
+
+const struct vk_field acme_fields[] = {
+	REQ(VK_F_STR, acme_row, stack),
+	F(VK_F_BOOL, acme_row, on),
+	F(VK_F_STR, acme_row, order),
+	F(VK_F_OBJECT, acme_row, challenge),
+	F(VK_F_I64, acme_row, order_ms),
+	F(VK_F_I64, acme_row, next_ms),
+	F(VK_F_U64, acme_row, failures),
+	F(VK_F_STR, acme_row, error),
+	F(VK_F_STR, acme_row, hint),
+	END,
+};
+
+const struct vk_field account_fields[] = {
+	REQ(VK_F_STR, account_row, directory),
+	REQ(VK_F_STR, account_row, sealed),
+	F(VK_F_I64, account_row, created_ms),
+	F(VK_F_I64, account_row, hour_ms),
+	F(VK_F_U64, account_row, hour_n),
 	END,
 };
 
@@ -249,6 +272,16 @@ void volume_row_free(void *row)
 void cert_row_free(void *row)
 {
 	row_free(cert_fields, row);
+}
+
+void acme_row_free(void *row)
+{
+	row_free(acme_fields, row);
+}
+
+void account_row_free(void *row)
+{
+	row_free(account_fields, row);
 }
 
 void traffic_row_free(void *row)

@@ -20,6 +20,8 @@
  *	/images/S/BOAT/TAG        struct image_row
  *	/volume/NAME              struct volume_row
  *	/cert/S/ID                struct cert_row, the PEM sealed
+ *	/acme/D                   struct acme_row: a domain's automatic certificate
+ *	/account/ID               struct account_row at an authority, its key sealed
  *	/traffic/S                struct traffic_row: what commands said about a stack's requests
  *	/host/H                   struct host_row
  *	/assign/H                 struct assign_row: what is placed on the host; one key a host, however much runs there
@@ -133,9 +135,32 @@ struct cert_row {
 	char *sealed; /* chain and key */
 	json_t *names;
 	char *issuer, *who;
+	char *ordered_for; /* the domain that acme.h ordered it for, or NULL */
 	int64_t not_before_ms, not_after_ms, created_ms;
 };
 extern const struct vk_field cert_fields[];
+
+struct acme_row {
+	char *name; /* the domain */
+	char *stack;
+	bool on;           /* by certs:auto */
+	char *order;       /* the one under way, or NULL */
+	json_t *challenge; /* {TOKEN: ANSWER} of it, or NULL */
+	int64_t order_ms;  /* when the last one began */
+	int64_t next_ms;   /* not before */
+	uint64_t failures; /* one after the other */
+	char *error, *hint;
+};
+extern const struct vk_field acme_fields[];
+
+struct account_row {
+	char *name;      /* hash of the directory */
+	char *directory; /* URL */
+	char *sealed;    /* private key */
+	int64_t created_ms, hour_ms;
+	uint64_t hour_n; /* orders since hour_ms */
+};
+extern const struct vk_field account_fields[];
 
 struct traffic_row {
 	char *name;
@@ -177,6 +202,8 @@ void build_row_free(void *row);
 void image_row_free(void *row);
 void volume_row_free(void *row);
 void cert_row_free(void *row);
+void acme_row_free(void *row);
+void account_row_free(void *row);
 void traffic_row_free(void *row);
 void host_row_free(void *row);
 void assign_row_free(void *row);

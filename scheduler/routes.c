@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "acme.h"
 #include "certs.h"
 
 const json_t *routes_entries(const struct stack *sk)
@@ -107,6 +108,7 @@ static json_t *domain_policy(const struct state *st, const struct stack *sk, con
 	if (options != NULL)
 		json_object_update(policy, (json_t *)(uintptr_t)options);
 	json_object_del(policy, "port");
+	json_object_del(policy, "tls"); /* acme.h */
 	if (row != NULL && row->hold_ms > 0)
 		json_object_set_new(policy, "hold_ms", json_integer((json_int_t)row->hold_ms));
 	else if (stack_overlay(sk) == NULL || some_ready(backend))
@@ -180,7 +182,7 @@ json_t *routes_build(const struct routes_in *in)
 	struct stack *sk;
 	table_each(&in->st->stacks, i, sk) if (sk->exists && routes_entries(sk) != NULL)
 		json_object_set_new(stacks, sk->name, stack_routes(in, sk));
-	return json_pack("{s:o}", "stacks", stacks);
+	return json_pack("{s:o,s:o}", "stacks", stacks, "challenges", acme_challenges(in->st));
 }
 
 /* The commit of a site: of the release that bore this version. */

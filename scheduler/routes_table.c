@@ -40,6 +40,7 @@ const struct route routes[] = {
 	INTERNAL("GET", "/v1/internal/router/certs/{id}", ROLE_ROUTER, api_router_cert),
 	INTERNAL("GET", "/v1/internal/certs/watch", ROLE_CERTS, api_certs_watch),
 	INTERNAL("POST", "/v1/internal/certs/jobs/{id}", ROLE_CERTS, api_certs_job),
+	INTERNAL("POST", "/v1/internal/certs/challenges", ROLE_CERTS, api_certs_challenge),
 	INTERNAL("GET", "/v1/internal/web/watch", ROLE_WEB, api_web_watch),
 	INTERNAL("POST", "/v1/internal/web/ack", ROLE_WEB, api_web_ack),
 
@@ -66,6 +67,7 @@ const struct route routes[] = {
 	PUBLIC("GET", STACK "/certs", READ, false, api_certs),
 	PUBLIC("POST", STACK "/certs", CONFIG, true, api_certs_add),
 	PUBLIC("DELETE", STACK "/certs/{id}", CONFIG, true, api_certs_remove),
+	PUBLIC("POST", STACK "/certs/auto", CONFIG, true, api_certs_auto),
 	PUBLIC("POST", STACK "/maintenance", RELEASE, true, api_maintenance),
 	PUBLIC("POST", STACK "/hold", RELEASE, true, api_hold),
 	PUBLIC("GET", STACK "/buildpacks", READ, false, api_buildpacks),

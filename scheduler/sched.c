@@ -10,6 +10,7 @@
 #include <viking/sandbox.h>
 #include <viking/str.h>
 
+#include "acme.h"
 #include "api.h"
 #include "builds.h"
 #include "certs.h"
@@ -23,7 +24,7 @@
 #include "router.h"
 #include "sessions.h"
 
-#define EVENTS_KEPT 1024
+#define EVENTS_KEPT 4096
 #define BODY_MAX    ((size_t)2 << 20) /* a push document and what is around it */
 #define BACKLOG     256
 #define FILES_MAX   4096
@@ -106,7 +107,9 @@ static int go(struct program *p, struct vk_err *err)
 	s->netfeed = netfeed_new(s);
 	s->drains = drains_new(s);
 	s->certs = certs_new(s);
+	s->acme = acme_new(s);
 	s->certwork = certwork_new(s);
+	certwork_refresh(s);
 	load_recover(s);
 	hub_touch(s);
 	doctor_prepare(s);
@@ -164,6 +167,7 @@ static void program_close(struct program *p)
 	drains_free(s->drains);
 	certs_free(s->certs);
 	certwork_free(s->certwork);
+	acme_free(s->acme);
 	json_decref(s->metrics);
 	events_free(s->events);
 	audit_close(s->audit);

@@ -345,6 +345,8 @@ TABLE_KIND(build, builds, build_row_free)
 TABLE_KIND(volume, volumes, volume_row_free)
 TABLE_KIND(image, images, image_row_free)
 TABLE_KIND(cert, certs, cert_row_free)
+TABLE_KIND(acme, acme, acme_row_free)
+TABLE_KIND(account, accounts, account_row_free)
 TABLE_KIND(traffic, traffic, traffic_row_free)
 TABLE_KIND(host, hosts, host_row_free)
 TABLE_KIND(assign, assigns, assign_row_free)
@@ -467,6 +469,8 @@ static const struct kind kinds[] = {
 	{"images", 1, put_image, del_image},
 	{"volume", 1, put_volume, del_volume},
 	{"cert", 1, put_cert, del_cert},
+	{"acme", 1, put_acme, del_acme},
+	{"account", 1, put_account, del_account},
 	{"traffic", 1, put_traffic, del_traffic},
 	{"host", 1, put_host, del_host},
 	{"assign", 1, put_assignment, del_assignment},
@@ -534,6 +538,8 @@ void state_release(struct state *st)
 	table_release(&st->images, image_row_free);
 	table_release(&st->volumes, volume_row_free);
 	table_release(&st->certs, cert_row_free);
+	table_release(&st->acme, acme_row_free);
+	table_release(&st->accounts, account_row_free);
 	table_release(&st->traffic, traffic_row_free);
 	table_release(&st->gone, gone_free);
 	table_release(&st->hosts, host_row_free);

@@ -36,8 +36,8 @@ struct gone_row {
 };
 
 struct state {
-	struct table stacks, keys, domains, builds, images, volumes, certs, traffic, gone, hosts,
-		assigns;
+	struct table stacks, keys, domains, builds, images, volumes, certs, acme, accounts, traffic,
+		gone, hosts, assigns;
 	uint64_t epoch;
 	uint64_t build_top; /* highest build number seen */
 };

@@ -47,6 +47,7 @@ static const struct directory directories[] = {
 	{true, "", "root", "viking-run", 01771},
 	{true, "route", "viking-route", "viking-route", 0700},
 	{true, "web", "viking-web", "viking-route", 0750},
+	{true, "certs", "viking-certs", "viking-certs", 0700},
 	{true, "helpers", "root", "root", 0700},
 };
 

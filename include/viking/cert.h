@@ -26,6 +26,8 @@ struct vk_cert {
 int vk_cert_read(
 	const char *text, size_t n, int64_t now_ms, struct vk_cert *ret, struct vk_err *err);
 void vk_cert_release(struct vk_cert *c);
+/* A new private key (EC P-256) as PEM, for an account; the caller wipes and frees. NULL: no randomness. */
+char *vk_cert_new_key(void);
 /* Does a name in a certificate ("*.a.com": one label) fit a domain? */
 bool vk_cert_covers(const char *name, const char *domain);
 

@@ -89,6 +89,16 @@ struct vk_config {
 	char *dns_zones;       /* dns.zones: zones of older systems that are served too */
 	bool firewall_enabled; /* firewall.enabled true */
 	char *firewall_allow;  /* firewall.allow "": TCP ports of the host that containers reach */
+	/* certificates from an authority (RFC 8555) */
+	char *acme_directory;   /* acme.directory: its URL; Let's Encrypt */
+	bool acme_accept_terms; /* acme.accept_terms false: nothing is ordered before */
+	bool acme_auto;         /* acme.auto false: order for every domain, asked for or not */
+	char *acme_email;       /* acme.email "" */
+	char *acme_ca_file;     /* acme.ca_file "": what its HTTPS is checked with; the system's */
+	char *acme_dns_hook;    /* acme.dns_hook "": program that sets TXT records */
+	uint64_t acme_timeout_ms;  /* acme.timeout 5m, one order */
+	uint64_t acme_retry_ms;    /* acme.retry 10m behind a failure, doubling to a day */
+	char *uacme_path;          /* helpers.uacme /usr/bin/uacme */
 	uint64_t logs_stack_bytes; /* logs.stack_bytes 64 MiB, the ring of a stack */
 	/* host policy: what pushed manifests may ask for */
 	bool policy_privileged;   /* policy.privileged false */

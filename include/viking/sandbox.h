@@ -15,7 +15,8 @@ enum vk_seccomp {
 	VK_SECCOMP_NONE,
 	VK_SECCOMP_DAEMON, /* no exec, no ptrace, no mount, no module, no namespaces; sockets allowed */
 	VK_SECCOMP_SPAWN, /* as DAEMON but exec and fork allowed */
-	VK_SECCOMP_PURE,  /* read, write, memory, poll, exit: no open, no socket, no exec */
+	VK_SECCOMP_CLIENT, /* as SPAWN, but no unix sockets are made: nothing of this host is reached */
+	VK_SECCOMP_PURE, /* read, write, memory, poll, exit: no open, no socket, no exec */
 	VK_SECCOMP_SESSION, /* PURE plus what libssh needs on open sockets (recv, send, getrandom ...) */
 };
 

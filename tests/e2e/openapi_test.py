@@ -127,7 +127,7 @@ build:
     COPY www /www
     CMD ["sh", "-c", "echo started; exec httpd -f -p 8080 -h /www"]
 deploy:
-  web: {{image: "viking:shapes/src", expose: [8080], healthcheck: /, volume: [/data], domains: [shapes.test]}}
+  web: {{image: "viking:shapes/src", expose: [8080], healthcheck: /, volume: [/data], domains: [{{host: shapes.test, tls: auto}}]}}
   pages: {{type: website, document_root: www, domains: [pages.test]}}
 """
 
