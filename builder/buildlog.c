@@ -26,11 +26,15 @@ static void remember(struct buildlog *b, const char *line, size_t n)
 void buildlog_line(struct buildlog *b, const char *line, size_t n)
 {
 	remember(b, line, n);
-	if (b->full)
+	if (b->full) {
+		b->hidden++;
 		return;
+	}
 	if (b->bytes + n + 1 > BUILDLOG_BYTES_MAX) {
-		static const char note[] = "(more than 16 MiB of output: the rest is not shown)";
+		static const char note[] =
+			"(more than 16 MiB of output: of the rest, the last lines)";
 		b->full = true;
+		b->hidden = 1;
 		b->fn(b->arg, note, sizeof(note) - 1);
 		return;
 	}
@@ -45,6 +49,16 @@ void buildlog_linef(struct buildlog *b, const char *fmt, ...)
 	vk_autofree char *line = vk_vasprintf(fmt, ap);
 	va_end(ap);
 	buildlog_line(b, line, strlen(line));
+}
+
+void buildlog_end(struct buildlog *b)
+{
+	unsigned n = b->hidden < TAIL_LINES ? (unsigned)b->hidden : TAIL_LINES;
+	for (; n > 0; n--) {
+		const char *line = b->tail[(b->next + TAIL_LINES - n) % TAIL_LINES];
+		b->fn(b->arg, line, strlen(line));
+	}
+	b->hidden = 0;
 }
 
 json_t *buildlog_tail(const struct buildlog *b)

@@ -35,6 +35,7 @@ static int do_job(const struct vk_config *c)
 		code = job_init(&j, doc, c, &err);
 	if (code == 0)
 		code = job_run(&j, &done, &err);
+	buildlog_end(&j.log);
 	job_emit_done(&j, done, &err);
 	job_release(&j);
 	return code == 0 ? 0 : vk_err_exit(code);

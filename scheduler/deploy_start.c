@@ -313,11 +313,13 @@ static enum progress inst_progress(struct deploy *d, struct inst *i)
 	if (p == READY && !i->told) {
 		char took[24];
 		i->told = true;
-		if (i->task)
+		if (i->task) {
+			op_tail(&d->op, i->node, i->n, st->tail);
 			op_detail(&d->op, "%s done (%s)", i->node, op_seconds(d->phase, took));
-		else
+		} else {
 			op_detail(&d->op, "%s.%u healthy (%s)", i->node, i->n,
 				op_seconds(d->phase, took));
+		}
 	}
 	return p;
 }

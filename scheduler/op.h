@@ -54,7 +54,7 @@ int op_submit(struct op *op, struct vk_req *r, enum op_busy busy, struct vk_err 
 void op_out(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Seven blanks before the text. */
 void op_detail(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The last container lines that come before an error; tail is an array of texts, or NULL. */
+/* The last lines of a container that failed, or of a release task; tail is an array of texts, or NULL. */
 void op_tail(struct op *op, const char *node, unsigned n, const json_t *tail);
 void op_doing(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* err NULL or code 0 = ok; more (stolen, may be NULL) is put into the end line. */
