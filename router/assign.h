@@ -1,7 +1,7 @@
 /*
  * Which backend number a stack's node has, and which slot a server has: kept in
  * STATE/route/assign.json so that names stay the same over deploys, restarts and reloads. Spare
- * backends wait in the pool, which doubles when it is empty (the one thing that needs a reload).
+ * backends wait in the pool, which grows when it is empty (the one thing that needs a reload).
  * Pure: structures and JSON in and out; the file is the caller's.
  */
 #ifndef ROUTER_ASSIGN_H
@@ -14,7 +14,7 @@
 #include "model.h"
 #include "table.h"
 
-#define ASSIGN_POOL  16 /* backends of a new installation */
+#define ASSIGN_POOL  16 /* backends of a new installation, and the least that are added */
 #define ASSIGN_SLOTS 2  /* of a spare backend, for two versions; more come at run time */
 #define BOOT_ID_SIZE 40
 

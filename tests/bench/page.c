@@ -1,22 +1,40 @@
-/* The application under load: a keep-alive HTTP server that answers every request with the same page. busybox's httpd forks
+/* page [PORT [BODY-BYTES]]: the application under load, a keep-alive HTTP server that answers every request with the same page. busybox's httpd forks
  * for each request and keeps a backlog of nine, so a load test of the router would measure its dropped SYNs. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char page[] =
-	"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\n";
+static char *page;
+static size_t page_size;
+
+static void make_page(size_t body)
+{
+	page = malloc(body + 128);
+	int head = page == NULL ? -1
+				: snprintf(page, 128,
+					  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+					  "Content-Length: %zu\r\n\r\n",
+					  body);
+	if (head < 0)
+		exit(1);
+	memset(page + head, 'k', body);
+	page[(size_t)head + body - 1] = '\n';
+	page_size = (size_t)head + body;
+}
 
 static int listen_on(unsigned short port)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, room = 1 << 20; /* for a whole page: nothing waits to be written */
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) != 0 ||
 		bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, 4096) != 0)
 		exit(1);
 	return fd;
@@ -34,13 +52,14 @@ static void answer(int fd)
 	}
 	in[n] = '\0';
 	for (const char *at = strstr(in, "\r\n\r\n"); at != NULL; at = strstr(at + 4, "\r\n\r\n"))
-		if (write(fd, page, sizeof(page) - 1) < 0)
+		if (write(fd, page, page_size) < 0)
 			return;
 }
 
 int main(int argc, char **argv)
 {
 	int listener = listen_on(argc > 1 ? (unsigned short)strtoul(argv[1], NULL, 10) : 8080);
+	make_page(argc > 2 ? strtoul(argv[2], NULL, 10) : 3);
 	int poll = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = listener}, got[256];
 	epoll_ctl(poll, EPOLL_CTL_ADD, listener, &ev);
