@@ -167,6 +167,7 @@ static void rest(struct inst *i)
 	}
 	status_gone(a->status, i->name);
 	inst_free(i);
+	vk_mem_trim(); /* a deploy is over */
 }
 
 static void refuse(struct inst *i, const char *why)

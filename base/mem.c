@@ -1,6 +1,7 @@
 #include <viking/mem.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,11 @@ char *vk_asprintf(const char *fmt, ...)
 	char *s = vk_vasprintf(fmt, ap);
 	va_end(ap);
 	return s;
+}
+
+void vk_mem_trim(void)
+{
+	malloc_trim(0);
 }
 
 void vk_freep(void *pp)

@@ -4,8 +4,8 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
-#define EVENTS_MAX 1024
-#define BYTES_MAX  (256u << 10)
+#define EVENTS_MAX 256
+#define BYTES_MAX  (32u << 10)
 
 struct record {
 	struct record *next;

@@ -15,23 +15,31 @@ struct firewall {
 	struct vk_role *role;
 	const struct vk_config *c;
 	char table[RULES_TABLE_MAX];
-	struct nft_ctx *nft;
 	char *rules; /* as they should be; NULL before the first document */
 	int64_t rev;
 	bool applied;
 	struct vk_timer *look;
 };
 
-/* One transaction: all of text or nothing. */
-static int run(struct firewall *f, const char *text, struct vk_err *err)
+/* One transaction: all of text or nothing. The library keeps some MiB as long as it is open, and is needed once a deploy. */
+static int run(const char *text, struct vk_err *err)
 {
-	if (nft_run_cmd_from_buffer(f->nft, text) == 0)
-		return 0;
-	const char *said = nft_ctx_get_error_buffer(f->nft);
-	char line[160];
-	vk_str_printable(said, strcspn(said, "\n"), line, sizeof(line));
-	vk_err_set(err, VK_FAILED, "nftables: %s", line[0] != '\0' ? line : "refused");
-	return vk_err_hint(err, "it needs CAP_NET_ADMIN and a kernel with nf_tables");
+	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (nft == NULL)
+		return vk_err_set(err, VK_UNAVAILABLE, "libnftables does not start");
+	nft_ctx_buffer_output(nft);
+	nft_ctx_buffer_error(nft);
+	int rc = nft_run_cmd_from_buffer(nft, text);
+	if (rc != 0) {
+		const char *said = nft_ctx_get_error_buffer(nft);
+		char line[160];
+		vk_str_printable(said, strcspn(said, "\n"), line, sizeof(line));
+		vk_err_set(err, VK_FAILED, "nftables: %s", line[0] != '\0' ? line : "refused");
+		rc = vk_err_hint(err, "it needs CAP_NET_ADMIN and a kernel with nf_tables");
+	}
+	nft_ctx_free(nft);
+	vk_mem_trim();
+	return rc;
 }
 
 static void tell(struct firewall *f, const struct vk_err *err)
@@ -46,7 +54,7 @@ static void apply(struct firewall *f)
 {
 	struct vk_err err = {0};
 	bool before = f->applied;
-	f->applied = run(f, f->rules, &err) == 0;
+	f->applied = run(f->rules, &err) == 0;
 	if (f->applied)
 		vk_log(VK_INFO, "applied", "table=%s rev=%lld bytes=%zu", f->table,
 			(long long)f->rev, strlen(f->rules));
@@ -58,7 +66,8 @@ static void apply(struct firewall *f)
 static bool is_there(struct firewall *f)
 {
 	vk_autofree char *list = vk_asprintf("list chain inet %s input", f->table);
-	return nft_run_cmd_from_buffer(f->nft, list) == 0;
+	struct vk_err gone = {0};
+	return run(list, &gone) == 0;
 }
 
 /* Somebody may have flushed all tables; or the right to change them has come. */
@@ -113,14 +122,11 @@ static void rights(const struct vk_config *c, struct vk_role_rights *ret)
 	ret->keep_caps = 1ull << CAP_NET_ADMIN;
 }
 
-static int open_nft(struct vk_role *role, struct vk_err *err)
+static int open_state(struct vk_role *role, struct vk_err *err)
 {
 	struct firewall *f = role->self = vk_alloc(sizeof(*f));
-	*f = (struct firewall){.role = role, .c = role->c, .nft = nft_ctx_new(NFT_CTX_DEFAULT)};
-	if (f->nft == NULL)
-		return vk_err_set(err, VK_UNAVAILABLE, "libnftables does not start");
-	nft_ctx_buffer_output(f->nft);
-	nft_ctx_buffer_error(f->nft);
+	(void)err;
+	*f = (struct firewall){.role = role, .c = role->c};
 	rules_table(f->c->state_dir, f->table);
 	return 0;
 }
@@ -141,10 +147,8 @@ static void firewall_free(void *self)
 	if (f == NULL)
 		return;
 	vk_timer_free(f->look);
-	if (f->nft != NULL)
-		nft_ctx_free(f->nft);
 	free(f->rules);
 	free(f);
 }
 
-const struct vk_role_ops firewall_role = {"firewall", rights, open_nft, start, firewall_free};
+const struct vk_role_ops firewall_role = {"firewall", rights, open_state, start, firewall_free};

@@ -6,6 +6,7 @@
 #include <viking/str.h>
 
 #include "api.h"
+#include "assign.h"
 
 #define QUEUE_MAX    ((size_t)1 << 30) /* the whole is there at once: a snapshot of one revision */
 #define RESTORE_KEYS ((size_t)20000)
@@ -81,18 +82,19 @@ static int gather(struct sched *s, const json_t *keys, struct vk_err *err)
 		json_t *value = json_object_get(item, "value");
 		if (key == NULL || !json_is_object(value))
 			return vk_err_set(err, VK_INVALID, "keys[%zu] has no key or no value", i);
-		if (strcmp(key, "/leader") == 0)
+		if (!assign_import(s, key, &value))
 			continue;
+		vk_autojson *here = value;
 		struct state probe;
 		state_init(&probe);
-		int rc = state_apply(&probe, key, value, err);
+		int rc = state_apply(&probe, key, here, err);
 		state_release(&probe);
 		if (rc != 0)
 			return rc;
 		if (json_object_size(s->restoring) >= RESTORE_KEYS)
 			return vk_err_set(
 				err, VK_LIMIT, "a restore has at most %zu keys", RESTORE_KEYS);
-		json_object_set(s->restoring, key, value);
+		json_object_set(s->restoring, key, here);
 	}
 	return 0;
 }

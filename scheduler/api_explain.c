@@ -7,6 +7,7 @@
 #include <viking/str.h>
 
 #include "api.h"
+#include "dispatch.h"
 #include "domains.h"
 #include "hosts.h"
 #include "instances.h"
@@ -175,20 +176,28 @@ static void say_instances(struct explain *x)
 	inst_list_release(&list);
 }
 
+/* Every host's verdict, in the planner's words. */
 static void say_where(struct explain *x)
 {
-	const char *host = vk_json_str(x->entry, "host", x->s->cfg->host_name);
+	struct dispatch p;
+	vk_autostrv why = {0};
 	size_t i;
 	json_t *m;
 	json_array_foreach(json_object_get(x->def, "mounts"), i, m)
 	{
-		if (vk_json_str(m, "volume", NULL) == NULL)
+		const struct volume_row *v =
+			table_get(&x->s->st.volumes, vk_json_str(m, "volume", ""));
+		if (v == NULL)
 			continue;
-		say(x, "where", "%s: its data is there (volume %s)", host,
-			vk_json_str(m, "volume", "?"));
+		say(x, "where", "%s: its data is there (volume %s)",
+			v->host != NULL ? v->host : x->s->cfg->host_name, v->name);
 		return;
 	}
-	say(x, "where", "%s: the only host there is", host);
+	dispatch_open(&p, x->s, NULL);
+	dispatch_why(&p, x->sk->name, x->node, &why);
+	dispatch_close(&p);
+	for (i = 0; i < why.n; i++)
+		say(x, i == 0 ? "where" : "", "%s", why.v[i]);
 }
 
 /* ---- routes, health, failures ---- */

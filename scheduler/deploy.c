@@ -55,6 +55,7 @@ static void deploy_take_back(struct deploy *d)
 	bool written = d->rel != NULL && stack_release(deploy_stack(d), d->rel->n) != NULL;
 	o->switched = false;
 	o->release = NULL;
+	inst_list_release(&o->planned);
 	inst_list_release(&o->fresh);
 	vk_strv_release(&o->stop);
 	hub_touch(d->op.s);
@@ -214,7 +215,10 @@ static void deploy_start(struct op *op)
 	}
 	if (d->kind == DEPLOY_SCALE) {
 		d->stage = STAGE_START;
-		deploy_start_begin(d);
+		if (deploy_assign(d, &err) != 0)
+			deploy_fail(d, &err);
+		else
+			deploy_start_begin(d);
 		return;
 	}
 	if (deploy_prepare(d, sk, &err) != 0) {
@@ -285,7 +289,6 @@ static int place(struct deploy *d, struct stack *sk, struct vk_err *err)
 			.gateway = gateway,
 			.default_memory = s->cfg->default_memory,
 			.default_pids = s->cfg->default_pids},
-		.host = s->cfg->host_name,
 		.old = old != NULL ? old->nodes : NULL,
 		.nodes = &sk->nodes,
 		.release = d->rel->n,
@@ -318,7 +321,9 @@ static void put_volumes(struct deploy *d, struct txn *t)
 			txn_put(t,
 				json_pack("{s:i,s:s,s:s,s:s,s:s,s:I}", "v", MODEL_VERSION, "stack",
 					d->op.stack, "node", node, "path",
-					vk_json_str(mount, "path", ""), "host", s->cfg->host_name,
+					vk_json_str(mount, "path", ""), "host",
+					deploy_host(d, node, 1) != NULL ? deploy_host(d, node, 1)
+									: s->cfg->host_name,
 					"created_ms", (json_int_t)vk_now_ms()),
 				"/volume/%s", name);
 			txn_del(t, "/gone/volume/%s", name);
@@ -394,7 +399,7 @@ void deploy_built(struct deploy *d)
 		return;
 	}
 	d->rel = release_new(d, sk);
-	if (place(d, sk, &err) != 0) {
+	if (place(d, sk, &err) != 0 || deploy_assign(d, &err) != 0) {
 		deploy_fail(d, &err);
 		return;
 	}
@@ -440,6 +445,7 @@ static void deploy_free(struct op *op)
 	deploy_build_stop(d, "the deploy is over");
 	vk_timer_free(d->deadline);
 	place_out_release(&d->placed);
+	vk_strv_release(&d->stop_first);
 	release_free(d->rel);
 	json_decref(d->doc);
 	json_decref(d->set);

@@ -79,7 +79,8 @@ struct deploy {
 	struct deploy_job *jobs;
 	bool pushing_told, running_told;
 	struct place_out placed;
-	struct release *rel; /* the row being made; NULL for scale */
+	struct vk_strv stop_first; /* nodes whose old instances must make room */
+	struct release *rel;       /* the row being made; NULL for scale */
 	enum wave wave;
 	size_t wave_from; /* first of overlay.fresh that belongs to the wave */
 	struct route_mark mark;
@@ -99,7 +100,10 @@ void deploy_stage_event(struct deploy *d, const char *what);
 void deploy_fail(struct deploy *d, const struct vk_err *err);
 void deploy_build_begin(struct deploy *d); /* deploy_build.c */
 void deploy_build_stop(struct deploy *d, const char *why);
-void deploy_built(struct deploy *d);       /* deploy.c: all images are there */
+void deploy_built(struct deploy *d); /* deploy.c: all images are there */
+/* deploy_place.c: hosts for all that will be started, into the overlay; and the one of an instance, NULL = not placed. */
+int deploy_assign(struct deploy *d, struct vk_err *err);
+const char *deploy_host(const struct deploy *d, const char *node, unsigned n);
 void deploy_start_begin(struct deploy *d); /* deploy_start.c */
 void deploy_start_look(struct deploy *d);
 void deploy_start_deadline(struct deploy *d);

@@ -4,6 +4,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "assign.h"
 #include "deploy.h"
 #include "domains.h"
 #include "drain.h"
@@ -111,6 +112,18 @@ static void put_release(struct deploy *d, struct txn *t, struct stack *sk)
 			"/pending/%s", sk->name);
 }
 
+/* Where the instances are that stay, come or drain. */
+static void put_placed(struct deploy *d, struct txn *t, const struct stack *sk)
+{
+	struct inst_list l = {0};
+	stack_instances(sk, &d->op.overlay, &l);
+	for (size_t i = 0; i < d->op.overlay.planned.n; i++)
+		if (inst_list_find(&l, d->op.overlay.planned.v[i].name) == NULL)
+			*inst_list_add(&l) = d->op.overlay.planned.v[i];
+	assign_put(t, d->op.s, sk->name, &l);
+	inst_list_release(&l);
+}
+
 /* ---- after it ---- */
 
 static void say_urls(struct deploy *d, const struct vk_strv *urls)
@@ -207,6 +220,7 @@ static void deploy_commit(struct deploy *d)
 	if (d->rel != NULL)
 		put_release(d, t, sk);
 	put_scale(d, t, sk);
+	put_placed(d, t, sk);
 	drain_put(s, t, sk, &old);
 	inst_list_release(&old);
 	d->writing = true;

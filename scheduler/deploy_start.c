@@ -24,7 +24,8 @@ static bool wave_has(const struct deploy *d, const char *node)
 {
 	const json_t *entry = entry_of(d, node);
 	bool added = vk_strv_has(&d->placed.added, node);
-	bool exclusive = vk_json_bool(entry, "exclusive", false);
+	bool exclusive =
+		vk_json_bool(entry, "exclusive", false) || vk_strv_has(&d->stop_first, node);
 	bool store = added && (exclusive || vk_json_bool(entry, "service", false));
 	switch (d->wave) {
 	case WAVE_NEW_STORES:
@@ -48,6 +49,7 @@ static void fresh_add(
 	struct inst *i = inst_list_add(&d->op.overlay.fresh);
 	const struct node_row *row = table_get(&deploy_stack(d)->nodes, node);
 	inst_set(i, d->op.stack, node, version, n, born);
+	inst_set_host(i, deploy_host(d, node, task ? 1 : n)); /* a task runs where its node will */
 	i->gen = row != NULL ? row->gen : 0;
 	i->task = task;
 }

@@ -31,6 +31,7 @@ struct dow_host {
 	const char *const *labels; /* roles */
 	size_t nlabels;
 	bool down;
+	bool draining; /* as if it were down, but said otherwise */
 };
 
 struct dow_service {

@@ -177,9 +177,11 @@ void dow_set_host(struct dowding *d, const struct dow_host *h)
 		id = host_new(d, h->name);
 	struct dow_load *l = &d->load[id];
 	uint32_t zone = zone_id(d, h->zone);
-	d->hosts_changed |= l->down != h->down || l->zone != zone ||
-		memcmp(l->cap, h->cap, sizeof(l->cap)) != 0;
-	l->down = h->down;
+	bool down = h->down || h->draining;
+	d->hosts_changed |=
+		l->down != down || l->zone != zone || memcmp(l->cap, h->cap, sizeof(l->cap)) != 0;
+	l->down = down;
+	l->draining = h->draining && !h->down;
 	l->zone = zone;
 	set_cap(l, h->cap);
 	set_labels(d, id, h);

@@ -27,7 +27,7 @@ struct dow_load {
 	uint32_t rank, zone;
 	uint8_t shift[DOW_DIMS];
 	uint8_t labels; /* how many, at most 255 */
-	bool down;
+	bool down, draining;
 };
 
 struct dow_label {

@@ -143,7 +143,7 @@ static char *refused(struct dowding *d, const struct dow_svc *s, uint32_t host, 
 	const struct dow_load *h = &d->load[host];
 	vk_autofree char *roles = joined(&s->constraint->roles);
 	if (h->down)
-		return vk_strdup("is down");
+		return vk_strdup(h->draining ? "is draining" : "is down");
 	if (s->constraint->hosts.n > 0 && !vk_strv_has(&s->constraint->hosts, d->host_name[host]))
 		return vk_strdup("is not one of the hosts it names");
 	if (!dow_may(s->constraint, host))

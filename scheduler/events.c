@@ -1,6 +1,7 @@
 /* The ring of events. */
 #include "events.h"
 
+#include <string.h>
 #include <viking/json.h>
 #include <viking/mem.h>
 #include <viking/str.h>
@@ -13,8 +14,19 @@ struct events_follower {
 	struct events_follower *next;
 };
 
+/* An event at rest: most hours hold thousands of them and nobody asks, so it is its texts and nothing else. */
+struct record {
+	int64_t t_ms;
+	uint8_t set; /* a bit for each of event_keys that is there */
+	char text[]; /* those, in that order, each with its NUL */
+};
+
+static const char *const event_keys[] = {"type", "stack", "node", "instance", "what", "who"};
+
+#define N_KEYS (sizeof(event_keys) / sizeof(event_keys[0]))
+
 struct events {
-	json_t **ring;
+	struct record **ring;
 	size_t keep;
 	uint64_t seq;   /* of the newest */
 	uint64_t first; /* of this epoch, 1 before the oldest possible */
@@ -35,32 +47,53 @@ void events_free(struct events *e)
 	if (e == NULL)
 		return;
 	for (size_t i = 0; i < e->keep; i++)
-		json_decref(e->ring[i]);
+		free(e->ring[i]);
 	while (e->followers != NULL)
 		events_unfollow(e, e->followers);
 	free(e->ring);
 	free(e);
 }
 
-static void set_text(json_t *j, const char *key, const char *text)
+static struct record *record_new(const struct event *ev)
 {
-	if (text != NULL)
-		json_object_set_new(j, key, vk_json_safe_string(text, __builtin_strlen(text)));
+	const char *text[N_KEYS] = {ev->type, ev->stack, ev->node, ev->instance, ev->what, ev->who};
+	size_t len[N_KEYS], sum = 0;
+	for (size_t i = 0; i < N_KEYS; i++)
+		sum += len[i] = text[i] != NULL ? strlen(text[i]) + 1 : 0;
+	struct record *r = vk_alloc(sizeof(*r) + sum);
+	r->t_ms = vk_now_ms();
+	char *at = r->text;
+	for (size_t i = 0; i < N_KEYS; at += len[i++]) {
+		if (text[i] == NULL)
+			continue;
+		memcpy(at, text[i], len[i]);
+		r->set |= (uint8_t)(1U << i);
+	}
+	return r;
+}
+
+static json_t *record_json(const struct record *r, uint64_t seq)
+{
+	json_t *j = json_pack("{s:I,s:I}", "seq", (json_int_t)seq, "t", (json_int_t)r->t_ms);
+	const char *at = r->text;
+	for (size_t i = 0; i < N_KEYS; i++) {
+		if ((r->set & 1U << i) == 0)
+			continue;
+		size_t len = strlen(at);
+		json_object_set_new(j, event_keys[i], vk_json_safe_string(at, len));
+		at += len + 1;
+	}
+	return j;
 }
 
 void events_add(struct events *e, const struct event *ev)
 {
-	json_t *j =
-		json_pack("{s:I,s:I}", "seq", (json_int_t)++e->seq, "t", (json_int_t)vk_now_ms());
-	set_text(j, "type", ev->type);
-	set_text(j, "stack", ev->stack);
-	set_text(j, "node", ev->node);
-	set_text(j, "instance", ev->instance);
-	set_text(j, "what", ev->what);
-	set_text(j, "who", ev->who);
-	json_t **slot = &e->ring[e->seq % e->keep];
-	json_decref(*slot);
-	*slot = j;
+	struct record **slot = &e->ring[++e->seq % e->keep];
+	free(*slot);
+	*slot = record_new(ev);
+	if (e->followers == NULL)
+		return;
+	vk_autojson *j = record_json(*slot, e->seq);
 	for (struct events_follower *f = e->followers, *next; f != NULL; f = next) {
 		next = f->next;
 		f->fn(f->arg, j);
@@ -73,9 +106,12 @@ void events_each(const struct events *e, uint64_t since, events_fn *fn, void *ar
 		e->seq > e->keep && e->seq - e->keep > e->first ? e->seq - e->keep : e->first;
 	if (since > from)
 		from = since;
-	for (uint64_t seq = from + 1; seq <= e->seq; seq++)
-		if (e->ring[seq % e->keep] != NULL)
-			fn(arg, e->ring[seq % e->keep]);
+	for (uint64_t seq = from + 1; seq <= e->seq; seq++) {
+		if (e->ring[seq % e->keep] == NULL)
+			continue;
+		vk_autojson *j = record_json(e->ring[seq % e->keep], seq);
+		fn(arg, j);
+	}
 }
 
 struct events_follower *events_follow(struct events *e, events_fn *fn, void *arg)

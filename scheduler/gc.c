@@ -121,7 +121,17 @@ static size_t collect_images(struct sched *s, struct txn *t, json_t *refs)
 	return dropped;
 }
 
-/* A release beyond keeping stays as a line of the history, without its document. */
+/* {"web": {"version"}} of a release's entries. */
+static json_t *only_versions(json_t *nodes)
+{
+	json_t *slim = json_object(), *entry;
+	const char *node;
+	json_object_foreach(nodes, node, entry) json_object_set_new(
+		slim, node, json_pack("{s:O}", "version", json_object_get(entry, "version")));
+	return slim;
+}
+
+/* A release beyond keeping stays as a line of the history: who, when, why, and the versions it ran. */
 static size_t collect_releases(struct sched *s, struct txn *t, const struct stack *sk)
 {
 	vk_autojson *kept = gc_kept(sk, s->cfg->releases_keep);
@@ -136,6 +146,7 @@ static size_t collect_releases(struct sched *s, struct txn *t, const struct stac
 		struct release slim = *r;
 		slim.doc = NULL;
 		slim.boats = slim.config = NULL;
+		vk_autojson *versions = slim.nodes = only_versions(r->nodes);
 		if (old)
 			txn_del(t, "/release/%s/%u", sk->name, r->n);
 		else
@@ -179,4 +190,5 @@ void gc_after_deploy(struct sched *s)
 	hub_event(s, "stage", NULL, "s13", NULL);
 	if (!builds_collecting(s) && collect_rows(s) > 0)
 		gc_start(s, "viking", NULL, NULL);
+	vk_mem_trim();
 }

@@ -7,6 +7,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "assign.h"
 #include "build_output.h"
 #include "domains.h"
 #include "gc.h"
@@ -221,6 +222,20 @@ static void leave_caches(struct leave *l, struct txn *t, const struct state *st)
 		txn_put(t, json_pack("{s:i}", "v", MODEL_VERSION), "/gone/volume/%s", name);
 }
 
+/* What was placed stays where it is under its new names. */
+static void leave_assigned(struct leave *l, struct txn *t, const struct stack *sk)
+{
+	struct inst_list now = {0};
+	assign_put(t, l->op.s, sk->name, NULL);
+	if (l->to == NULL)
+		return;
+	stack_instances(sk, NULL, &now);
+	for (size_t i = 0; i < now.n; i++)
+		vk_instance_name(l->to, now.v[i].node, now.v[i].version, now.v[i].n, now.v[i].name);
+	assign_put(t, l->op.s, l->to, &now);
+	inst_list_release(&now);
+}
+
 /* The stack's own row comes last: state.c. */
 static void leave_row(struct leave *l, struct txn *t, const struct stack *sk, uint64_t subnet)
 {
@@ -314,6 +329,7 @@ static void leave_write(struct leave *l)
 	leave_builds(l, t, s);
 	leave_logs(l, t, &s->st);
 	leave_caches(l, t, &s->st);
+	leave_assigned(l, t, sk);
 	leave_row(l, t, sk, subnet);
 	l->phase = PHASE_WRITE;
 	vk_timer_set(l->deadline, -1);

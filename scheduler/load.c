@@ -9,6 +9,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "assign.h"
 #include "builds.h"
 #include "txn.h"
 
@@ -40,16 +41,18 @@ static int import_line(void *arg, json_t *line, struct vk_err *err)
 {
 	struct load *l = arg;
 	const char *key = vk_json_str(line, "key", NULL);
-	const json_t *value = json_object_get(line, "value");
+	vk_autojson *value = NULL;
 	if (key == NULL) { /* the first line, with the revision then: no epoch was higher */
 		uint64_t rev = (uint64_t)vk_json_int(line, "rev", 0);
 		l->epoch_floor = rev > l->epoch_floor ? rev : l->epoch_floor;
 		return 0;
 	}
-	if (!json_is_object(value))
+	json_t *given = json_object_get(line, "value");
+	if (!json_is_object(given))
 		return vk_err_set(err, VK_INVALID, "key %s has no value", key);
-	if (strcmp(key, "/leader") == 0)
-		return 0; /* of the scheduler that wrote the backup */
+	if (!assign_import(l->s, key, &given))
+		return 0;
+	value = given;
 	struct state probe;
 	state_init(&probe);
 	int rc = state_apply(&probe, key, value, err);
@@ -242,5 +245,6 @@ void load_recover(struct sched *s)
 		txn_commit(t, NULL, NULL);
 	else
 		txn_free(t);
+	assign_recover(s);
 	builds_recover(s);
 }

@@ -64,14 +64,32 @@ static void entry_refresh(json_t *entry, const json_t *node)
 			json_array_size(json_object_get(node, "publish")) > 0));
 }
 
-static json_t *entry_new(
-	const struct place_in *in, const char *name, const json_t *def, const char *hash)
+/* What an instance takes of a host, and which hosts it may be on. */
+static json_t *place_needs(const json_t *node)
+{
+	const json_t *said = json_object_get(node, "place");
+	json_t *place = json_is_object(said) ? json_deep_copy(said) : json_object();
+	int64_t cpus = vk_json_int(node, "cpus_milli", 0), memory = vk_json_int(node, "memory", 0);
+	if (cpus > 0)
+		json_object_set_new(place, "cpus", json_integer(cpus));
+	if (memory > 0)
+		json_object_set_new(place, "memory", json_integer(memory));
+	if (has_named_volume(node))
+		json_object_set_new(place, "volume", json_true());
+	if (json_object_size(place) > 0)
+		return place;
+	json_decref(place);
+	return NULL;
+}
+
+static json_t *entry_new(const struct place_in *in, const char *name, const json_t *node,
+	const json_t *def, const char *hash)
 {
 	const struct node_row *row = node_row_of(in, name);
 	unsigned top = row != NULL ? row->top : 0;
-	return json_pack("{s:i,s:s,s:i,s:i,s:b,s:s}", "version", (int)top + 1, "hash", hash, "born",
-		(int)in->release, "port", (int)vk_json_int(def, "port", 0), "task",
-		json_is_array(json_object_get(def, "release")), "host", in->host);
+	return json_pack("{s:i,s:s,s:i,s:i,s:b,s:o*}", "version", (int)top + 1, "hash", hash,
+		"born", (int)in->release, "port", (int)vk_json_int(def, "port", 0), "task",
+		json_is_array(json_object_get(def, "release")), "place", place_needs(node));
 }
 
 /* More than one instance cannot share a volume or a host port. */
@@ -146,7 +164,7 @@ static int place_node(const struct place_in *in, const char *name, const json_t 
 	const json_t *old = json_object_get(in->old, name);
 	enum verdict v = place_verdict(in, name, node, old, hash);
 	json_t *entry =
-		v == KEEP || v == HOLD ? json_deep_copy(old) : entry_new(in, name, def, hash);
+		v == KEEP || v == HOLD ? json_deep_copy(old) : entry_new(in, name, node, def, hash);
 	entry_refresh(entry, node);
 	if ((v == ADD || v == CHANGE) && json_array_size(links) > 0)
 		json_object_set(entry, "links", links);

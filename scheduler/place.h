@@ -7,7 +7,7 @@
  *	 "exclusive": stop the old before starting the new (volume or host port), "domains": [...], "publish": [ports],
  *	 "traffic", "domain_options": as in the document, or absent,
  *	 "links": with their ports (links.h), "require", "shared": [globs of stacks], "dns": policy of its name,
- *	 "task": has a release task, "host", "files": stack whose name a website's files lie under, if not this one's}
+ *	 "task": has a release task, "place": what of a host it needs (dispatch.h), or absent, "files": stack whose name a website's files lie under, if not this one's}
  */
 #ifndef SCHEDULER_PLACE_H
 #define SCHEDULER_PLACE_H
@@ -19,7 +19,6 @@
 
 struct place_in {
 	struct resolve_in resolve;
-	const char *host;          /* the host new instances go to */
 	const json_t *old;         /* entries of the serving release, or NULL */
 	const struct table *nodes; /* struct node_row: versions used so far, scales by command */
 	unsigned release;          /* number of the new release */

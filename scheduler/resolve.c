@@ -215,6 +215,8 @@ static void resolve_limits(const struct resolve_in *in, const json_t *node, json
 	json_object_set_new(
 		def, "network_mode", json_string(vk_json_str(node, "network_mode", "default")));
 	json_object_set_new(def, "pid_mode", json_string(vk_json_str(node, "pid_mode", "")));
+	if (json_object_get(node, "place") != NULL) /* another demand is placed anew */
+		json_object_set_new(def, "place", copy_or_null(node, "place"));
 }
 
 static void set_or_skip(json_t *def, const char *key, const json_t *value)

@@ -24,7 +24,7 @@
 #include "router.h"
 #include "sessions.h"
 
-#define EVENTS_KEPT 4096
+#define EVENTS_KEPT 1024
 #define BODY_MAX    ((size_t)2 << 20) /* a push document and what is around it */
 #define BACKLOG     256
 #define FILES_MAX   4096

@@ -106,6 +106,24 @@ bool txn_pending(const struct sched *s, const char *prefix, txn_pending_fn *fn, 
 	return false;
 }
 
+static const struct txn_item *item_of(const struct txn *t, const char *key)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (strcmp(t->item[i].key, key) == 0)
+			return &t->item[i];
+	return NULL;
+}
+
+bool txn_latest(const struct txn *t, const char *key, const json_t **ret)
+{
+	const struct txn_item *item = item_of(t, key);
+	for (const struct txn *u = t->s->under_way; u != NULL && item == NULL; u = u->next)
+		item = item_of(u, key);
+	if (item != NULL)
+		*ret = item->value;
+	return item != NULL;
+}
+
 /* What is true is only in the store now: the next start reads it. */
 static void txn_give_up(const char *why)
 {

@@ -24,4 +24,7 @@ void txn_free(struct txn *t);                          /* for one that is not co
 typedef bool txn_pending_fn(void *arg, const char *key, const json_t *value);
 bool txn_pending(const struct sched *s, const char *prefix, txn_pending_fn *fn, void *arg);
 
+/* Do t or those under way put or delete the key? *ret: the value of the newest, NULL = deleted. */
+bool txn_latest(const struct txn *t, const char *key, const json_t **ret);
+
 #endif

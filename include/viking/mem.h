@@ -19,6 +19,9 @@ char *vk_strndup(const char *s, size_t n);
 char *vk_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *vk_vasprintf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 
+/* Free pages back to the kernel; for the end of work that took much and comes seldom (some 100 us). */
+void vk_mem_trim(void);
+
 void vk_freep(void *pp); /* for vk_autofree */
 void vk_closep(int *fd); /* for vk_autoclose; closes when >= 0, keeps errno */
 #define vk_autofree  __attribute__((cleanup(vk_freep)))

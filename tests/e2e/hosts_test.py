@@ -99,5 +99,108 @@ class Records(Hosts):
         self.assertEqual({"uno"}, set(self.known()))
 
 
+class Placement(Hosts):
+    """Three hosts: uno (4 cores), dos (4, db), tres (2, ssd)."""
+
+    def setUp(self):
+        super().setUp()
+        self.dos, self.tres = self.host("dos", roles=["db"]), self.host("tres", cpus=2, memory=4 * GIB, roles=["ssd"])
+        self.agents = [self.uno, self.dos, self.tres]
+
+    def where(self, stack="ragnar"):
+        """{instance: host} as the agents were told, which `ps` must agree with."""
+        told = {n: a.host for a in self.agents for n in a.names() if n.startswith(stack + "-")}
+        shown = {i["name"]: i["host"] for i in self.w.call("GET", f"/v1/stacks/{stack}/ps")["instances"]}
+        for name, host in shown.items():
+            self.assertEqual(host, told.get(name, host), (told, shown))
+        return shown
+
+    def settled(self, stack="ragnar"):
+        def same():
+            want = {n for a in self.agents for n in a.names()}
+            have = {n for a in self.agents for n in a.here}
+            return want == have and not self.w.router.servers(stack, "drain")
+        self.w.until(same, "agents to have what is wanted")
+
+    def fails(self, text, stack="ragnar", **kw):
+        end = self.w.push(stack, document(self.w.commit(), **kw), self.token).end()
+        self.assertFalse(end["ok"], end)
+        self.assertIn(text, end["message"])
+        return end
+
+    def test_instances_are_spread_and_stay_over_a_restart(self):
+        self.push(nodes={"web": node(scale=3)})
+        first = self.where()
+        self.assertEqual({"uno", "dos", "tres"}, set(first.values()))
+        rows = {k["key"]: k["value"] for k in self.w.call("GET", "/v1/state?prefix=/assign/")["keys"]}
+        self.assertEqual({"ragnar": ["ragnar-web-1-1"]}, rows["/assign/" + first["ragnar-web-1-1"]]["stacks"])
+        self.w.kill()
+        self.w.again()
+        self.settled()
+        self.assertEqual(first, self.where())
+        self.assertEqual(sorted(first), sorted(n for a in self.agents for n in a.here))
+
+    def test_roles_and_hosts_rule(self):
+        self.push(nodes={"db": node(place={"roles": ["db"]}), "web": node(scale=2, place={"hosts": ["uno", "tres"]})})
+        at = self.where()
+        self.assertEqual("dos", at["ragnar-db-1-1"])
+        self.assertEqual({"uno", "tres"}, {at["ragnar-web-1-1"], at["ragnar-web-1-2"]})
+        end = self.fails("no host for db.1: no host that is up has the role gpu", nodes={"db": node(place={"roles": ["gpu"]})})
+        self.assertIn("viking hosts", end["hint"])
+        self.fails("no host for web.1: no host is named quatro", nodes={"web": node(place={"hosts": ["quatro"]})})
+        self.assertEqual(at, self.where(), "what serves was touched")
+
+    def test_what_is_reserved_is_taken_and_missing_room_is_named(self):
+        self.push(nodes={"web": node(scale=2, cpus_milli=3000)})
+        self.assertEqual({"uno", "dos"}, set(self.where().values()))
+        end = self.fails("cpu on 3 hosts short by at least", stack="floki", nodes={"job": node(domains=[], cpus_milli=2500)})
+        self.assertIn("no host for job.1", end["message"])
+        self.push("bjorn", nodes={"job": node(cpus_milli=2000)})
+        self.assertEqual({"tres"}, set(self.where("bjorn").values()))
+
+    def test_without_room_for_both_the_old_stop_first(self):
+        self.push(nodes={"web": node(scale=2, cpus_milli=3000)})
+        n, stream = self.push(nodes={"web": node(scale=2, cpus_milli=3000, env={"A": "1"})})
+        self.assertTrue(any("the old stop first" in line for line in stream.out()), stream.out())
+        self.settled()
+        self.assertEqual(["ragnar-web-2-1", "ragnar-web-2-2"], sorted(self.where()))
+
+    def test_a_group_is_together_and_its_data_holds_it(self):
+        volume = {"path": "/data", "name": "", "host": ""}
+        def nodes(**more):
+            return {"db": node(volumes=[volume], place={"group": "g", "roles": ["ssd"]}), "app": node(place={"group": "g"}, **more)}
+        self.push(nodes=nodes())
+        self.assertEqual({"tres"}, set(self.where().values()))
+        self.push(nodes=nodes(env={"B": "2"}))
+        self.settled()
+        self.assertEqual({"tres"}, set(self.where().values()))
+        rows = self.w.call("GET", "/v1/volumes")["volumes"]
+        self.assertEqual(["tres"], [v["host"] for v in rows])
+
+    def test_hard_spread_and_max_per_host(self):
+        self.fails("no host for web.4", nodes={"web": node(scale=4, place={"spread": "hard"})})
+        self.push(nodes={"web": node(scale=4, place={"max_per_host": 2})})
+        hosts = list(self.where().values())
+        self.assertEqual(3, len(set(hosts)))
+
+    def test_scaling_places_only_what_is_new(self):
+        self.push(nodes={"web": node()})
+        first = self.where()
+        end = self.w.stream("POST", "/v1/stacks/ragnar/ps/scale", {"web": 3}, token=self.token).end()
+        self.assertTrue(end["ok"], end)
+        at = self.where()
+        self.assertEqual(3, len(set(at.values())))
+        self.assertEqual(first.items() & at.items(), first.items())
+
+    def test_nothing_new_goes_to_a_host_that_is_draining(self):
+        self.w.call("POST", "/v1/hosts/uno/drain", {})
+        self.w.call("POST", "/v1/hosts/tres/drain", {})
+        self.push(nodes={"web": node(scale=2)})
+        self.assertEqual({"dos"}, set(self.where().values()))
+        lines = self.w.call("GET", "/v1/explain/ragnar/web")["lines"]
+        self.assertTrue(any("uno is draining" in line for line in lines), lines)
+        self.assertTrue(any("dos could take one" in line for line in lines), lines)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -12,7 +12,6 @@ static int place(const char *doc, const char *old, struct place_in *more, struct
 	in.resolve.doc = d;
 	if (in.resolve.boats == NULL)
 		in.resolve.boats = boats;
-	in.host = "h1";
 	in.old = o;
 	if (in.release == 0)
 		in.release = 5;
@@ -40,7 +39,6 @@ Test(place, the_first_release_adds_all)
 	const json_t *web = json_object_get(out.nodes, "web");
 	cr_expect_eq(vk_json_int(web, "version", 0), 1);
 	cr_expect_eq(vk_json_int(web, "born", 0), 5);
-	cr_expect_str_eq(vk_json_str(web, "host", ""), "h1");
 	cr_expect_not_null(json_object_get(out.defs, "web"));
 	place_out_release(&out);
 }

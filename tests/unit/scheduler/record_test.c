@@ -121,7 +121,13 @@ static void see(void *arg, json_t *event)
 {
 	(void)arg;
 	cr_assert_lt(n_seen, VK_COUNT(seen));
-	seen[n_seen++] = event;
+	seen[n_seen++] = json_incref(event);
+}
+
+static void forget(void)
+{
+	while (n_seen > 0)
+		json_decref(seen[--n_seen]);
 }
 
 static void happen(struct events *e, const char *what)
@@ -135,18 +141,19 @@ Test(record, the_ring_keeps_the_newest)
 	static const char *const what[] = {"a", "b", "c", "d", "e", "f"};
 	for (size_t i = 0; i < VK_COUNT(what); i++)
 		happen(e, what[i]);
-	n_seen = 0;
+	forget();
 	events_each(e, 0, see, NULL);
 	cr_assert_eq(n_seen, 4);
 	cr_expect_str_eq(vk_json_str(seen[0], "what", ""), "c");
 	cr_expect_str_eq(vk_json_str(seen[3], "what", ""), "f");
 	uint64_t seq = (uint64_t)vk_json_int(seen[1], "seq", 0);
-	n_seen = 0;
+	forget();
 	events_each(e, seq, see, NULL);
 	cr_expect_eq(n_seen, 2);
-	n_seen = 0;
+	forget();
 	events_each(e, seq + 100, see, NULL);
 	cr_expect_eq(n_seen, 0);
+	forget();
 	events_free(e);
 }
 
@@ -155,11 +162,12 @@ Test(record, numbers_rise_with_the_epoch)
 	struct events *old = events_new(1, 4), *new = events_new(2, 4);
 	happen(old, "x");
 	happen(new, "y");
-	n_seen = 0;
+	forget();
 	events_each(old, 0, see, NULL);
 	events_each(new, 0, see, NULL);
 	cr_assert_eq(n_seen, 2);
 	cr_expect_lt(vk_json_int(seen[0], "seq", 0), vk_json_int(seen[1], "seq", 0));
+	forget();
 	events_free(old);
 	events_free(new);
 }
@@ -167,7 +175,7 @@ Test(record, numbers_rise_with_the_epoch)
 Test(record, followers_see_what_comes_until_they_leave)
 {
 	struct events *e = events_new(1, 4);
-	n_seen = 0;
+	forget();
 	happen(e, "before");
 	struct events_follower *f = events_follow(e, see, NULL);
 	happen(e, "during");
@@ -175,5 +183,6 @@ Test(record, followers_see_what_comes_until_they_leave)
 	happen(e, "after");
 	cr_assert_eq(n_seen, 1);
 	cr_expect_str_eq(vk_json_str(seen[0], "what", ""), "during");
+	forget();
 	events_free(e);
 }
