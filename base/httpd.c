@@ -58,6 +58,7 @@ static struct vk_req *req_new(
 		getsockopt(r->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n);
 	r->uid = peer.uid;
 	r->pid = peer.pid;
+	(void)vk_peer_host(r->fd, r->peer_host);
 	r->next = h->first;
 	if (r->next != NULL)
 		r->next->prev = r;

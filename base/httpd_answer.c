@@ -50,6 +50,11 @@ void vk_req_peer(const struct vk_req *r, uid_t *ret_uid, pid_t *ret_pid)
 		*ret_pid = r->pid;
 }
 
+const char *vk_req_peer_host(const struct vk_req *r)
+{
+	return r->peer_host[0] != '\0' ? r->peer_host : NULL;
+}
+
 void vk_req_on_closed(struct vk_req *r, vk_req_closed_fn *closed, void *arg)
 {
 	r->closed = closed;
@@ -151,14 +156,13 @@ static ssize_t read_queue(void *cls, uint64_t pos, char *buf, size_t max)
 void vk_req_stream(struct vk_req *r, int status, const char *type, size_t queue_max,
 	vk_req_closed_fn *closed, void *arg)
 {
-	type = type != NULL ? type : NDJSON;
 	r->closed = closed;
 	r->closed_arg = arg;
 	r->queue.max = queue_max ? queue_max : QUEUE_MAX;
-	r->lines = strcmp(type, NDJSON) == 0;
+	r->lines = type == NULL;
 	struct MHD_Response *response = MHD_create_response_from_callback(
 		MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_queue, r, NULL);
-	prepare(r, status, type, response);
+	prepare(r, status, r->lines ? NDJSON : type, response);
 	if (r->lines)
 		vk_httpd_tick(r->h);
 	if (r->c == NULL || r->gone) {

@@ -13,6 +13,7 @@ struct vk_req {
 	char *method, *path;
 	uid_t uid;
 	pid_t pid;
+	char peer_host[VK_NAME_MAX + 1]; /* "" = none */
 	struct vk_buf body;
 	bool over;      /* the body went over its limit */
 	bool handed;    /* the handler has been called */

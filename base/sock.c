@@ -3,14 +3,19 @@
 #include <errno.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <viking/httpd.h>
+#include <viking/id.h>
+#include <viking/str.h>
 
 #define CONNECT_MAX_S 10
+#define HOST_MARK  "/host/"
 
 static int unix_address(const char *path, struct sockaddr_un *a, struct vk_err *err)
 {
@@ -45,6 +50,46 @@ int vk_connect_unix(const char *path, int *ret_fd, struct vk_err *err)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
 	*ret_fd = VK_TAKE_FD(fd);
 	return 0;
+}
+
+/* Our end's own name is what getpeername(2) shows to the listener: no byte of the stream is needed for it. The kernel lets
+ * nobody else have the name while we do; whether ours is to be believed is said by our uid. */
+int vk_connect_unix_as(const char *path, const char *host, int *ret_fd, struct vk_err *err)
+{
+	struct sockaddr_un to, me = {.sun_family = AF_UNIX};
+	char unique[17];
+	int rc = unix_address(path, &to, err);
+	if (rc != 0)
+		return rc;
+	vk_random_hex(8, unique);
+	int n = snprintf(me.sun_path + 1, sizeof(me.sun_path) - 1, "%s" HOST_MARK "%s", unique, host);
+	vk_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return vk_err_errno(err, errno, "socket");
+	if (bind(fd, (const struct sockaddr *)&me,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) != 0)
+		return vk_err_errno(err, errno, "the name of %s", host);
+	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0)
+		return vk_err_errno(err, errno == EAGAIN ? ECONNREFUSED : errno, "%s", path);
+	*ret_fd = VK_TAKE_FD(fd);
+	return 0;
+}
+
+bool vk_peer_host(int fd, char out[static VK_NAME_MAX + 1])
+{
+	struct sockaddr_un a = {0};
+	socklen_t n = sizeof(a);
+	const size_t head = offsetof(struct sockaddr_un, sun_path) + 1 + 16;
+	const size_t mark = strlen(HOST_MARK);
+	if (getpeername(fd, (struct sockaddr *)&a, &n) != 0 || a.sun_family != AF_UNIX ||
+		n <= head + mark || n > sizeof(a) || a.sun_path[0] != '\0' ||
+		memcmp(a.sun_path + 17, HOST_MARK, mark) != 0)
+		return false;
+	vk_autofree char *name = vk_strndup(a.sun_path + 17 + mark, n - head - mark);
+	bool ok = vk_is_host(name) || vk_streq(name, "?");
+	if (ok)
+		memcpy(out, name, strlen(name) + 1);
+	return ok;
 }
 
 /* A socket file is stale when nothing accepts behind it; anything else in the way is not ours to remove. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <viking/err.h>
+#include <viking/id.h>
 #include <viking/loop.h>
 #include <viking/mem.h>
 
@@ -43,6 +44,10 @@ const char *vk_req_header(const struct vk_req *r, const char *name);
 const struct vk_buf *vk_req_body(const struct vk_req *r);
 /* unix socket: credentials of the peer; TCP: uid and pid -1. */
 void vk_req_peer(const struct vk_req *r, uid_t *ret_uid, pid_t *ret_pid);
+
+/* The host that a request of viking-front's comes from, "?" for a client that showed no certificate, NULL for
+ * one of this host. Believe it of the front's uid only: whoever has another uid and such a name is lying. */
+const char *vk_req_peer_host(const struct vk_req *r);
 
 void vk_req_json(struct vk_req *r, int status, json_t *body); /* steals body; NULL = empty */
 /* {"error":"NOTFOUND","message":...,"hint":...} with vk_err_http(err->code). */
@@ -83,5 +88,10 @@ int vk_listen_unix(const char *path, mode_t mode, const char *group, int backlog
 int vk_listen_tcp(const char *address, uint16_t port, int backlog, int *ret_fd, struct vk_err *err);
 int vk_connect_unix(
 	const char *path, int *ret_fd, struct vk_err *err); /* blocking, close-on-exec */
+
+/* As the host of that name (docs/protocol.md 9), for viking-front. Does not block: a full queue is UNAVAILABLE. The
+ * descriptor is non-blocking. */
+int vk_connect_unix_as(const char *path, const char *host, int *ret_fd, struct vk_err *err);
+bool vk_peer_host(int fd, char out[static VK_NAME_MAX + 1]); /* false: nobody's name */
 
 #endif
