@@ -2,6 +2,7 @@
 
 #include <pwd.h>
 #include <unistd.h>
+#include <viking/id.h>
 #include <viking/json.h>
 #include <viking/log.h>
 #include <viking/str.h>
@@ -16,8 +17,8 @@
 
 struct relay {
 	struct agent *a;
-	int fd;          /* until it is served */
-	uid_t scheduler; /* (uid_t)-1 when there is no such user */
+	int fd;                 /* until it is served */
+	uid_t scheduler, front; /* (uid_t)-1 when there is no such user */
 	struct vk_httpd *httpd;
 	struct logqueries *queries;
 	struct session *sessions;
@@ -31,12 +32,22 @@ struct facts_wait {
 	struct vk_engine_op *op;
 };
 
+static uid_t uid_of(const char *user)
+{
+	const struct passwd *p = getpwnam(user);
+	return p != NULL ? p->pw_uid : (uid_t)-1;
+}
+
 static bool allowed(const struct relay *r, const struct vk_req *req)
 {
 	uid_t uid;
 	pid_t pid;
 	vk_req_peer(req, &uid, &pid);
-	return uid == 0 || uid == geteuid() || (r->scheduler != (uid_t)-1 && uid == r->scheduler);
+	const char *host = vk_req_peer_host(req);
+	uid_t wanted = host != NULL ? r->front : r->scheduler;
+	if (host != NULL && !vk_is_host(host))
+		return false; /* it showed no certificate */
+	return uid == 0 || uid == geteuid() || (wanted != (uid_t)-1 && uid == wanted);
 }
 
 /* ---- facts ---- */
@@ -124,9 +135,9 @@ int relay_new(struct agent *a, struct relay **ret, struct vk_err *err)
 {
 	vk_autofree char *path = vk_run_path(a->config, "agent.sock");
 	struct relay *r = vk_alloc(sizeof(*r));
-	const struct passwd *user = getpwnam("viking-sched");
 	r->a = a;
-	r->scheduler = user != NULL ? user->pw_uid : (uid_t)-1;
+	r->scheduler = uid_of("viking-sched");
+	r->front = uid_of("viking-front");
 	/* peers are checked, not the file mode */
 	int e = vk_listen_unix(path, 0666, NULL, BACKLOG, &r->fd, err);
 	if (e < 0) {

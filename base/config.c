@@ -455,6 +455,7 @@ const char *vk_config_own_port(const struct vk_config *c, uint64_t port)
 		{c->http_port, "http.port"},
 		{c->https_port, "https.port"},
 		{c->web_port, "web.port"},
+		{c->cluster_port, "cluster.port"},
 		{c->registry_port, "registry.port"},
 	};
 	for (size_t i = 0; port != 0 && i < VK_COUNT(own); i++)

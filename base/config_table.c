@@ -310,6 +310,11 @@ const struct setting settings[SETTING_COUNT] = {
 	TEXT("web.address", web_address, "127.0.0.1", check_address,
 		"where the API listens on TCP"),
 	PORT("web.port", web_port, "8791", 0, "port of the API; 0: off"),
+	TEXT("cluster.address", cluster_address, "0.0.0.0", check_address,
+		"where the cluster's other hosts reach this one"),
+	PORT("cluster.port", cluster_port, "8792", 1,
+		"port of the cluster's hosts for one another; nothing listens there without a "
+		"cluster"),
 	TEXT("registry.address", registry_address, "127.0.0.1", check_address,
 		"where images are kept"),
 	PORT("registry.port", registry_port, "5000", 1, "port of the registry"),

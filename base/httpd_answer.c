@@ -1,6 +1,7 @@
 /* What a handler can ask of a request and answer to it. */
 #include "httpd_req.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <unistd.h>
 #include <viking/json.h>
@@ -30,6 +31,45 @@ const char *vk_req_query(const struct vk_req *r, const char *key)
 			r->c, MHD_GET_ARGUMENT_KIND, key, strlen(key), &value, &n) != MHD_YES)
 		return NULL;
 	return value != NULL ? value : "";
+}
+
+static void add_encoded(struct vk_buf *out, const char *s, size_t n, bool path)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)s[i];
+		if (isalnum(c) || strchr("-._~", c) != NULL || (path && c == '/'))
+			vk_buf_addc(out, (char)c);
+		else
+			vk_buf_addf(out, "%%%02X", c);
+	}
+}
+
+struct target {
+	struct vk_buf *out;
+	char separator;
+};
+
+static enum MHD_Result add_argument(void *cls, enum MHD_ValueKind kind, const char *key,
+	size_t key_n, const char *value, size_t n)
+{
+	struct target *t = cls;
+	(void)kind;
+	vk_buf_addc(t->out, t->separator);
+	t->separator = '&';
+	add_encoded(t->out, key, key_n, false);
+	if (value != NULL) {
+		vk_buf_addc(t->out, '=');
+		add_encoded(t->out, value, n, false);
+	}
+	return MHD_YES;
+}
+
+void vk_req_target(const struct vk_req *r, struct vk_buf *out)
+{
+	struct target t = {out, '?'};
+	add_encoded(out, r->path, strlen(r->path), true);
+	if (r->c != NULL)
+		MHD_get_connection_values_n(r->c, MHD_GET_ARGUMENT_KIND, add_argument, &t);
 }
 
 const char *vk_req_header(const struct vk_req *r, const char *name)

@@ -15,7 +15,7 @@
 #include <viking/str.h>
 
 #define CONNECT_MAX_S 10
-#define HOST_MARK  "/host/"
+#define HOST_MARK     "/host/"
 
 static int unix_address(const char *path, struct sockaddr_un *a, struct vk_err *err)
 {
@@ -62,7 +62,8 @@ int vk_connect_unix_as(const char *path, const char *host, int *ret_fd, struct v
 	if (rc != 0)
 		return rc;
 	vk_random_hex(8, unique);
-	int n = snprintf(me.sun_path + 1, sizeof(me.sun_path) - 1, "%s" HOST_MARK "%s", unique, host);
+	int n = snprintf(
+		me.sun_path + 1, sizeof(me.sun_path) - 1, "%s" HOST_MARK "%s", unique, host);
 	vk_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return vk_err_errno(err, errno, "socket");

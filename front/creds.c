@@ -39,15 +39,16 @@ static bool changed(struct creds *c)
 
 static int load(struct creds *c, struct vk_tls **ret, struct vk_err *err)
 {
-	struct vk_buf text[3] = {
-		VK_BUF_INIT(VK_TLS_PEM_MAX), VK_BUF_INIT(VK_TLS_PEM_MAX), VK_BUF_INIT(VK_TLS_PEM_MAX)};
+	struct vk_buf text[3] = {VK_BUF_INIT(VK_TLS_PEM_MAX), VK_BUF_INIT(VK_TLS_PEM_MAX),
+		VK_BUF_INIT(VK_TLS_PEM_MAX)};
 	int rc = 0;
 	for (size_t i = 0; i < VK_COUNT(names) && rc == 0; i++) {
 		vk_autofree char *path = vk_asprintf("%s/%s", c->dir, names[i]);
 		rc = vk_fs_read(path, &text[i], err);
 	}
 	if (rc == 0)
-		rc = vk_tls_new(vk_buf_str(&text[0]), vk_buf_str(&text[1]), vk_buf_str(&text[2]), ret, err);
+		rc = vk_tls_new(
+			vk_buf_str(&text[0]), vk_buf_str(&text[1]), vk_buf_str(&text[2]), ret, err);
 	if (text[2].len > 0)
 		explicit_bzero(text[2].data, text[2].len);
 	for (size_t i = 0; i < VK_COUNT(text); i++)

@@ -24,12 +24,14 @@ static void on_connection(void *arg, int fd, int what)
 {
 	struct front *f = arg;
 	(void)what;
-	int s = f->n_tunnels < TUNNELS_MAX ? accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
+	int s = f->n_tunnels < TUNNELS_MAX ? accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)
+					   : -1;
 	if (s >= 0) {
 		tunnel_in(f, s);
 		return;
 	}
-	if (f->n_tunnels < TUNNELS_MAX && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
+	if (f->n_tunnels < TUNNELS_MAX &&
+		(errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
 		return;
 	vk_log(VK_WARN, "full", "tunnels=%u", f->n_tunnels);
 	vk_io_set(f->listener, 0); /* who waits in the queue is taken when there is room again */
@@ -59,8 +61,8 @@ static void refresh_listening(void *arg)
 		vk_io_set(f->listener, VK_READ);
 		return;
 	}
-	if (vk_listen_tcp(f->c->cluster_address, (uint16_t)f->c->cluster_port, BACKLOG, &f->listening,
-		    &err) != 0) {
+	if (vk_listen_tcp(f->c->cluster_address, (uint16_t)f->c->cluster_port, BACKLOG,
+		    &f->listening, &err) != 0) {
 		vk_log_err(VK_ERROR, "listen", &err);
 		vk_timer_set(f->again, AGAIN_MS);
 		return;
@@ -94,6 +96,7 @@ static void rights(const struct vk_config *c, struct vk_role_rights *ret)
 	vk_strv_take(&ret->read, vk_state_path(c, "tls"));
 	vk_strv_take(&ret->write, vk_run_path(c, "hosts"));
 	ret->seccomp = VK_SECCOMP_DAEMON;
+	ret->limit_nofile = 2 * TUNNELS_MAX + SERVICE_COUNT * HOSTS_MAX + 64;
 }
 
 static uid_t uid_of(const char *user)
@@ -105,14 +108,17 @@ static uid_t uid_of(const char *user)
 static int open_front(struct vk_role *role, struct vk_err *err)
 {
 	struct front *f = role->self = vk_alloc(sizeof(*f));
-	vk_autofree char *tls = vk_state_path(role->c, "tls"), *doors = vk_run_path(role->c, "hosts");
+	vk_autofree char *tls = vk_state_path(role->c, "tls"),
+			 *doors = vk_run_path(role->c, "hosts");
 	*f = (struct front){.l = role->l, .c = role->c, .listening = -1};
 	creds_init(&f->creds, role->c);
 	for (size_t i = 0; i < SERVICE_COUNT; i++)
 		f->sockets[i] = vk_run_path(role->c, "%s", services[i].socket);
 	f->scheduler = uid_of("viking-sched");
 	int rc = vk_fs_exists(tls) ? 0 : vk_fs_mkdir_p(tls, 0750, err);
-	return rc != 0 || vk_fs_exists(doors) ? rc : vk_fs_mkdir_p(doors, 0755, err);
+	if (rc == 0) /* of a life before, whose hosts may have left meanwhile */
+		rc = vk_fs_remove_tree(doors, err);
+	return rc == 0 ? vk_fs_mkdir_p(doors, 0755, err) : rc;
 }
 
 static int start(struct vk_role *role, struct vk_err *err)

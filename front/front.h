@@ -23,7 +23,7 @@ struct front {
 	struct creds creds;
 	struct hosts hosts;
 	char *sockets[SERVICE_COUNT]; /* of this host */
-	uid_t scheduler;              /* who may use the doors; (uid_t)-1 when there is no such user */
+	uid_t scheduler; /* who may use the doors; (uid_t)-1 when there is no such user */
 	int listening;
 	struct vk_io *listener;
 	struct vk_timer *again; /* takes up listening, or accepting, after a failure */

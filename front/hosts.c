@@ -56,7 +56,8 @@ int hosts_parse(const json_t *line, struct hosts *ret, struct vk_err *err)
 	}
 	if (!json_is_object(all) || json_object_size(all) > HOSTS_MAX)
 		return vk_err_set(err, VK_INVALID, "not a table of hosts");
-	struct hosts h = {.clustered = true, .v = vk_calloc(json_object_size(all) + 1, sizeof(*h.v))};
+	struct hosts h = {
+		.clustered = true, .v = vk_calloc(json_object_size(all) + 1, sizeof(*h.v))};
 	json_object_foreach(all, name, j)
 	{
 		int rc = read_host(name, j, &h.v[h.n++], err);

@@ -7,10 +7,10 @@
 #include <viking/log.h>
 #include <viking/str.h>
 
-#define STRANGERS_MAX   8
-#define STRANGER_MS     10000
-#define STRANGER_BYTES  65536
-#define STRANGER        "?"
+#define STRANGERS_MAX  8
+#define STRANGER_MS    10000
+#define STRANGER_BYTES 65536
+#define STRANGER       "?"
 
 struct tunnel {
 	struct front *f;
@@ -81,7 +81,8 @@ static int admit_stranger(struct tunnel *t, struct vk_tls_join *j, struct vk_err
 	return 0;
 }
 
-static int on_caller(void *arg, struct vk_tls_join *j, const struct vk_tls_peer *p, struct vk_err *err)
+static int on_caller(
+	void *arg, struct vk_tls_join *j, const struct vk_tls_peer *p, struct vk_err *err)
 {
 	struct tunnel *t = arg;
 	enum service s = SERVICE_API;
@@ -111,7 +112,8 @@ void tunnel_in(struct front *f, int fd)
 
 /* ---- to others ---- */
 
-static int on_reached(void *arg, struct vk_tls_join *j, const struct vk_tls_peer *p, struct vk_err *err)
+static int on_reached(
+	void *arg, struct vk_tls_join *j, const struct vk_tls_peer *p, struct vk_err *err)
 {
 	struct tunnel *t = arg;
 	const struct host *h = hosts_find(&t->f->hosts, p->host);
@@ -127,7 +129,8 @@ static int dial(const struct host *to, int *ret_fd, struct vk_err *err)
 		socket(to->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return vk_err_errno(err, errno, "socket");
-	if (connect(fd, (const struct sockaddr *)&to->addr, to->addr_len) != 0 && errno != EINPROGRESS)
+	if (connect(fd, (const struct sockaddr *)&to->addr, to->addr_len) != 0 &&
+		errno != EINPROGRESS)
 		return vk_err_errno(err, errno, "%s", to->name);
 	*ret_fd = VK_TAKE_FD(fd);
 	return 0;

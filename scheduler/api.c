@@ -240,7 +240,9 @@ void api_print_routes(FILE *out)
 static int call_may(const struct call *c, struct vk_err *err)
 {
 	const struct route *route = c->route;
-	if (route->roles == 0 || c->who.kind == CALLER_LOCAL_ADMIN)
+	/* to a stranger not even what everybody may */
+	bool known = c->who.role != ROLE_STRANGER;
+	if (known && (route->roles == 0 || c->who.kind == CALLER_LOCAL_ADMIN))
 		return rights_check(&c->who, route->verb, c->stack, err);
 	if ((c->who.role & route->roles) == 0)
 		return vk_err_set(err, VK_DENIED, "%s may not %s %s", c->who.name, route->method,

@@ -5,6 +5,8 @@
 #ifndef SCHEDULER_API_H
 #define SCHEDULER_API_H
 
+#include <viking/id.h>
+
 #include "hub.h"
 #include "op.h"
 #include "rights.h"
@@ -16,6 +18,8 @@ struct call {
 	struct vk_req *r; /* NULL: the client went away before an answer */
 	const struct route *route;
 	struct caller who;
+	char host[VK_NAME_MAX +
+		1];        /* the host it comes from, which vouches for who; "" = this one */
 	char *part[2];     /* what {stack} and the second pattern word matched */
 	const char *stack; /* part of {stack}, or NULL */
 	json_t *body;      /* object, or NULL when none was sent */
@@ -59,7 +63,7 @@ route_fn api_keycheck, api_session, api_git, api_git_moved, api_push_check, api_
 route_fn api_builder_watch, api_builder_job, api_builder_facts, api_agent_watch, api_agent_status,
 	api_agent_host;
 route_fn api_router_watch, api_router_ack, api_router_drained, api_web_watch, api_web_ack;
-route_fn api_net_watch, api_dns_ack, api_firewall_ack, api_links_ack, api_firewall;
+route_fn api_net_watch, api_front_watch, api_dns_ack, api_firewall_ack, api_links_ack, api_firewall;
 route_fn api_keys, api_keys_add, api_keys_remove;
 route_fn api_stacks, api_stacks_create, api_stack_info, api_stack_destroy, api_stack_rename,
 	api_stack_lock, api_stack_unlock;

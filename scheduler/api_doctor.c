@@ -112,9 +112,10 @@ static void ask_ports(struct exam *x)
 
 /* ---- agent and engine ---- */
 
-static void on_head(void *arg, int status)
+static void on_head(void *arg, int status, const char *type)
 {
 	struct exam *x = arg;
+	(void)type;
 	x->status = status;
 }
 

@@ -59,9 +59,10 @@ static void on_client_gone(void *arg, struct vk_req *r)
 
 /* ---- the agent ---- */
 
-static void on_head(void *arg, int status)
+static void on_head(void *arg, int status, const char *type)
 {
 	struct takeover *t = arg;
+	(void)type;
 	t->status = status;
 }
 

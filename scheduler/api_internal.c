@@ -1,10 +1,12 @@
 /* Routes of our own processes: builder, agent, router, web. */
 #include <string.h>
 #include <viking/json.h>
+#include <viking/str.h>
 
 #include "api.h"
 #include "builds.h"
 #include "drain.h"
+#include "feed.h"
 #include "hosts.h"
 #include "netfeed.h"
 #include "router.h"
@@ -53,12 +55,28 @@ void api_builder_facts(struct call *c)
 	call_ok(c);
 }
 
+void api_front_watch(struct call *c)
+{
+	struct sched *s = c->s;
+	feed_attach(s->front, call_take(c));
+}
+
+/* May the caller speak for the host? From another host only for that one. */
+static int speaks_for(const struct call *c, const char *host, struct vk_err *err)
+{
+	if (c->host[0] == '\0' || vk_streq(host, c->host))
+		return 0;
+	return vk_err_set(err, VK_DENIED, "host %s may not speak for host %.64s", c->host,
+		host != NULL ? host : c->s->cfg->host_name);
+}
+
 void api_agent_watch(struct call *c)
 {
 	struct sched *s = c->s;
 	struct vk_req *r = c->r;
 	struct vk_err err = {0};
-	if (hosts_watch(s, vk_req_query(r, "host"), vk_req_query(r, "id"), r, &err) != 0)
+	if (speaks_for(c, vk_req_query(r, "host"), &err) != 0 ||
+		hosts_watch(s, vk_req_query(r, "host"), vk_req_query(r, "id"), r, &err) != 0)
 		call_error(c, &err);
 	else
 		(void)call_take(c);
@@ -67,13 +85,17 @@ void api_agent_watch(struct call *c)
 void api_agent_status(struct call *c)
 {
 	struct vk_err err = {0};
-	answer(c, hosts_status(c->s, c->body, &err), &err);
+	int rc = speaks_for(c, call_text(c, "host"), &err);
+	answer(c, rc == 0 ? hosts_status(c->s, c->body, &err) : rc, &err);
 }
 
 void api_agent_host(struct call *c)
 {
-	hosts_facts_set(c->s, c->body);
-	call_ok(c);
+	struct vk_err err = {0};
+	int rc = speaks_for(c, call_text(c, "host"), &err);
+	if (rc == 0)
+		hosts_facts_set(c->s, c->body);
+	answer(c, rc, &err);
 }
 
 void api_router_watch(struct call *c)

@@ -76,9 +76,10 @@ static void on_drained(void *arg)
 
 /* ---- the agent ---- */
 
-static void on_head(void *arg, int status)
+static void on_head(void *arg, int status, const char *type)
 {
 	struct logs *l = arg;
+	(void)type;
 	l->status = status;
 	if (status != 200)
 		return;

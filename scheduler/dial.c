@@ -17,6 +17,7 @@ struct dial {
 	struct vk_loop *loop;
 	const struct dial_events *ev;
 	void *arg;
+	const char *whom;
 	int fd;
 	struct vk_io *io;
 	struct vk_timer *deadline;
@@ -67,13 +68,12 @@ static void finish(struct dial *d, const struct vk_err *err)
 static int on_head(void *arg, int status, const char *type, bool upgrade, struct vk_err *err)
 {
 	struct dial *d = arg;
-	(void)type;
 	d->status = status;
 	d->upgraded = upgrade && d->ev->taken != NULL;
 	if (upgrade && !d->upgraded)
 		return vk_err_set(err, VK_INTERNAL, "an answer of an unexpected kind");
 	if (!upgrade && d->ev->head != NULL)
-		d->ev->head(d->arg, status);
+		d->ev->head(d->arg, status, type);
 	return d->dead ? VK_CANCELLED : 0;
 }
 
@@ -162,25 +162,25 @@ static void on_deadline(void *arg)
 {
 	struct dial *d = arg;
 	if (d->failure.code == 0)
-		vk_err_set(&d->failure, VK_TIMEOUT, "the agent did not answer within %lld s",
+		vk_err_set(&d->failure, VK_TIMEOUT, "%s did not answer within %lld s", d->whom,
 			(long long)(d->silence_ms / 1000));
 	d->busy++;
 	finish(d, &d->failure);
 	leave(d);
 }
 
-static void write_request(struct dial *d, const char *method, const char *path, const json_t *body)
+static int write_request(
+	struct vk_buf *out, const char *method, const char *path, const json_t *body, bool upgrade)
 {
 	vk_autofree char *text = body != NULL ? vk_json_text(body) : vk_strdup("");
-	int rc = vk_buf_addf(&d->out, "%s %s HTTP/1.1\r\nHost: viking\r\n", method, path);
-	if (d->ev->taken != NULL)
-		rc |= vk_buf_adds(&d->out, "Connection: Upgrade\r\nUpgrade: viking-frames\r\n");
-	rc |= vk_buf_addf(&d->out, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-		strlen(text));
-	rc |= vk_buf_adds(&d->out, text);
-	if (rc != 0)
-		vk_err_set(&d->failure, VK_LIMIT, "the request is too long");
+	int rc = vk_buf_addf(out, "%s %s HTTP/1.1\r\nHost: viking\r\n", method, path);
+	if (upgrade)
+		rc |= vk_buf_adds(out, "Connection: Upgrade\r\nUpgrade: viking-frames\r\n");
+	rc |= vk_buf_addf(
+		out, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", strlen(text));
+	rc |= vk_buf_adds(out, text);
 	explicit_bzero(text, strlen(text)); /* it may hold configuration */
+	return rc;
 }
 
 /* A unix socket connects or fails at once; so does this one when the agent hangs and its queue is full. */
@@ -194,29 +194,44 @@ static void open_socket(struct dial *d, const char *path)
 	memcpy(a.sun_path, path, strlen(path));
 	d->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (d->fd < 0 || connect(d->fd, (const struct sockaddr *)&a, sizeof(a)) != 0) {
-		vk_err_set(&d->failure, VK_UNAVAILABLE, "the agent of this host does not answer");
+		vk_err_set(&d->failure, VK_UNAVAILABLE, "%s does not answer", d->whom);
 		vk_err_hint(&d->failure, "on the host: viking doctor");
 		return;
 	}
 	d->io = vk_io_new(d->loop, d->fd, VK_READ | VK_WRITE, on_io, d);
 }
 
-struct dial *dial_new(struct vk_loop *l, const char *socket, const char *method, const char *path,
-	const json_t *body, int64_t silence_ms, const struct dial_events *ev, void *arg)
+struct dial *dial_raw(struct vk_loop *l, const char *socket, const char *whom,
+	const struct vk_buf *request, int64_t silence_ms, const struct dial_events *ev, void *arg)
 {
 	struct dial *d = vk_alloc(sizeof(*d));
 	d->loop = l;
 	d->ev = ev;
 	d->arg = arg;
+	d->whom = whom;
 	d->fd = -1;
 	d->silence_ms = silence_ms;
 	vk_buf_init(&d->out, REQUEST_MAX);
 	d->reader = vk_http1_new(&reader_events, d);
 	d->deadline = vk_timer_new(l, on_deadline, d);
-	write_request(d, method, path, body);
-	if (d->failure.code == 0)
+	if (request->len == 0 || vk_buf_add(&d->out, request->data, request->len) != 0)
+		vk_err_set(&d->failure, VK_LIMIT, "the request is too long");
+	else
 		open_socket(d, socket);
 	vk_timer_set(d->deadline, d->failure.code != 0 ? 0 : silence_ms);
+	return d;
+}
+
+struct dial *dial_new(struct vk_loop *l, const char *socket, const char *method, const char *path,
+	const json_t *body, int64_t silence_ms, const struct dial_events *ev, void *arg)
+{
+	vk_autobuf request = VK_BUF_INIT(REQUEST_MAX);
+	if (write_request(&request, method, path, body, ev->taken != NULL) != 0)
+		vk_buf_clear(&request);
+	struct dial *d =
+		dial_raw(l, socket, "the agent of this host", &request, silence_ms, ev, arg);
+	if (request.len > 0)
+		explicit_bzero(request.data, request.len);
 	return d;
 }
 

@@ -10,10 +10,12 @@
 #include <stdbool.h>
 #include <viking/err.h>
 #include <viking/loop.h>
+#include <viking/mem.h>
 
 struct dial;
 struct dial_events {
-	void (*head)(void *arg, int status); /* NULL = not wanted; not called for 101 */
+	/* NULL = not wanted; not called for 101 */
+	void (*head)(void *arg, int status, const char *type);
 	void (*body)(void *arg, const void *p, size_t n);
 	/* The last call: err NULL = the answer is complete. */
 	void (*end)(void *arg, const struct vk_err *err);
@@ -21,6 +23,9 @@ struct dial_events {
 	void (*taken)(void *arg, int fd, const void *early, size_t n);
 };
 
+/* A whole request, copied; whom: in errors, "the agent of this host"; borrowed. */
+struct dial *dial_raw(struct vk_loop *l, const char *socket, const char *whom,
+	const struct vk_buf *request, int64_t silence_ms, const struct dial_events *ev, void *arg);
 /* silence_ms: longest wait for the next byte while not paused. A failure to connect is told by end, from the
  * loop. body may be NULL; borrowed. */
 struct dial *dial_new(struct vk_loop *l, const char *socket, const char *method, const char *path,

@@ -9,6 +9,7 @@
 #include "acme.h"
 #include "certwork.h"
 #include "drain.h"
+#include "front.h"
 #include "hosts.h"
 #include "net.h"
 #include "netfeed.h"
@@ -43,6 +44,7 @@ static void defs_sweep(struct sched *s)
 void hub_refresh(struct sched *s)
 {
 	hosts_refresh(s);
+	front_refresh(s);
 	netfeed_refresh(s);
 	defs_sweep(s);
 	router_refresh(s);

@@ -30,6 +30,7 @@ struct sched {
 	struct sessions *sessions; /* sessions.h */
 	struct builds *builds;     /* builds.h */
 	struct hosts *hosts;       /* hosts.h: what agents want and say */
+	struct feed *front;        /* front.h: the other hosts, for viking-front */
 	struct router *router;     /* router.h: what router and web want and say */
 	struct netfeed *netfeed;   /* netfeed.h: what resolver, link proxy and firewall follow */
 	struct acme *acme;         /* acme.h: certificates that are ordered */

@@ -172,6 +172,9 @@ const struct vk_field host_fields[] = {
 	F(VK_F_U64, host_row, memory),
 	F(VK_F_U64, host_row, disk),
 	F(VK_F_BOOL, host_row, draining),
+	F(VK_F_STR, host_row, addr),
+	F(VK_F_U64, host_row, port),
+	F(VK_F_STR, host_row, key),
 	F(VK_F_I64, host_row, created_ms),
 	END,
 };

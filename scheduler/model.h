@@ -180,6 +180,9 @@ struct host_row {
 	json_t *told;                /* roles of the host's own configuration (host.roles) */
 	uint64_t cpus, memory, disk; /* capacity: cores, bytes, bytes; 0 = not known yet */
 	bool draining;               /* takes nothing new, gives away what can go */
+	char *addr;    /* where viking-front of it is reached; NULL: not in a cluster */
+	uint64_t port; /* of that address */
+	char *key;     /* hex SHA-256 of its public key (vk_tls_info); NULL = any of its name */
 	int64_t created_ms;
 };
 extern const struct vk_field host_fields[];

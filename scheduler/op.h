@@ -25,7 +25,7 @@ struct op {
 	const struct op_type *type;
 	struct sched *s;
 	char *stack;
-	char who[80];
+	char who[144];
 	struct vk_req *r; /* NULL: nobody listens */
 	struct overlay overlay;
 	int64_t since_ms;     /* wall clock, for showing */

@@ -4,6 +4,7 @@
 #include <pwd.h>
 #include <string.h>
 #include <unistd.h>
+#include <viking/id.h>
 #include <viking/json.h>
 #include <viking/mem.h>
 #include <viking/str.h>
@@ -23,6 +24,7 @@ static const struct {
 	{ROLE_DNS, "viking-dns"},
 	{ROLE_FIREWALL, "viking-net"},
 	{ROLE_CERTS, "viking-certs"},
+	{ROLE_FRONT, "viking-front"},
 };
 
 static bool is_user(uid_t uid, const char *name)
@@ -44,16 +46,37 @@ static bool may_be(const struct sched *s, uid_t uid, unsigned role)
 	return false;
 }
 
+/* "key:me", or "key:me@h2" for one that another host vouches for. */
+static void name_caller(struct call *c, const char *kind, const char *name)
+{
+	snprintf(c->who.name, sizeof(c->who.name), "%s:%s%s%s", kind, name,
+		c->host[0] != '\0' ? "@" : "", c->host);
+}
+
+/* Through viking-front: its word for which host it is counts, and that host's for who asks there. */
+static int take_host(struct call *c, uid_t uid, const char *host, struct vk_err *err)
+{
+	if (!may_be(c->s, uid, ROLE_FRONT))
+		return vk_err_set(err, VK_DENIED, "uid %u may not be another host", (unsigned)uid);
+	snprintf(c->host, sizeof(c->host), "%s", host);
+	if (vk_is_host(host))
+		return 0;
+	c->who.kind = CALLER_ROLE;
+	c->who.role = ROLE_STRANGER;
+	name_caller(c, "host", "");
+	return 0;
+}
+
 static int take_role(struct call *c, uid_t uid, const char *role, struct vk_err *err)
 {
 	c->who.role = role_from_name(role);
 	if (c->who.role == 0)
 		return vk_err_set(err, VK_DENIED, "role %.20s is unknown", role);
-	if (!may_be(c->s, uid, c->who.role))
+	if (c->host[0] == '\0' && !may_be(c->s, uid, c->who.role))
 		return vk_err_set(
 			err, VK_DENIED, "uid %u may not be the role %s", (unsigned)uid, role);
 	c->who.kind = CALLER_ROLE;
-	snprintf(c->who.name, sizeof(c->who.name), "role:%s", role);
+	name_caller(c, "role", role);
 	return 0;
 }
 
@@ -72,7 +95,18 @@ static int take_token(struct call *c, const char *header, struct vk_err *err)
 	c->who.stacks = c->globs;
 	c->who.token = c->token;
 	c->who.fingerprint = c->fingerprint;
-	snprintf(c->who.name, sizeof(c->who.name), "key:%s", key->name);
+	name_caller(c, "key", key->name);
+	return 0;
+}
+
+static int take_local(struct call *c, uid_t uid, struct vk_err *err)
+{
+	if (c->host[0] == '\0' && uid != 0 && (!c->s->cfg->single_uid || uid != geteuid())) {
+		vk_err_set(err, VK_DENIED, "uid %u may not talk to viking", (unsigned)uid);
+		return vk_err_hint(err, "sudo viking ..., or: ssh viking@HOST ...");
+	}
+	c->who.kind = CALLER_LOCAL_ADMIN;
+	name_caller(c, "local", "root");
 	return 0;
 }
 
@@ -82,24 +116,17 @@ int peer_identify(struct call *c, struct vk_err *err)
 	pid_t pid;
 	vk_req_peer(c->r, &uid, &pid);
 	const char *role = vk_req_header(c->r, "Viking-Role"),
-		   *token = vk_req_header(c->r, "Authorization");
-	int rc = role != NULL ? take_role(c, uid, role, err) : 0;
+		   *token = vk_req_header(c->r, "Authorization"), *host = vk_req_peer_host(c->r);
+	int rc = host != NULL ? take_host(c, uid, host, err) : 0;
+	if (rc != 0 || c->who.role == ROLE_STRANGER)
+		return rc;
+	if (role != NULL)
+		rc = take_role(c, uid, role, err);
 	if (rc != 0)
 		return rc;
-	if (token != NULL) {
-		if (!may_be(c->s, uid, 0))
-			return vk_err_set(
-				err, VK_DENIED, "uid %u may not use tokens here", (unsigned)uid);
-		return take_token(c, token, err);
-	}
-	if (role != NULL)
-		return 0;
-	if (uid == 0 || (c->s->cfg->single_uid && uid == geteuid())) {
-		c->who.kind = CALLER_LOCAL_ADMIN;
-		snprintf(c->who.name, sizeof(c->who.name), "local:root");
-		return 0;
-	}
-	vk_err_set(err, VK_DENIED, "uid %u may not talk to viking", (unsigned)uid);
-	vk_err_hint(err, "sudo viking ..., or: ssh viking@HOST ...");
-	return VK_DENIED;
+	if (token == NULL)
+		return role != NULL ? 0 : take_local(c, uid, err);
+	if (host == NULL && !may_be(c->s, uid, 0))
+		return vk_err_set(err, VK_DENIED, "uid %u may not use tokens here", (unsigned)uid);
+	return take_token(c, token, err);
 }

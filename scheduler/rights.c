@@ -34,6 +34,7 @@ static const struct {
 	{"dns", ROLE_DNS},
 	{"firewall", ROLE_FIREWALL},
 	{"certs", ROLE_CERTS},
+	{"front", ROLE_FRONT},
 };
 
 const char *verb_name(enum verb v)

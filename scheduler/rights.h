@@ -33,6 +33,8 @@ enum role { /* bits: a route names all roles that may call it */
 	ROLE_DNS = 64,
 	ROLE_FIREWALL = 128,
 	ROLE_CERTS = 256,
+	ROLE_FRONT = 512,
+	ROLE_STRANGER = 1024, /* a client of the front without a certificate: no process of ours */
 };
 
 enum caller_kind { CALLER_LOCAL_ADMIN, CALLER_KEY, CALLER_ROLE };
@@ -40,7 +42,9 @@ enum caller_kind { CALLER_LOCAL_ADMIN, CALLER_KEY, CALLER_ROLE };
 struct caller {
 	enum caller_kind kind;
 	unsigned role; /* CALLER_ROLE, or a key's call from one of our processes: bits */
-	char name[80]; /* "local:root", "key:NAME" or "role:NAME": the who of rows, events, audit */
+	char name
+		[144]; /* "local:root", "key:NAME" or "role:NAME", "@HOST" behind it when it came through
+	                   * another host: the who of rows, events, audit */
 	const char *key_role; /* CALLER_KEY: "admin" or "deploy"; borrowed */
 	const json_t *stacks; /* CALLER_KEY: globs; borrowed */
 	const char *token;    /* CALLER_KEY; borrowed */

@@ -41,6 +41,7 @@ const struct route routes[] = {
 	INTERNAL("GET", "/v1/internal/certs/watch", ROLE_CERTS, api_certs_watch),
 	INTERNAL("POST", "/v1/internal/certs/jobs/{id}", ROLE_CERTS, api_certs_job),
 	INTERNAL("POST", "/v1/internal/certs/challenges", ROLE_CERTS, api_certs_challenge),
+	INTERNAL("GET", "/v1/internal/front/watch", ROLE_FRONT, api_front_watch),
 	INTERNAL("GET", "/v1/internal/web/watch", ROLE_WEB, api_web_watch),
 	INTERNAL("POST", "/v1/internal/web/ack", ROLE_WEB, api_web_ack),
 

@@ -17,6 +17,7 @@
 #include "certwork.h"
 #include "doctor.h"
 #include "drain.h"
+#include "feed.h"
 #include "hosts.h"
 #include "load.h"
 #include "netfeed.h"
@@ -103,6 +104,7 @@ static int go(struct program *p, struct vk_err *err)
 	s->sessions = sessions_new(s);
 	s->builds = builds_new(s);
 	s->hosts = hosts_new(s);
+	s->front = feed_new(s->st.epoch, NULL, NULL);
 	s->router = router_new(s);
 	s->netfeed = netfeed_new(s);
 	s->drains = drains_new(s);
@@ -163,6 +165,7 @@ static void program_close(struct program *p)
 	builds_free(s->builds);
 	hosts_free(s->hosts);
 	router_free(s->router);
+	feed_free(s->front);
 	netfeed_free(s->netfeed);
 	drains_free(s->drains);
 	certs_free(s->certs);

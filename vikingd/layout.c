@@ -21,6 +21,7 @@ static const char *const users[] = {
 	"viking-dns",
 	"viking-net",
 	"viking-certs",
+	"viking-front",
 	NULL,
 };
 
@@ -43,11 +44,14 @@ static const struct directory directories[] = {
 	{false, "route", "viking-route", "viking-route", 0700},
 	{false, "registry", "viking-build", "docker", 0750},
 	{false, "registry/data", "viking-build", "viking-build", 0700},
+	/* written by the scheduler, read by those who show the host's certificate */
+	{false, "tls", "viking-sched", "viking-tls", 02750},
 	/* Every role binds its own socket here; sticky, so none can remove another's. */
 	{true, "", "root", "viking-run", 01771},
 	{true, "route", "viking-route", "viking-route", 0700},
 	{true, "web", "viking-web", "viking-route", 0750},
 	{true, "certs", "viking-certs", "viking-certs", 0700},
+	{true, "hosts", "viking-front", "viking-front", 0755},
 	{true, "helpers", "root", "root", 0700},
 };
 

@@ -11,6 +11,7 @@ const struct program_row program_rows[] = {
 	{"dns", PROGRAM_ROLE, "viking-dns", "viking-dns", "scheduler"},
 	{"firewall", PROGRAM_ROLE, "viking-firewall", "viking-net", "scheduler"},
 	{"certs", PROGRAM_ROLE, "viking-certs", "viking-certs", "scheduler"},
+	{"front", PROGRAM_ROLE, "viking-front", "viking-front", "scheduler"},
 	{"receiver", PROGRAM_ROLE, "viking-receiver", "viking", "scheduler"},
 	{"registry", PROGRAM_HELPER, NULL, "viking-build", NULL},
 	{"haproxy", PROGRAM_HELPER, NULL, "viking-route", "router"},

@@ -33,6 +33,8 @@ struct vk_config {
 	uint64_t https_port;    /* 443; 0 = off */
 	char *web_address;      /* web.address 127.0.0.1 */
 	uint64_t web_port;      /* 8791 */
+	char *cluster_address;  /* cluster.address, 0.0.0.0: where other hosts reach this one */
+	uint64_t cluster_port;  /* 8792; nothing listens there before this host is in a cluster */
 	char *registry_address; /* registry.address, 127.0.0.1 */
 	uint64_t registry_port; /* 5000 */
 	/* paths, absolute after loading */

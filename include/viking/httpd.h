@@ -40,6 +40,7 @@ const char *vk_req_method(const struct vk_req *r);
 const char *vk_req_path(const struct vk_req *r); /* decoded, without query */
 const char *vk_req_query(
 	const struct vk_req *r, const char *key); /* NULL if absent; "" without value */
+void vk_req_target(const struct vk_req *r, struct vk_buf *out); /* path and query, encoded anew */
 const char *vk_req_header(const struct vk_req *r, const char *name);
 const struct vk_buf *vk_req_body(const struct vk_req *r);
 /* unix socket: credentials of the peer; TCP: uid and pid -1. */
@@ -62,7 +63,7 @@ void vk_req_file(
 /* Stream of JSON lines (application/x-ndjson), or of bytes. closed is called once if the client goes
  * before vk_req_end (found at once, also while nothing is sent); after that r must not be used. A client
  * that does not read is cut off at queue_max bytes (closed is called). Every 5 s without a line a
- * keep-alive line {} goes out (streams of bytes: none). */
+ * keep-alive line {} goes out. type NULL = JSON lines; any other, whatever it says: bytes, without keep-alives. */
 typedef void vk_req_closed_fn(void *arg, struct vk_req *r);
 void vk_req_stream(struct vk_req *r, int status, const char *type, size_t queue_max,
 	vk_req_closed_fn *closed, void *arg);

@@ -127,7 +127,8 @@ class Host:
         self.settings = {
             "ssh.port": self.ssh_port, "ssh.address": "127.0.0.1", "http.port": self.http_port,
             "http.address": "127.0.0.1", "https.port": self.https_port, "registry.port": self.registry_port,
-            "web.port": free_port(), "base_domain": "apps.test", "engine.socket": ENGINE,
+            "web.port": free_port(), "cluster.port": free_port(), "cluster.address": "127.0.0.1",
+            "base_domain": "apps.test", "engine.socket": ENGINE,
             "builder.stack_ahead": False,  # 450 MB into the registry of each
             "paths.libexec": STAGE + "/libexec/viking", "receive.min_free": "1M",
             "networks.range": f"10.{random.randrange(64, 250)}.0.0/16", "nodes.memory": "64M",

@@ -20,7 +20,7 @@ TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "
 sys.path.insert(0, os.path.join(TOP, "tests/e2e"))
 from lib import wait_for  # noqa: E402
 
-USERS = ["viking", "viking-build", "viking-agent", "viking-sched", "viking-route", "viking-web", "viking-dns", "viking-net", "viking-certs"]
+USERS = ["viking", "viking-build", "viking-agent", "viking-sched", "viking-route", "viking-web", "viking-dns", "viking-net", "viking-certs", "viking-front"]
 
 
 def run(*argv, check=True, timeout=1500, **kw):
@@ -140,7 +140,7 @@ class Package(unittest.TestCase):
         status = {name: status_of(p["pid"]) for name, p in table.items()}
         owner = {name: pwd.getpwuid(int(st["Uid"].split()[0])).pw_name for name, st in status.items()}
         self.assertEqual({"scheduler": "viking-sched", "agent": "viking-agent", "builder": "viking-build", "router": "viking-route",
-                          "web": "viking-web", "dns": "viking-dns", "firewall": "viking-net", "certs": "viking-certs", "receiver": "viking", "haproxy": "viking-route", "links": "viking-route", "registry": "viking-build"}, owner)
+                          "web": "viking-web", "dns": "viking-dns", "firewall": "viking-net", "certs": "viking-certs", "front": "viking-front", "receiver": "viking", "haproxy": "viking-route", "links": "viking-route", "registry": "viking-build"}, owner)
         docker = str(grp.getgrnam("docker").gr_gid)
         for name, st in status.items():
             self.assertEqual("1", st["NoNewPrivs"], name)

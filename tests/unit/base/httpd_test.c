@@ -670,3 +670,35 @@ Test(httpd, survives_clients_that_do_as_they_like)
 	cr_assert_gt(handled, 500, "only %u requests came through", handled);
 	pair_run(&pair, client_echo);
 }
+
+/* ---- the host behind a connection ---- */
+
+Test(sock, a_connection_carries_the_name_of_a_host_and_no_other)
+{
+	struct pair p;
+	char host[VK_NAME_MAX + 1] = "";
+	const struct {
+		const char *name, *told;
+	} rows[] = {{"h2", "h2"}, {"?", "?"}, {"a/b", ""}, {"", ""}};
+	pair_init(&p);
+	int listening = -1, fd = -1;
+	cr_assert_eq(vk_listen_unix(p.socket, 0600, NULL, 8, &listening, NULL), 0);
+	for (size_t i = 0; i < VK_COUNT(rows); i++) {
+		host[0] = '\0';
+		cr_assert_eq(vk_connect_unix_as(p.socket, rows[i].name, &fd, NULL), 0);
+		int peer = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+		cr_assert_eq(vk_peer_host(peer, host), rows[i].told[0] != '\0', "%s", rows[i].name);
+		cr_assert_str_eq(host, rows[i].told);
+		cr_assert_not(
+			vk_peer_host(fd, host)); /* the listener has a path, not a host's name */
+		close(peer);
+		close(fd);
+	}
+	cr_assert_eq(vk_connect_unix(p.socket, &fd, NULL), 0);
+	int peer = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	cr_assert_not(vk_peer_host(peer, host));
+	close(peer);
+	close(fd);
+	close(listening);
+	pair_release(&p);
+}

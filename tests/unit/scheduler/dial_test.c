@@ -24,9 +24,10 @@ struct seen {
 };
 static struct seen seen;
 
-static void on_head(void *arg, int status)
+static void on_head(void *arg, int status, const char *type)
 {
 	struct seen *s = arg;
+	(void)type;
 	s->status = status;
 }
 

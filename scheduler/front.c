@@ -1,0 +1,186 @@
+/* Other hosts: who they are, and requests that they are to answer. */
+#include "front.h"
+
+#include <string.h>
+#include <viking/json.h>
+#include <viking/mem.h>
+#include <viking/str.h>
+
+#include "dial.h"
+#include "feed.h"
+#include "relay.h"
+
+#define SILENCE_MS  60000  /* streams say that they live every 5 s */
+#define UPGRADE_MS  600000 /* a container of its own may have to pull its image */
+#define REQUEST_MAX ((size_t)4 << 20)
+#define QUEUE_MAX   ((size_t)8 << 20)
+#define QUEUE_FULL  ((size_t)256 << 10) /* above this the other host is not read */
+#define EARLY_MAX   ((size_t)64 << 10)
+
+/* ---- the table ---- */
+
+json_t *front_table(const struct state *st, const char *own)
+{
+	const struct host_row *row, *self = table_get(&st->hosts, own);
+	if (self == NULL || self->addr == NULL)
+		return json_pack("{s:n}", "hosts");
+	json_t *all = json_object();
+	table_each(&st->hosts, i, row)
+	{
+		if (row == self || row->addr == NULL)
+			continue;
+		json_t *j =
+			json_pack("{s:s,s:I}", "addr", row->addr, "port", (json_int_t)row->port);
+		if (row->key != NULL)
+			json_object_set_new(j, "key", json_string(row->key));
+		json_object_set_new(all, row->name, j);
+	}
+	return json_pack("{s:o}", "hosts", all);
+}
+
+void front_refresh(struct sched *s)
+{
+	feed_set(s->front, front_table(&s->st, s->cfg->host_name));
+}
+
+/* ---- forwarding ---- */
+
+struct forward {
+	struct vk_loop *loop;
+	struct vk_req *r; /* until it is answered or the client has gone */
+	struct dial *dial;
+	char *whom;
+	bool begun, lines; /* the answer; it is JSON lines */
+	int far;           /* from the other side's 101 on */
+	struct vk_buf early;
+};
+
+static void forward_free(struct forward *f)
+{
+	dial_free(f->dial);
+	vk_closep(&f->far);
+	vk_buf_release(&f->early);
+	free(f->whom);
+	free(f);
+}
+
+static void on_client_gone(void *arg, struct vk_req *r)
+{
+	(void)r;
+	forward_free(arg);
+}
+
+static void on_drained(void *arg)
+{
+	struct forward *f = arg;
+	dial_pause(f->dial, false);
+}
+
+static void on_head(void *arg, int status, const char *type)
+{
+	struct forward *f = arg;
+	f->begun = true;
+	f->lines = type != NULL && vk_starts(type, "application/x-ndjson");
+	vk_req_on_drained(f->r, on_drained, f);
+	/* keep-alives of lines come from the other side: ours could fall into the middle of one of its lines */
+	vk_req_stream(f->r, status, type != NULL && type[0] != '\0' ? type : "application/json",
+		QUEUE_MAX, on_client_gone, f);
+}
+
+static void on_body(void *arg, const void *p, size_t n)
+{
+	struct forward *f = arg;
+	vk_req_write(f->r, p, n);
+	if (vk_req_queued(f->r) > QUEUE_FULL)
+		dial_pause(f->dial, true);
+}
+
+/* Broken off in the middle: who reads lines is told in the last one. */
+static void write_failure(struct vk_req *r, const struct vk_err *err)
+{
+	vk_req_write(r, "\n", 1);
+	vk_req_line(r,
+		json_pack("{s:{s:b,s:s,s:o,s:s}}", "end", "ok", 0, "error", vk_err_name(err->code),
+			"message", vk_json_safe_string(err->msg, strlen(err->msg)), "hint",
+			err->hint));
+}
+
+static void on_end(void *arg, const struct vk_err *failure)
+{
+	struct forward *f = arg;
+	struct vk_req *r = f->r;
+	struct vk_err err = failure != NULL ? *failure : (struct vk_err){0};
+	bool begun = f->begun, lines = f->lines;
+	if (failure != NULL && !begun && err.code != VK_TIMEOUT && err.code != VK_LIMIT) {
+		vk_err_set(&err, VK_UNAVAILABLE, "%s does not answer", f->whom);
+		vk_err_hint(&err, "viking hosts");
+	}
+	vk_req_on_closed(r, NULL, NULL);
+	vk_req_on_drained(r, NULL, NULL);
+	forward_free(f);
+	if (!begun) {
+		vk_req_error(r, &err);
+		return;
+	}
+	if (failure != NULL && lines)
+		write_failure(r, &err);
+	vk_req_end(r);
+}
+
+static void on_upgraded(void *arg, int fd, const void *early, size_t n)
+{
+	struct forward *f = arg;
+	if (fd >= 0)
+		relay_start(f->loop, fd, early, n, VK_TAKE_FD(f->far), vk_buf_str(&f->early),
+			f->early.len);
+	forward_free(f);
+}
+
+static void on_taken(void *arg, int fd, const void *early, size_t n)
+{
+	struct forward *f = arg;
+	f->far = fd;
+	(void)vk_buf_add(&f->early, early, n);
+	vk_req_on_closed(f->r, NULL, NULL);
+	vk_req_upgrade(VK_TAKE(f->r), "viking-frames", on_upgraded, f);
+}
+
+static const struct dial_events plain_events = {.head = on_head, .body = on_body, .end = on_end};
+static const struct dial_events upgrade_events = {
+	.head = on_head, .body = on_body, .end = on_end, .taken = on_taken};
+
+/* Only what the API looks at; values come from a parsed head and hold no line ends. */
+static void write_request(const struct vk_req *r, bool upgrade, struct vk_buf *out)
+{
+	static const char *const names[] = {"Viking-Role", "Authorization", "Content-Type"};
+	const struct vk_buf *body = vk_req_body(r);
+	vk_buf_addf(out, "%s ", vk_req_method(r));
+	vk_req_target(r, out);
+	vk_buf_adds(out, " HTTP/1.1\r\nHost: viking\r\n");
+	for (size_t i = 0; i < VK_COUNT(names); i++)
+		if (vk_req_header(r, names[i]) != NULL)
+			vk_buf_addf(out, "%s: %s\r\n", names[i], vk_req_header(r, names[i]));
+	if (upgrade)
+		vk_buf_adds(out, "Connection: Upgrade\r\nUpgrade: viking-frames\r\n");
+	vk_buf_addf(out, "Content-Length: %zu\r\n\r\n", body->len);
+	if (vk_buf_add(out, vk_buf_str(body), body->len) != 0)
+		vk_buf_clear(out);
+}
+
+void front_forward(struct call *c, const char *host)
+{
+	struct sched *s = c->s;
+	vk_autofree char *socket = vk_run_path(s->cfg, "hosts/%s/api.sock", host);
+	vk_autobuf request = VK_BUF_INIT(REQUEST_MAX);
+	struct forward *f = vk_alloc(sizeof(*f));
+	*f = (struct forward){.loop = s->loop, .r = call_take(c), .far = -1};
+	f->whom = vk_asprintf("host %s", host);
+	vk_buf_init(&f->early, EARLY_MAX);
+	bool upgrade = vk_req_header(f->r, "Upgrade") != NULL;
+	write_request(f->r, upgrade, &request);
+	vk_req_on_closed(f->r, on_client_gone, f);
+	f->dial = dial_raw(s->loop, socket, f->whom, &request, upgrade ? UPGRADE_MS : SILENCE_MS,
+		upgrade ? &upgrade_events : &plain_events, f);
+	if (request.len > 0)
+		explicit_bzero(request.data, request.len);
+}

@@ -1,0 +1,15 @@
+/* The other hosts and how they are reached, for viking-front (docs/protocol.md 9). */
+#ifndef SCHEDULER_FRONT_H
+#define SCHEDULER_FRONT_H
+
+#include "api.h"
+
+/* Makes the table anew from the /host rows, and sends it if it differs. Pure but for that. */
+void front_refresh(struct sched *s);
+json_t *front_table(const struct state *st, const char *own); /* {"hosts": {...} or null} */
+
+/* Sends the request to host's scheduler with the caller's role and token, and its answer back, as a stream, a body or a 101. Who
+ * calls it has found the caller (peer_identify): there he is believed. Takes c over; needs c->route NULL: it is audited there. */
+void front_forward(struct call *c, const char *host);
+
+#endif
