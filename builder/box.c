@@ -61,6 +61,10 @@ int box_network(struct job *j, struct vk_err *err)
 
 int box_cache(struct job *j, const char *name, struct vk_err *err)
 {
+	vk_autofree char *path = vk_asprintf("/volumes/%s", name);
+	int code = j->no_cache ? vk_engine_call(j->engine, "DELETE", path, NULL, 0, NULL, err) : 0;
+	if (code != 0 && code != VK_NOTFOUND)
+		return vk_err_wrap(err, "the cache could not be emptied");
 	vk_autojson *body = json_pack("{s:s, s:{s:s, s:s, s:s}}", "Name", name, "Labels",
 		"viking.root", j->root_label, "viking.stack", j->stack, "viking.cache", "1");
 	return vk_engine_call(j->engine, "POST", "/volumes/create", body, 0, NULL, err);
@@ -88,11 +92,11 @@ static json_t *host_config(const struct box *b, const struct box_opts *o, const 
 		"LogConfig", "Type", "none");
 	add_limits(&b->limits, host);
 	if (!o->trusted) {
-		/* what box_entry needs before it gives them up */
+		/* what box_entry needs before it gives them up, and box_disk to look into closed directories */
 		json_object_set_new(host, "CapDrop", json_pack("[s]", "ALL"));
 		json_object_set_new(host, "CapAdd",
-			json_pack("[s,s,s,s,s]", "NET_ADMIN", "CHOWN", "SETUID", "SETGID",
-				"SETPCAP"));
+			json_pack("[s,s,s,s,s,s]", "NET_ADMIN", "CHOWN", "SETUID", "SETGID",
+				"SETPCAP", "DAC_READ_SEARCH"));
 		json_object_set_new(host, "SecurityOpt", json_pack("[s]", "no-new-privileges"));
 	}
 	if (o->binds != NULL)
@@ -118,7 +122,9 @@ int box_create(
 	vk_autofree char *prefix = name_prefix(j);
 	vk_autofree char *network = network_name(j);
 	uint64_t start = 0;
-	*ret = (struct box){.j = j, .cancel_fd = cancel_fd};
+	*ret = (struct box){.j = j,
+		.cancel_fd = cancel_fd,
+		.has_cache = o->binds != NULL && j->cache[0] != '\0'};
 	limits_from_config(j->config, VK_CGROUP_ROOT, &ret->limits);
 	int code = vk_proc_start_time(getpid(), &start);
 	if (code != 0)
@@ -135,6 +141,7 @@ int box_create(
 void box_remove(struct box *b)
 {
 	struct vk_err why = {0};
+	vk_freep(&b->disk.root);
 	if (b->id[0] == '\0')
 		return;
 	vk_autofree char *path = vk_asprintf("/containers/%s?force=1", b->id);

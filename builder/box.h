@@ -9,6 +9,7 @@
 #ifndef BUILDER_BOX_H
 #define BUILDER_BOX_H
 
+#include "box_disk.h"
 #include "job.h"
 #include "limits.h"
 
@@ -17,7 +18,9 @@ struct box {
 	char id[80];
 	int cancel_fd;
 	struct limits limits;
-	bool started, out_of_memory, disk_full;
+	bool started, out_of_memory;
+	bool has_cache; /* at /cache */
+	struct box_disk disk;
 };
 
 struct box_opts {
@@ -47,7 +50,7 @@ int box_get(struct box *b, const char *path, struct vk_buf *out, struct vk_err *
 int box_commit(struct box *b, const char *repo, const char *tag, const json_t *config,
 	char image[static 80], struct vk_err *err);
 void box_remove(struct box *b);
-/* The volume of a boat's cache; existing is fine. */
+/* The volume of a boat's cache; existing is fine, but where no_cache asks for an empty one. */
 int box_cache(struct job *j, const char *name, struct vk_err *err);
 /* Removes what killed jobs of this installation have left. */
 int box_sweep(struct job *j, struct vk_err *err);

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 #include <viking/buildcgroup.h>
-#include <viking/fs.h>
 #include <viking/json.h>
 #include <viking/mem.h>
 #include <viking/str.h>
@@ -15,7 +14,6 @@
 #define WATCH_MS 1000 /* how often the disk is looked at */
 #define CLEANUP_MS \
 	10000 /* before the job's own deadline: to say which pack it was, and to clean up */
-#define EXEC_MS 30000
 
 /* -- output ---------------------------------------------------------------------------------- */
 
@@ -36,17 +34,6 @@ static int on_frame(void *arg, int stream, const void *p, size_t n)
 	struct output *o = arg;
 	linefold_feed(&o->folds[stream == 2], p, n, vk_mono_ms(), on_line, o);
 	return 0;
-}
-
-static bool disk_is_full(const struct box *b)
-{
-	uint64_t left = 0, total = 0;
-	const char *dir =
-		"/var/lib/docker"; /* the directory of every engine that does not say otherwise */
-	return b->j->config->free_bytes_min > 0 &&
-		(vk_fs_free_bytes(dir, &left, &total, NULL) == 0 ||
-			vk_fs_free_bytes(b->j->config->state_dir, &left, &total, NULL) == 0) &&
-		left < b->j->config->free_bytes_min / 2;
 }
 
 static int too_late(const struct box *b, struct vk_err *err)
@@ -77,9 +64,9 @@ static int follow(struct output *o, int fd, struct vk_err *err)
 		if (vk_mono_ms() >= end)
 			return too_late(b, err);
 		if (vk_mono_ms() >= look) {
-			b->disk_full = disk_is_full(b);
-			if (b->disk_full)
-				return vk_err_set(err, VK_LIMIT, "the disk is nearly full");
+			int code = box_disk_look(b, err);
+			if (code != 0)
+				return code;
 			look = vk_mono_ms() + WATCH_MS;
 		}
 		if (n <= 0 || p[0].revents == 0)
@@ -126,6 +113,7 @@ int box_run(struct box *b, int *ret_status, struct vk_err *err)
 		vk_asprintf("/containers/%s/attach?stream=1&stdout=1&stderr=1", b->id);
 	struct output o = {.b = b};
 	uint64_t hits = vk_build_cgroup_memory_hits(VK_CGROUP_ROOT);
+	box_disk_start(b);
 	int code = vk_engine_hijack(b->j->engine, path, NULL, &fd, &early, err);
 	if (code == 0)
 		code = start(b, err);

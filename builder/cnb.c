@@ -118,7 +118,7 @@ int cnb_explain(int status, struct vk_err *err)
 		{22, "no group of buildpacks fits and one failed at detect", "see the lines above"},
 		{32, "the earlier image could not be analyzed", "is the run image on this host?"},
 		{42, "the layers of the cache could not be restored",
-			"viking rebuild with --no-cache"},
+			"empty the cache: git push -o no-cache"},
 		{51, "a buildpack failed", "see the lines above"},
 		{52, "the build step failed", "see the lines above"},
 		{62, "the image could not be exported",

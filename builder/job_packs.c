@@ -244,9 +244,9 @@ static int explain(struct packs *p, int status, struct vk_err *err)
 {
 	struct limit_signs signs = {.exit_code = status,
 		.memory_hit = p->box.out_of_memory,
-		.message = p->box.disk_full ? "no space left on device" : "",
+		.message = p->box.disk.full ? "no space left on device" : "",
 		.log = &p->j->log};
-	if (p->box.disk_full)
+	if (p->box.disk.full)
 		status = 1; /* what we ended it for */
 	return pack_result_explain(&p->result, status, &p->box.limits, &signs, err);
 }

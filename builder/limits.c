@@ -16,7 +16,8 @@ void limits_from_config(const struct vk_config *c, const char *sysfs_root, struc
 	struct vk_build_cgroup_report r;
 	*ret = (struct limits){.memory = c->build_memory,
 		.cpu_weight = c->build_cpu_weight,
-		.pids = c->build_pids};
+		.pids = c->build_pids,
+		.disk = c->build_disk};
 	/* vikingd makes it only where the engine's driver puts containers below it */
 	ret->class_there = vk_build_cgroup_check(sysfs_root, &r, NULL) == 0 && r.pids;
 }

@@ -18,6 +18,7 @@ struct limits {
 	uint64_t memory;     /* bytes */
 	uint64_t cpu_weight; /* cgroup v2 scale */
 	uint64_t pids;
+	uint64_t disk;    /* bytes of a box, see box_disk.h */
 	bool class_there; /* the cgroupfs class exists and can be named as cgroupparent */
 };
 

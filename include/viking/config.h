@@ -69,6 +69,7 @@ struct vk_config {
 	uint64_t build_memory;     /* builds.memory 2 GiB */
 	uint64_t build_cpu_weight; /* builds.cpu_weight 100 (cgroup v2 scale; apps have 1000) */
 	uint64_t build_pids;       /* builds.pids 1024 */
+	uint64_t build_disk;       /* builds.disk 10 GiB */
 	uint64_t build_timeout_ms; /* builds.timeout 30m */
 	bool stack_ahead;          /* builder.stack_ahead true */
 	char *build_env_file;      /* builder.build_env "" */

@@ -236,6 +236,25 @@ class Limits(PackCase):
         self.refused(self.packs(pack("echo waiting; sleep 600")), "buildpack inline was at its compile", "builds.timeout", seconds=120)
 
 
+class Disk(PackCase):
+    settings = {"builds.disk": "200M"}
+    FILL = "for i in $(seq 100); do head -c 25000000 /dev/urandom > %s/$i; sleep 0.2; done"
+
+    def test_layer(self):
+        for where in ("$1", "/tmp"):
+            done = self.refused(self.packs(pack(f"mkdir -p {where}/x; " + self.FILL % (where + "/x"))),
+                                "buildpack inline was at its compile", "builds.disk is 200.0 MiB", "let it write less", seconds=60)
+            self.assertEqual(done["error"], "LIMIT")
+
+    def test_cache_in_a_closed_directory(self):
+        words = "builds.disk", "of it in its cache", "git push -o no-cache"
+        self.refused(self.packs(pack("mkdir $2/x; chmod 300 $2/x; " + self.FILL % "$2/x")), *words, seconds=60)
+        # it is in the way of the next build too, until it is emptied
+        self.refused(self.packs(pack("sleep 20")), *words, seconds=60)
+        done = self.build(self.packs({**pack("ls -A $2; sleep 3"), "Procfile": WEB}, no_cache=True), 300)
+        self.assertTrue(done["ok"], done)
+
+
 class OwnPacks(PackCase):
     def own(self, pack, files, **more):
         return self.job(files, {"dockerfile": None, "builder": {"type": "own", "pack": pack}}, **more)
