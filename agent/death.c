@@ -6,6 +6,15 @@
 #include "instance.h"
 #include "status.h"
 
+struct supervise_rule inst_rule(const struct inst *i)
+{
+	return (struct supervise_rule){
+		.task = desired_is_task(i->want),
+		.never = vk_streq(i->want->restart, "never"),
+		.restart_count = i->want->restart_count,
+	};
+}
+
 static void judge(struct inst *i, int code, int64_t lived_ms)
 {
 	int64_t wait = 0;
@@ -13,11 +22,7 @@ static void judge(struct inst *i, int code, int64_t lived_ms)
 		inst_remove(i);
 		return;
 	}
-	const struct supervise_rule rule = {
-		.task = desired_is_task(i->want),
-		.never = vk_streq(i->want->restart, "never"),
-		.restart_count = i->want->restart_count,
-	};
+	const struct supervise_rule rule = inst_rule(i);
 	enum supervise_next next =
 		supervise_ended(&i->sup, &rule, code, lived_ms, i->outside, &wait);
 	snprintf(i->sup.reason, sizeof(i->sup.reason), "%s", i->reason);
@@ -29,6 +34,7 @@ static void judge(struct inst *i, int code, int64_t lived_ms)
 						   : "done",
 		i->reason);
 	inst_save(i, next == SUPERVISE_DONE);
+	inst_group_falls(i, next);
 	/* the wait counts from the death; removal takes some of it */
 	i->backoff_ms = wait;
 	if (i->id[0] != '\0') {

@@ -44,6 +44,9 @@ static const struct vk_field instance_fields[] = {
 	INST(VK_F_BOOL, privileged, "privileged", false, 0, 0),
 	INST(VK_F_STR, network_mode, "network_mode", false, 0, 128),
 	INST(VK_F_STR, pid_mode, "pid_mode", false, 0, 128),
+	INST(VK_F_STR, group, "group", false, 0, VK_NAME_MAX),
+	INST(VK_F_STR, group_role, "group_role", false, 0, 16),
+	INST(VK_F_STR, group_policy, "group_policy", false, 0, 32),
 	INST(VK_F_STR, want, "want", false, 0, 16),
 	{0},
 };
@@ -62,6 +65,7 @@ static const struct vk_field health_fields[] = {
 	HEALTH(VK_F_U64, timeout_ms, 0, 86400000),
 	HEALTH(VK_F_U64, retries, 0, 1000),
 	HEALTH(VK_F_U64, start_ms, 0, 86400000),
+	HEALTH(VK_F_STR, on_unhealthy, 0, 16),
 	{0},
 };
 

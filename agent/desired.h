@@ -21,6 +21,7 @@ struct desired_health {
 	uint64_t below; /* http: a status below this is healthy; 0 = 400 */
 	json_t *cmd;
 	uint64_t interval_ms, timeout_ms, retries, start_ms;
+	char *on_unhealthy; /* "restart", "kill"; NULL = it is left to run */
 };
 
 struct desired_instance {
@@ -43,7 +44,8 @@ struct desired_instance {
 	int64_t restart_count; /* -1 = the default */
 	bool privileged;
 	char *network_mode, *pid_mode;
-	char *want; /* "run" or "stop" */
+	char *group, *group_role, *group_policy; /* group.c; NULL = none */
+	char *want;                              /* "run" or "stop" */
 	/* made here */
 	char hash[65];         /* of what the container is made of; equal hash = no restart */
 	struct vk_err refused; /* code 0 = accepted */

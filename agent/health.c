@@ -24,6 +24,26 @@ static void read_words(struct inst *i)
 	i->tail = tail_read(i->a->loop, i->a->engine, i->id, on_words, i);
 }
 
+/* What is unhealthy is not always left to run. */
+static void act_on(struct inst *i)
+{
+	const char *what = i->want != NULL ? i->want->health.on_unhealthy : NULL;
+	if (what == NULL || i->op != NULL)
+		return;
+	const struct supervise_rule rule = inst_rule(i);
+	int64_t wait;
+	enum supervise_next next = supervise_unwell(&i->sup, &rule, vk_streq(what, "kill"), &wait);
+	inst_reason(i, "unhealthy, %s: %s",
+		next == SUPERVISE_AGAIN ? "started anew" : "stopped for good", i->probe_text);
+	snprintf(i->sup.reason, sizeof(i->sup.reason), "%s", i->reason);
+	vk_log(VK_WARN, "on-unhealthy", "instance=%s next=%s failures=%u", i->name,
+		next == SUPERVISE_AGAIN ? "restart" : "failed", i->sup.failures);
+	inst_save(i, next == SUPERVISE_FAILED);
+	i->backoff_ms = wait;
+	inst_group_falls(i, next);
+	inst_stop(i);
+}
+
 static void on_heal(void *arg)
 {
 	struct inst *i = arg;
@@ -37,6 +57,8 @@ static void on_heal(void *arg)
 	if (i->health == HEALTH_UNKNOWN) {
 		inst_reason(i, "not healthy in time: %s", i->probe_text);
 		read_words(i);
+		if (i->sup.restarts > 0) /* the first start is the deploy's affair */
+			act_on(i);
 	}
 }
 
@@ -68,6 +90,8 @@ static void became(struct inst *i, enum health h)
 		(long long)(vk_now_ms() - i->started_ms), i->probe_text);
 	status_changed(i->a->status, i->name);
 	agent_settle(i->a);
+	if (h == HEALTH_BAD)
+		act_on(i);
 }
 
 static void on_probe(void *arg, enum health h, const char *text)

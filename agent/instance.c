@@ -215,7 +215,7 @@ static void step_without_container(struct inst *i)
 
 static void step_with_container(struct inst *i)
 {
-	if (!fits(i)) {
+	if (!fits(i) || i->falls) {
 		inst_stop(i);
 		return;
 	}

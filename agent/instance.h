@@ -48,6 +48,7 @@ struct inst {
 	bool dead;    /* known not to run */
 	bool outside; /* somebody else stopped or killed it */
 	bool oom;
+	bool falls;     /* with another of its group: to be stopped */
 	bool timed_out; /* not healthy within health_timeout_ms */
 	int pid;        /* of its first process on this host */
 	uint64_t stop_ms;
@@ -92,7 +93,10 @@ void inst_verify(struct inst *i);
 void inst_give_slot(struct inst *i);
 void inst_stop(struct inst *i); /* stop.c: SIGTERM, wait, kill, remove */
 void inst_remove(struct inst *i);
-void inst_death(struct inst *i); /* death.c: why did it end, and what now */
+void inst_death(struct inst *i);                       /* death.c: why did it end, and what now */
+struct supervise_rule inst_rule(const struct inst *i); /* i is wanted */
+/* group.c: another of its group is to stop or start anew with it, as its policy says. */
+void inst_group_falls(struct inst *i, enum supervise_next next);
 void inst_start_failed(struct inst *i, const char *why);
 void inst_up(struct inst *i);     /* health.c: runs and is verified */
 void inst_follow(struct inst *i); /* its log into the ring, if that is not done yet */

@@ -22,6 +22,7 @@ static void on_stopped(void *arg, const struct vk_err *err, json_t *answer)
 void inst_stop(struct inst *i)
 {
 	inst_down(i);
+	i->falls = false;
 	if (i->dead) {
 		inst_remove(i);
 		return;

@@ -41,6 +41,19 @@ enum supervise_next supervise_ended(struct supervise *s, const struct supervise_
 	return SUPERVISE_AGAIN;
 }
 
+enum supervise_next supervise_unwell(
+	struct supervise *s, const struct supervise_rule *rule, bool kill, int64_t *ret_wait_ms)
+{
+	s->has_exit = false;
+	s->failures++;
+	*ret_wait_ms = 0;
+	s->failed = kill || rule->never || s->failures >= limit_of(rule);
+	if (s->failed)
+		return SUPERVISE_FAILED;
+	*ret_wait_ms = supervise_backoff_ms(s->failures);
+	return SUPERVISE_AGAIN;
+}
+
 void supervise_release(struct supervise *s)
 {
 	json_decref(s->tail);

@@ -40,6 +40,10 @@ int64_t supervise_backoff_ms(unsigned failures);
  * engine was restarted: no failure of the application. Updates the counts, *ret_wait_ms for AGAIN. */
 enum supervise_next supervise_ended(struct supervise *s, const struct supervise_rule *rule,
 	int code, int64_t lived_ms, bool outside, int64_t *ret_wait_ms);
+/* It runs and is unhealthy, and is not to be left so. With kill, and where nothing is restarted, it has failed; else
+ * it counts as a failure however long it lived. */
+enum supervise_next supervise_unwell(
+	struct supervise *s, const struct supervise_rule *rule, bool kill, int64_t *ret_wait_ms);
 void supervise_reset(struct supervise *s, const char *hash);
 void supervise_release(struct supervise *s);
 

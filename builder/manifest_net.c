@@ -367,10 +367,11 @@ static const struct mkey health_keys[] = {
 	{"timeout", NULL, health_timeout, 0},
 	{"retries", NULL, health_retries, 0},
 	{"start_period", NULL, health_start, 0},
+	{"on_unhealthy", NULL, mhealth_on_unhealthy, 0},
 	{0},
 };
 
-static const char *const health_later[] = {"shell", "on_unhealthy", NULL};
+static const char *const health_later[] = {"shell", NULL};
 
 static int health_map(const struct mval *v, json_t *h, struct vk_err *err)
 {

@@ -369,6 +369,15 @@ static const struct mkey node_keys[] = {
 	{"stop_timeout", "stop_grace_period", node_stop, APP_ONLY},
 	{"memory", "mem_limit", node_memory, APP_ONLY},
 	{"cpus", "cpu", node_cpus, APP_ONLY},
+	{"disk", NULL, mnode_disk, APP_ONLY},
+	{"roles", NULL, mnode_roles, APP_ONLY},
+	{"hosts", NULL, mnode_hosts, APP_ONLY},
+	{"spread", NULL, mnode_spread, APP_ONLY},
+	{"max_per_host", NULL, mnode_max_per_host, APP_ONLY},
+	{"group", NULL, mnode_group, APP_ONLY},
+	{"group_role", NULL, mnode_group_role, APP_ONLY},
+	{"group_policy", NULL, mnode_group_policy, APP_ONLY},
+	{"on_unhealthy", NULL, mnode_on_unhealthy, APP_ONLY},
 	{"release", NULL, node_release, APP_ONLY},
 	{"restart", NULL, node_restart, APP_ONLY},
 	{"restart_count", NULL, node_restart_count, APP_ONLY},
@@ -382,9 +391,8 @@ static const struct mkey node_keys[] = {
 	{0},
 };
 
-static const char *const node_later[] = {"filter", "spread", "select", "instances", "instance_type",
-	"git", "process", "services", "on_unhealthy", "disk", "roles", "role", "hosts", "group",
-	"group_role", "group_policy", "labels", "entrypoint", "user", "depends_on", "auto_remove",
+static const char *const node_later[] = {"filter", "select", "instances", "instance_type", "git",
+	"process", "services", "role", "labels", "entrypoint", "user", "depends_on", "auto_remove",
 	"host_ports", "from", NULL};
 
 #define OF_TRAFFIC "it stands in traffic: {...}, or in the options of one domain"
@@ -470,6 +478,8 @@ static int parse_node(struct manifest *m, const struct vk_yaml *y, const char *n
 		rc = check_app(&v, node, err);
 	if (rc == 0)
 		rc = mnode_check_domains(&v, node, err);
+	if (rc == 0)
+		rc = mnode_check_group(&v, node, err);
 	size_t i;
 	json_t *port;
 	json_array_foreach(json_object_get(node, "expose"), i, port)
@@ -542,5 +552,7 @@ int manifest_nodes(struct manifest *m, const struct vk_yaml *deploy, struct vk_e
 	int rc = 0;
 	for (size_t i = 0; deploy != NULL && i < deploy->n && rc == 0; i++)
 		rc = add_node(m, deploy, i, taken, err);
+	if (rc == 0)
+		rc = manifest_groups(m, err);
 	return rc == 0 ? manifest_links(m, err) : rc;
 }

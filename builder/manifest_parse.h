@@ -96,6 +96,19 @@ int mnode_require(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_shared(const struct mval *v, json_t *out, struct vk_err *err);
 /* Once all nodes are there: own targets found, no link to itself, no circle. */
 int manifest_links(struct manifest *m, struct vk_err *err);
+int mnode_roles(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_hosts(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_disk(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_group(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_spread(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_max_per_host(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_group_role(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_group_policy(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_on_unhealthy(const struct mval *v, json_t *out, struct vk_err *err);
+int mhealth_on_unhealthy(const struct mval *v, json_t *health, struct vk_err *err);
+int mnode_check_group(const struct mval *v, const json_t *node, struct vk_err *err);
+/* Once all nodes are there: a group that dies with its master has one. */
+int manifest_groups(struct manifest *m, struct vk_err *err);
 int mnode_health(const struct mval *v, json_t *out, struct vk_err *err);
 
 #endif

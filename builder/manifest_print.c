@@ -358,6 +358,11 @@ static void print_health(struct printer *p, const json_t *node)
 	snprintf(number, sizeof(number), ", retries: %d", (int)vk_json_int(h, "retries", 0));
 	put(p, number);
 	print_ms(p, ", ", "start_period", vk_json_int(h, "start_ms", 0));
+	const char *then = vk_json_str(h, "on_unhealthy", NULL);
+	if (then != NULL) {
+		put(p, ", on_unhealthy: ");
+		put(p, then);
+	}
 	put(p, "}\n");
 }
 
@@ -385,6 +390,16 @@ static void print_if(struct printer *p, const json_t *node, const char *name)
 		line(p, 2, name, v);
 }
 
+static void print_place(struct printer *p, const json_t *node)
+{
+	static const char *const keys[] = {
+		"disk", "roles", "hosts", "spread", "max_per_host", "group"};
+	for (size_t i = 0; i < VK_COUNT(keys); i++)
+		print_if(p, json_object_get(node, "place"), keys[i]);
+	print_if(p, node, "group_role");
+	print_if(p, node, "group_policy");
+}
+
 static void print_app(struct printer *p, const json_t *node)
 {
 	const char *from = vk_json_str(node, "from", "");
@@ -404,6 +419,7 @@ static void print_app(struct printer *p, const json_t *node)
 	line(p, 2, "service", json_object_get(node, "service"));
 	print_health(p, node);
 	print_limits(p, node);
+	print_place(p, node);
 	print_if(p, node, "release");
 	print_if(p, node, "restart");
 	if (vk_json_int(node, "restart_count", -1) >= 0)

@@ -23,6 +23,9 @@ static const char *const copied[] = {
 	"privileged",
 	"network_mode",
 	"pid_mode",
+	"group",
+	"group_role",
+	"group_policy",
 };
 
 json_t *desired_instance(

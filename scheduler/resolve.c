@@ -215,8 +215,15 @@ static void resolve_limits(const struct resolve_in *in, const json_t *node, json
 	json_object_set_new(
 		def, "network_mode", json_string(vk_json_str(node, "network_mode", "default")));
 	json_object_set_new(def, "pid_mode", json_string(vk_json_str(node, "pid_mode", "")));
-	if (json_object_get(node, "place") != NULL) /* another demand is placed anew */
-		json_object_set_new(def, "place", copy_or_null(node, "place"));
+	json_t *place = json_object_get(node, "place"); /* another demand is placed anew */
+	static const char *const group[] = {"group_role", "group_policy"};
+	if (place != NULL)
+		json_object_set_new(def, "place", json_deep_copy(place));
+	if (vk_json_str(place, "group", NULL) != NULL)
+		json_object_set(def, "group", json_object_get(place, "group"));
+	for (size_t i = 0; i < VK_COUNT(group); i++)
+		if (json_object_get(node, group[i]) != NULL)
+			json_object_set(def, group[i], json_object_get(node, group[i]));
 }
 
 static void set_or_skip(json_t *def, const char *key, const json_t *value)

@@ -330,6 +330,74 @@ class Alone(unittest.TestCase):
         r = self.wait_state(j["name"], "unhealthy")
         self.assertEqual(c, r["container"])
 
+    def spoil(self, name):
+        self.assertEqual({"status": 0}, Frames(self.sock(), {"instance": name, "cmd": ["rm", "/ok"]}).until_end()[2])
+
+    def test_what_is_unhealthy_is_restarted_or_killed(self):
+        def checked(node, action, **more):
+            return self.instance(node, cmd=["sh", "-c", "touch /ok; exec sleep 600"], **more,
+                                 health={"type": "cmd", "cmd": ["test", "-e", "/ok"], "interval_ms": 100, "retries": 2, "on_unhealthy": action})
+        again, dead, never = checked("again", "restart"), checked("dead", "kill"), checked("never", "restart", restart="never")
+        self.publish(again, dead, never)
+        first = {i["name"]: self.wait_state(i["name"], "healthy")["container"] for i in (again, dead, never)}
+        for name in first:
+            self.spoil(name)
+        self.assertIn("stopped for good", self.wait_state(dead["name"], "failed")["reason"])
+        self.assertIn("unhealthy", self.wait_state(never["name"], "failed")["reason"])
+        wait_for("another container", lambda: self.sched.state(again["name"]) == "healthy"
+                 and self.sched.status[again["name"]]["container"] != first[again["name"]], 20)
+        self.assertEqual(1, self.sched.status[again["name"]]["restarts"])
+        wait_for("the others' removal", lambda: len(self.mine()) == 1, 5)
+        self.kill()  # what was given up stays given up
+        fulls = self.sched.fulls
+        self.start()
+        wait_for("the new agent's report", lambda: self.sched.fulls > fulls, 10)
+        self.assertEqual("failed", self.sched.state(dead["name"]))
+        self.assertEqual(1, len(self.mine()))
+
+    def group(self, policy, **more):
+        """A master and a slave as unit 1, and another slave as unit 2."""
+        def member(node, role, n=1):
+            return self.instance(node, n=n, cmd=["sleep", "600"], health={"type": "none"}, stop_ms=0, group="g" + policy, group_role=role,
+                                 group_policy=policy, **more)
+        members = [member("m" + policy[:5], "master"), member("s" + policy[:5], "slave"), member("s" + policy[:5], "slave", 2)]
+        return [i["name"] for i in members], members
+
+    def test_group_policies(self):
+        parts = {p: self.group(p) for p in ("one_for_one", "one_kills_all", "master_kills_all")}
+        self.publish(*(i for _, members in parts.values() for i in members))
+        for names, _ in parts.values():
+            for name in names:
+                self.wait_state(name, "healthy")
+
+        def kill(name):
+            before = {n: self.sched.status[n]["container"] for names, _ in parts.values() for n in names}
+            engine("POST", f"/containers/{before[name]}/kill")
+            wait_for(name + " to be back", lambda: self.sched.state(name) == "healthy"
+                     and self.sched.status[name]["container"] != before[name], 20)
+            return before
+
+        def changed(before, names, want):
+            wait_for(f"{want} of {names}", lambda: all(self.sched.state(n) == "healthy" for n in names)
+                     and [n for n in names if self.sched.status[n]["container"] != before[n]] == want, 20)
+        one, all_, master = (parts[p][0] for p in ("one_for_one", "one_kills_all", "master_kills_all"))
+        changed(kill(one[0]), one, one[:1])
+        changed(kill(all_[1]), all_, all_[:2])  # a slave takes the master with it, and not unit 2
+        changed(kill(master[1]), master, master[1:2])
+        changed(kill(master[0]), master, master[:2])
+
+    def test_a_group_that_is_not_restarted_ends_together(self):
+        names, members = self.group("one_kills_all", restart="never")
+        self.publish(*members)
+        for name in names:
+            self.wait_state(name, "healthy")
+        # the exit is the application's own; what others stop is started again
+        self.assertEqual({"status": 0}, Frames(self.sock(), {"instance": names[1], "cmd": ["kill", "1"]}).until_end()[2])
+        self.wait_state(names[1], "exited")
+        r = self.wait_state(names[0], "exited")
+        self.assertIn("stopped with " + names[1], r["reason"])
+        self.assertEqual("healthy", self.sched.state(names[2]))
+
     def test_tasks_run_once(self):
         t = self.instance("release", kind="task", cmd=["sh", "-c", "echo did it; exit 3"], health={"type": "none"})
         self.publish(t)

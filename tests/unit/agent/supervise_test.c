@@ -121,3 +121,21 @@ Test(supervise, counts_survive_a_restart_but_not_a_new_definition)
 	cr_assert_not(supervise_load(&t, NULL, "abd"));
 	supervise_release(&s);
 }
+
+Test(supervise, what_is_unhealthy_counts_however_long_it_lived)
+{
+	struct supervise s = {0};
+	const struct supervise_rule twice = {.restart_count = 1},
+				    never = {.never = true, .restart_count = -1};
+	int64_t wait = -1;
+	supervise_reset(&s, "h");
+	cr_expect_eq(supervise_unwell(&s, &twice, false, &wait), SUPERVISE_AGAIN);
+	cr_expect_eq(wait, 1000);
+	cr_expect_eq(supervise_unwell(&s, &twice, false, &wait), SUPERVISE_FAILED);
+	cr_expect(s.failed);
+	supervise_reset(&s, "h");
+	cr_expect_eq(supervise_unwell(&s, &twice, true, &wait), SUPERVISE_FAILED, "kill");
+	supervise_reset(&s, "h");
+	cr_expect_eq(supervise_unwell(&s, &never, false, &wait), SUPERVISE_FAILED);
+	supervise_release(&s);
+}
