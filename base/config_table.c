@@ -33,6 +33,12 @@ static int check_backend(const char *v, struct vk_err *err)
 	return one_of(v, words, err);
 }
 
+static int check_store(const char *v, struct vk_err *err)
+{
+	static const char *const words[] = {"sqlite", "etcd", NULL};
+	return one_of(v, words, err);
+}
+
 static int check_sandbox(const char *v, struct vk_err *err)
 {
 	static const char *const words[] = {
@@ -246,6 +252,13 @@ static int check_email(const char *v, struct vk_err *err)
 		: vk_err_set(err, VK_INVALID, "an address like admin@example.org");
 }
 
+static int check_key_prefix(const char *v, struct vk_err *err)
+{
+	return *v == '\0' || (is_host_path(v) && v[strlen(v) - 1] != '/')
+		? 0
+		: vk_err_set(err, VK_INVALID, "begins with / and does not end with it");
+}
+
 static int check_path(const char *v, struct vk_err *err)
 {
 	return *v != '\0' ? 0 : vk_err_set(err, VK_INVALID, "a path");
@@ -329,6 +342,16 @@ const struct setting settings[SETTING_COUNT] = {
 	PATH("helpers.git", git_path, "/usr/bin/git", "program"),
 	BOOL("helpers.run_haproxy", run_haproxy, "true", "start and watch haproxy"),
 	BOOL("helpers.run_registry", run_registry, "true", "start and watch the registry"),
+	TEXT("store", store, "sqlite", check_store, "where the state is: sqlite or etcd"),
+	TEXT("etcd.endpoints", etcd_endpoints, "", NULL,
+		"members of the etcd, like https://10.0.0.1:2379, with commas between"),
+	TEXT("etcd.ca", etcd_ca, "", check_file,
+		"PEM file of the authority of etcd's certificates"),
+	TEXT("etcd.cert", etcd_cert, "", check_file, "PEM file of viking's certificate for etcd"),
+	TEXT("etcd.key", etcd_key, "", check_file, "PEM file of its key, for viking-sched to read"),
+	TEXT("etcd.prefix", etcd_prefix, "/viking", check_key_prefix, "before all keys in etcd"),
+	TIME("etcd.lease", etcd_lease_ms, "10s", 2 * SECOND,
+		"a leader that gives no sign of life for so long is replaced"),
 	TEXT("deploy.branches", deploy_branches, "main,master", check_branches,
 		"branches that deploy"),
 	BOOL("deploy.create_on_push", create_on_push, "true", "a first push makes the stack"),

@@ -26,7 +26,7 @@ struct setting {
 	const char *help;
 };
 
-#define SETTING_COUNT 105
+#define SETTING_COUNT 112
 extern const struct setting settings[SETTING_COUNT];
 
 const struct setting *setting_find(const char *name);

@@ -417,7 +417,7 @@ int vk_store_etcd_open(struct vk_loop *l, const struct vk_store_etcd_opts *o, st
 	if (rc != 0)
 		return rc;
 	struct etcd *e = vk_alloc(sizeof(*e));
-	e->store = (struct vk_store){.ops = &interface, .settles = true};
+	e->store = (struct vk_store){.ops = &interface, .shared = true};
 	e->http = http;
 	e->prefix = vk_strdup(o->prefix != NULL ? o->prefix : "");
 	e->guard = vk_asprintf("~txn/%s", o->client);

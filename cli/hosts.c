@@ -1,4 +1,4 @@
-/* hosts, hosts:info, label, drain, undrain, remove */
+/* hosts, hosts:info, label, drain, undrain, remove; leader, cluster:status */
 #include <string.h>
 #include <viking/json.h>
 #include <viking/str.h>
@@ -124,6 +124,43 @@ static int hosts_remove(struct call *c, struct vk_err *err)
 	return r;
 }
 
+/* ---- the cluster ---- */
+
+static int cluster(struct call *c, json_t **ret, struct vk_err *err)
+{
+	int r = api_get(c, ret, err, "/v1/cluster");
+	return r == 0 && c->json ? print_json(*ret) : r;
+}
+
+static int leader(struct call *c, struct vk_err *err)
+{
+	vk_autojson *answer = NULL;
+	int r = cluster(c, &answer, err);
+	const json_t *l = json_object_get(answer, "leader");
+	if (r == 0 && !c->json)
+		printf("%s (epoch %lld)\n", vk_json_str(l, "host", "?"),
+			(long long)vk_json_int(l, "epoch", 0));
+	return r;
+}
+
+static int cluster_status(struct call *c, struct vk_err *err)
+{
+	vk_autojson *answer = NULL;
+	int r = cluster(c, &answer, err);
+	if (r != 0 || c->json)
+		return r;
+	const json_t *l = json_object_get(answer, "leader");
+	vk_autofree char *endpoints = joined(json_object_get(answer, "endpoints"));
+	char since[32];
+	vk_format_time(vk_json_int(l, "since_ms", 0), since);
+	const char *away = vk_json_str(answer, "away", NULL);
+	printf("store:     %s\nendpoints: %s\nleader:    %s since %s\nepoch:     %lld\n",
+		vk_json_str(answer, "store", "?"), endpoints, vk_json_str(l, "host", "?"), since,
+		(long long)vk_json_int(l, "epoch", 0));
+	printf("changes:   %s\n", away == NULL ? "possible" : away);
+	return 0;
+}
+
 static const struct option remove_options[] = {
 	{"--data-lost", NULL, NULL,
 		"it will not come back: nodes with volumes there begin anew, empty"},
@@ -143,5 +180,8 @@ const struct command hosts_commands[] = {
 		"let it take instances again"},
 	{"hosts:remove", "HOST [--data-lost]", 1, 1, false, false, hosts_remove, remove_options,
 		"forget a machine that is gone"},
+	{"leader", "", 0, 0, false, true, leader, NULL, "the machine whose scheduler decides"},
+	{"cluster:status", "", 0, 0, false, true, cluster_status, NULL,
+		"where the state is, who leads, whether changes are possible"},
 	{0},
 };

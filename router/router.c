@@ -23,6 +23,8 @@
 #include "stats.h"
 #include "table.h"
 
+#define EPOCH_SHIFT 24 /* of a rev */
+
 #define LINK_MS 500
 
 struct router {
@@ -184,14 +186,25 @@ static void on_applied(void *arg, const struct applier_result *result)
 		send_ack(r);
 }
 
+/* A leader that was replaced and does not know it yet: protocol.md 2, Leadership. */
+static int refuse_older_leader(const struct table *now, const struct table *t, struct vk_err *err)
+{
+	if (now == NULL || t->rev >> EPOCH_SHIFT >= now->rev >> EPOCH_SHIFT)
+		return 0;
+	return vk_err_set(err, VK_CONFLICT, "a table of epoch %lld after one of %lld",
+		(long long)(t->rev >> EPOCH_SHIFT), (long long)(now->rev >> EPOCH_SHIFT));
+}
+
 static void on_table(void *arg, json_t *line)
 {
 	struct router *r = arg;
 	struct vk_err err = {0};
 	struct table *t = NULL;
 	struct faults faults = {0};
-	if (table_parse(line, &t, &faults, &err) != 0) {
+	if (table_parse(line, &t, &faults, &err) != 0 ||
+		refuse_older_leader(r->current, t, &err) != 0) {
 		vk_log_err(VK_ERROR, "bad-table", &err);
+		table_free(t);
 		faults_release(&faults);
 		return;
 	}

@@ -8,6 +8,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "lead.h"
 #include "peer.h"
 #include "sessions.h"
 
@@ -231,6 +232,11 @@ static const struct route *route_find(
 	return NULL;
 }
 
+void api_cluster(struct call *c)
+{
+	call_json(c, 200, lead_json(c->s));
+}
+
 void api_print_routes(FILE *out)
 {
 	for (size_t i = 0; i < routes_n; i++)
@@ -261,6 +267,16 @@ static int call_body(struct call *c, struct vk_err *err)
 	return rc;
 }
 
+/* What changes something stored is refused at once while the store does not answer. */
+static int call_possible(const struct call *c, struct vk_err *err)
+{
+	const struct vk_err *away = lead_away(c->s->lead);
+	if (away == NULL || !c->route->change || c->route->verb == VERB_RUN)
+		return 0;
+	vk_err_set(err, VK_UNAVAILABLE, "nothing can be changed now: %s", away->msg);
+	return vk_err_hint(err, "viking cluster:status; applications and routes go on meanwhile");
+}
+
 void api_request(void *arg, struct vk_req *r)
 {
 	struct call *c = vk_alloc(sizeof(*c));
@@ -274,6 +290,8 @@ void api_request(void *arg, struct vk_req *r)
 	}
 	if (rc == 0)
 		rc = call_body(c, &err);
+	if (rc == 0)
+		rc = call_possible(c, &err);
 	if (rc != 0)
 		call_error(c, &err);
 	else

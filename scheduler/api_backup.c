@@ -29,7 +29,7 @@ static void stream_gone(void *arg, struct vk_req *r)
 static bool send_key(struct vk_req *r, const struct vk_kv *kv)
 {
 	json_t *value = NULL;
-	if (strcmp(kv->key, "/leader") == 0)
+	if (model_of_leader(kv->key))
 		return false; /* of this process, not of the state */
 	if (vk_json_parse_max(kv->value, kv->len, kv->len + 1, &value, NULL) != 0) {
 		vk_log(VK_ERROR, "backup", "unreadable=%s", kv->key);
@@ -51,6 +51,8 @@ static void backup_read(
 		return;
 	}
 	size_t keys = 0;
+	if (rev < c->s->st.epoch) /* counted from an earlier store */
+		rev = c->s->st.epoch;
 	struct vk_req *r = call_take(c);
 	vk_req_stream(r, 200, NULL, QUEUE_MAX, stream_gone, NULL);
 	vk_req_line(r, json_pack("{s:i,s:I}", "viking", 1, "rev", (json_int_t)rev));

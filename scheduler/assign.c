@@ -131,7 +131,7 @@ void assign_recover(struct sched *s)
 
 bool assign_import(const struct sched *s, const char *key, json_t **value)
 {
-	if (strcmp(key, "/leader") == 0 || vk_starts(key, "/host/") || vk_starts(key, "/assign/"))
+	if (model_of_leader(key) || vk_starts(key, "/host/") || vk_starts(key, "/assign/"))
 		return false;
 	if (vk_starts(key, "/volume/")) {
 		json_t *here = json_copy(*value);

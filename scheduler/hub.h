@@ -24,7 +24,9 @@ struct sched {
 	struct vk_secret_key secret;
 	struct state st;
 	struct subnet_range range;
-	uint64_t leader_rev; /* mod_rev of /leader as we wrote it: every transaction compares it */
+	struct lead *lead;     /* lead.h */
+	uint64_t lead_rev;     /* create_rev of /leader: every transaction compares it */
+	char installation[33]; /* hex; who leads is told apart by it */
 	struct events *events;
 	struct audit *audit;
 	struct sessions *sessions; /* sessions.h */

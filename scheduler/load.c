@@ -1,8 +1,7 @@
-/* Loading, importing, leading, recovering. */
+/* Loading, importing, recovering. */
 #include "load.h"
 
 #include <string.h>
-#include <unistd.h>
 #include <viking/fs.h>
 #include <viking/json.h>
 #include <viking/log.h>
@@ -11,6 +10,7 @@
 
 #include "assign.h"
 #include "builds.h"
+#include "lead.h"
 #include "txn.h"
 
 #define BACKUP_MAX     ((size_t)1 << 30)
@@ -18,12 +18,12 @@
 
 struct load {
 	struct sched *s;
-	load_fn *fn;
+	load_fn *fn, *waits;
 	void *arg;
-	uint64_t leader_rev; /* of the key as it was found */
 	uint64_t
 		epoch_floor; /* of a backup: epochs, and with them all revisions sent, never fall */
 	bool imported;
+	struct vk_timer *begin;
 	struct vk_strv keys, values; /* of a backup */
 	char *backup;                /* its path */
 };
@@ -106,8 +106,8 @@ static void import_write(struct load *l)
 		ops[i] = (struct vk_op){.key = l->keys.v[i],
 			.value = l->values.v[i],
 			.len = strlen(l->values.v[i])};
-	struct vk_cmp same = {.key = "/leader", .target = VK_CMP_MOD_REV, .rev = l->leader_rev};
-	l->s->store->ops->txn(l->s->store, &same, 1, ops, l->keys.n, import_done, l);
+	const struct vk_cmp fence = lead_fence(l->s);
+	l->s->store->ops->txn(l->s->store, &fence, 1, ops, l->keys.n, import_done, l);
 	free(ops);
 }
 
@@ -121,34 +121,6 @@ static bool import_wanted(struct load *l)
 	return false;
 }
 
-/* ---- leading ---- */
-
-static void lead_done(void *arg, const struct vk_err *err, bool committed, uint64_t rev)
-{
-	struct load *l = arg;
-	struct vk_err lost = {0};
-	if (err->code == 0 && !committed)
-		vk_err_set(&lost, VK_CONFLICT, "another scheduler took the lead");
-	if (err->code == 0 && committed)
-		l->s->leader_rev = rev;
-	load_over(l, err->code != 0 ? err : !committed ? &lost : NULL);
-}
-
-static void lead(struct load *l)
-{
-	struct sched *s = l->s;
-	if (s->st.epoch < l->epoch_floor)
-		s->st.epoch = l->epoch_floor;
-	s->st.epoch++;
-	vk_autojson *row = json_pack("{s:i,s:I,s:s,s:i,s:I}", "v", MODEL_VERSION, "epoch",
-		(json_int_t)s->st.epoch, "host", s->cfg->host_name, "pid", (int)getpid(),
-		"since_ms", (json_int_t)s->started_ms);
-	vk_autofree char *text = vk_json_text(row);
-	struct vk_cmp same = {.key = "/leader", .target = VK_CMP_MOD_REV, .rev = l->leader_rev};
-	struct vk_op put = {.key = "/leader", .value = text, .len = strlen(text)};
-	s->store->ops->txn(s->store, &same, 1, &put, 1, lead_done, l);
-}
-
 /* ---- loading ---- */
 
 static int load_key(struct load *l, const struct vk_kv *kv, struct vk_err *err)
@@ -157,8 +129,6 @@ static int load_key(struct load *l, const struct vk_kv *kv, struct vk_err *err)
 	int rc = vk_json_parse_max(kv->value, kv->len, kv->len + 1, &value, err);
 	if (rc != 0)
 		return vk_err_wrap(err, "key %s", kv->key);
-	if (strcmp(kv->key, "/leader") == 0)
-		l->leader_rev = kv->mod_rev;
 	return state_apply(&l->s->st, kv->key, value, err);
 }
 
@@ -170,20 +140,17 @@ static void load_got(
 	int rc = err->code;
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = load_key(l, &kvs[i], &bad);
-	if (rc == 0 && import_wanted(l)) {
-		rc = import_read(l, &bad);
-		if (rc == 0) {
-			import_write(l);
-			return;
-		}
-	}
 	if (rc != 0) {
 		load_over(l, &bad);
 		return;
 	}
+	if (import_wanted(l)) {
+		import_write(l);
+		return;
+	}
 	vk_log(VK_INFO, "loaded", "keys=%zu rev=%llu stacks=%zu", n, (unsigned long long)rev,
 		l->s->st.stacks.n);
-	lead(l);
+	load_over(l, NULL);
 }
 
 static void load_range(struct load *l)
@@ -193,14 +160,42 @@ static void load_range(struct load *l)
 	l->s->store->ops->range(l->s->store, "/", load_got, l);
 }
 
-struct load *load_start(struct sched *s, load_fn *fn, void *arg)
+static void load_led(void *arg, const struct vk_err *err)
+{
+	struct load *l = arg;
+	if (err != NULL)
+		load_over(l, err);
+	else
+		load_range(l);
+}
+
+static void load_waits(void *arg, const struct vk_err *err)
+{
+	struct load *l = arg;
+	l->waits(l->arg, err);
+}
+
+/* The backup is read first: its epochs count for ours. */
+static void load_begin(void *arg)
+{
+	struct load *l = arg;
+	struct vk_err err = {0};
+	if (vk_fs_exists(l->backup) && import_read(l, &err) != 0)
+		load_over(l, &err);
+	else
+		l->s->lead = lead_start(l->s, l->epoch_floor, load_led, load_waits, l);
+}
+
+struct load *load_start(struct sched *s, load_fn *fn, load_fn *waits, void *arg)
 {
 	struct load *l = vk_alloc(sizeof(*l));
 	l->s = s;
 	l->fn = fn;
+	l->waits = waits;
 	l->arg = arg;
 	l->backup = vk_state_path(s->cfg, "sched/restore.jsonl");
-	load_range(l);
+	l->begin = vk_timer_new(s->loop, load_begin, l);
+	vk_timer_set(l->begin, 0);
 	return l;
 }
 
@@ -210,6 +205,7 @@ void load_free(struct load *l)
 		return;
 	vk_strv_release(&l->keys);
 	vk_strv_release(&l->values);
+	vk_timer_free(l->begin);
 	free(l->backup);
 	free(l);
 }

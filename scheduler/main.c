@@ -1,4 +1,4 @@
-/* viking-scheduler: the hub. */
+/* viking-scheduler: the hub; viking-scheduler-etcd: the same, with its state in etcd. */
 #include <signal.h>
 #include <string.h>
 #include <viking/config.h>
@@ -7,6 +7,12 @@
 
 #include "api.h"
 #include "sched.h"
+
+#ifdef VIKING_STORE_ETCD
+#define SHARED_STORE sched_open_etcd
+#else
+#define SHARED_STORE NULL
+#endif
 
 int main(int argc, char **argv)
 {
@@ -23,7 +29,7 @@ int main(int argc, char **argv)
 	if (rc == 0 && argc > 1)
 		rc = vk_err_set(&err, VK_USAGE, "viking-scheduler takes no words");
 	if (rc == 0)
-		rc = sched_serve(cfg, &err);
+		rc = sched_serve(cfg, SHARED_STORE, &err);
 	if (rc < 0)
 		vk_log_err(VK_ERROR, "failed", &err);
 	vk_config_free(cfg);

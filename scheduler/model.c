@@ -20,6 +20,11 @@
 		NULL, 0, 0, false, 0, 0 \
 	}
 
+bool model_of_leader(const char *key)
+{
+	return strcmp(key, "/leader") == 0 || strcmp(key, "/epoch") == 0;
+}
+
 const struct vk_field key_fields[] = {
 	REQ(VK_F_STR, key_row, line),
 	REQ(VK_F_STR, key_row, fingerprint),

@@ -3,7 +3,7 @@
  * JSON object with a schema version "v"; each struct has a field table that decodes and encodes it. The name in the key is
  * not repeated in the value.
  *
- *	/leader                   epoch of this scheduler
+ *	/leader, /epoch           who leads, and how often that changed (lead.h)
  *	/key/NAME                 struct key_row
  *	/stack/S                  struct stack_row (identity, network)
  *	/lock/S                   struct lock_row
@@ -40,6 +40,8 @@
 #include "table.h"
 
 #define MODEL_VERSION 1
+
+bool model_of_leader(const char *key); /* of a scheduler, not of the state: in no backup */
 
 struct key_row {
 	char *name;

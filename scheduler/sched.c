@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 #include <viking/fs.h>
+#include <viking/id.h>
 #include <viking/log.h>
 #include <viking/mem.h>
 #include <viking/ready.h>
@@ -19,6 +20,7 @@
 #include "drain.h"
 #include "feed.h"
 #include "hosts.h"
+#include "lead.h"
 #include "load.h"
 #include "netfeed.h"
 #include "reserve.h"
@@ -34,6 +36,8 @@
 struct program {
 	struct sched s;
 	struct load *load;
+	bool serving, ending;  /* not serving: the API says why */
+	struct vk_err waiting; /* for the store, or for another leader to go */
 	int lock, ready;
 	struct vk_signal *term, *intr;
 	struct vk_err fail;
@@ -48,13 +52,38 @@ static int make_dirs(const struct vk_config *cfg, struct vk_err *err)
 	return rc == 0 ? vk_fs_mkdir_p(cfg->run_dir, 0755, err) : rc;
 }
 
-static int open_files(struct program *p, struct vk_err *err)
+static int open_store(struct sched *s, sched_open_fn *shared, struct vk_err *err)
+{
+	vk_autofree char *db = vk_state_path(s->cfg, "sched/viking.db");
+	if (vk_streq(s->cfg->store, "sqlite"))
+		return vk_store_sqlite_open(s->loop, db, &s->store, err);
+	if (shared == NULL)
+		return vk_err_set(err, VK_INTERNAL, "store: %s needs viking-scheduler-%s",
+			s->cfg->store, s->cfg->store);
+	int rc = shared(s, err);
+	return rc == 0 ? 0 : vk_err_wrap(err, "store: %s", s->cfg->store);
+}
+
+/* Made once; a leader knows itself by it after a restart. */
+static int read_installation(struct sched *s, struct vk_err *err)
+{
+	vk_autofree char *path = vk_state_path(s->cfg, "sched/id");
+	vk_autobuf text = VK_BUF_INIT(sizeof(s->installation) - 1);
+	if (vk_fs_exists(path)) {
+		int rc = vk_fs_read(path, &text, err);
+		snprintf(s->installation, sizeof(s->installation), "%s", vk_buf_str(&text));
+		return rc;
+	}
+	vk_random_hex(16, s->installation);
+	return vk_fs_write_atomic(path, s->installation, strlen(s->installation), 0600, err);
+}
+
+static int open_files(struct program *p, sched_open_fn *shared, struct vk_err *err)
 {
 	const struct vk_config *cfg = p->s.cfg;
 	vk_autofree char *lock = vk_state_path(cfg, "sched/lock"),
 			 *key = vk_state_path(cfg, "sched/secret.key");
-	vk_autofree char *audit = vk_state_path(cfg, "sched/audit.jsonl"),
-			 *db = vk_state_path(cfg, "sched/viking.db");
+	vk_autofree char *audit = vk_state_path(cfg, "sched/audit.jsonl");
 	int rc = make_dirs(cfg, err);
 	if (rc == 0)
 		rc = vk_fs_lock(lock, &p->lock, err);
@@ -64,7 +93,9 @@ static int open_files(struct program *p, struct vk_err *err)
 		rc = audit_open(audit, cfg->audit_size_max, cfg->audit_keep, &p->s.audit, err);
 	if (rc == 0)
 		rc = subnet_range_parse(cfg->network_range, &p->s.range, err);
-	return rc == 0 ? vk_store_sqlite_open(p->s.loop, db, &p->s.store, err) : rc;
+	if (rc == 0)
+		rc = read_installation(&p->s, err);
+	return rc == 0 ? open_store(&p->s, shared, err) : rc;
 }
 
 /* Own files, the sockets' directory, what looking up a user's name reads, and the limits that doctor shows. */
@@ -86,20 +117,48 @@ static int confine(const struct vk_config *cfg, struct vk_sandbox_report *ret, s
 	return vk_sandbox_enter(&box, ret, err);
 }
 
-static int listen_api(struct sched *s, struct vk_err *err)
+static void on_request(void *arg, struct vk_req *r)
 {
+	struct program *p = arg;
+	if (p->serving)
+		api_request(&p->s, r);
+	else
+		vk_req_error(r, &p->waiting);
+}
+
+static int listen_api(struct program *p, struct vk_err *err)
+{
+	struct sched *s = &p->s;
 	vk_autofree char *path = vk_run_path(s->cfg, "api.sock");
 	int fd;
 	int rc = vk_listen_unix(path, 0666, NULL, BACKLOG, &fd, err);
 	struct vk_httpd_opts o = {.body_max = BODY_MAX};
-	return rc == 0 ? vk_httpd_new(s->loop, fd, &o, api_request, s, &s->httpd, err) : rc;
+	return rc == 0 ? vk_httpd_new(s->loop, fd, &o, on_request, p, &s->httpd, err) : rc;
+}
+
+/* Confined, listening, and told to vikingd; once. */
+static int stand_up(struct program *p, struct vk_err *err)
+{
+	struct sched *s = &p->s;
+	struct vk_sandbox_report report = {0};
+	char text[320];
+	if (s->httpd != NULL)
+		return 0;
+	doctor_prepare(s);
+	int rc = confine(s->cfg, &report, err);
+	if (rc == 0)
+		rc = listen_api(p, err);
+	if (rc != 0)
+		return rc;
+	vk_sandbox_describe(&report, text);
+	vk_log(VK_INFO, "listening", "sandbox=\"%s\"", text);
+	vk_ready(p->ready, &report);
+	return 0;
 }
 
 static int go(struct program *p, struct vk_err *err)
 {
 	struct sched *s = &p->s;
-	struct vk_sandbox_report report = {0};
-	char text[320];
 	s->events = events_new(s->st.epoch, EVENTS_KEPT);
 	s->sessions = sessions_new(s);
 	s->builds = builds_new(s);
@@ -114,28 +173,38 @@ static int go(struct program *p, struct vk_err *err)
 	certwork_refresh(s);
 	load_recover(s);
 	hub_touch(s);
-	doctor_prepare(s);
-	int rc = confine(s->cfg, &report, err);
-	if (rc == 0)
-		rc = listen_api(s, err);
+	p->serving = true;
+	int rc = stand_up(p, err);
 	if (rc != 0)
 		return rc;
-	vk_sandbox_describe(&report, text);
-	vk_log(VK_INFO, "serving", "epoch=%llu sandbox=\"%s\"", (unsigned long long)s->st.epoch,
-		text);
+	vk_log(VK_INFO, "serving", "epoch=%llu", (unsigned long long)s->st.epoch);
 	reserve_keep(s);
-	vk_ready(p->ready, &report);
 	return 0;
 }
 
 static void loaded(void *arg, const struct vk_err *err)
 {
 	struct program *p = arg;
+	if (p->ending)
+		return;
 	if (err != NULL)
 		p->fail = *err;
 	else
 		(void)go(p, &p->fail);
 	if (p->fail.code != 0)
+		vk_loop_stop(p->s.loop, p->fail.code);
+}
+
+/* Applications run on from what their agents know; the other processes may start and find out themselves. */
+static void waits(void *arg, const struct vk_err *err)
+{
+	struct program *p = arg;
+	if (p->ending)
+		return;
+	if (!vk_streq(p->waiting.msg, err->msg))
+		vk_log_err(VK_WARN, "waiting", err);
+	p->waiting = *err;
+	if (stand_up(p, &p->fail) != 0)
 		vk_loop_stop(p->s.loop, p->fail.code);
 }
 
@@ -159,6 +228,8 @@ static void program_close(struct program *p)
 		ops_free_all(s);
 	if (s->httpd != NULL)
 		vk_httpd_free(s->httpd);
+	p->ending = true;
+	lead_resign(s->lead);
 	if (s->store != NULL)
 		s->store->ops->close(s->store);
 	sessions_free(s->sessions);
@@ -175,6 +246,7 @@ static void program_close(struct program *p)
 	events_free(s->events);
 	audit_close(s->audit);
 	load_free(p->load);
+	lead_free(s->lead);
 	vk_timer_free(s->refresh);
 	vk_signal_free(p->term);
 	vk_signal_free(p->intr);
@@ -185,18 +257,18 @@ static void program_close(struct program *p)
 	vk_closep(&p->lock);
 }
 
-int sched_serve(const struct vk_config *cfg, struct vk_err *err)
+int sched_serve(const struct vk_config *cfg, sched_open_fn *shared, struct vk_err *err)
 {
 	struct program p = {
 		.s.cfg = cfg, .s.started_ms = vk_now_ms(), .lock = -1, .ready = vk_ready_fd()};
 	int rc = vk_loop_new(&p.s.loop, err);
 	if (rc != 0)
 		return rc;
-	rc = open_files(&p, err);
+	rc = open_files(&p, shared, err);
 	if (rc == 0) {
 		p.term = vk_signal_new(p.s.loop, SIGTERM, on_signal, &p);
 		p.intr = vk_signal_new(p.s.loop, SIGINT, on_signal, &p);
-		p.load = load_start(&p.s, loaded, &p);
+		p.load = load_start(&p.s, loaded, waits, &p);
 		rc = vk_loop_run(p.s.loop);
 		if (p.fail.code != 0)
 			*err = p.fail;

@@ -3,11 +3,11 @@
 
 #include <stdarg.h>
 #include <string.h>
-#include <unistd.h>
 #include <viking/log.h>
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "lead.h"
 #include "reserve.h"
 
 struct txn_item {
@@ -21,7 +21,8 @@ struct txn {
 	size_t n, cap;
 	txn_fn *fn;
 	void *arg;
-	struct txn *next; /* in s->under_way */
+	struct vk_timer *refused; /* not sent: the store is away */
+	struct txn *next;         /* in s->under_way */
 };
 
 struct txn *txn_new(struct sched *s)
@@ -39,6 +40,7 @@ void txn_free(struct txn *t)
 		free(t->item[i].key);
 		json_decref(t->item[i].value);
 	}
+	vk_timer_free(t->refused);
 	free(t->item);
 	free(t);
 }
@@ -124,13 +126,6 @@ bool txn_latest(const struct txn *t, const char *key, const json_t **ret)
 	return item != NULL;
 }
 
-/* What is true is only in the store now: the next start reads it. */
-static void txn_give_up(const char *why)
-{
-	vk_log(VK_ERROR, "store-lost", "why=\"%s\" action=restart", why);
-	_exit(1);
-}
-
 static void txn_done(void *arg, const struct vk_err *err, bool committed, uint64_t rev)
 {
 	struct txn *t = arg;
@@ -139,9 +134,9 @@ static void txn_done(void *arg, const struct vk_err *err, bool committed, uint64
 	txn_unlist(t);
 	bool failed = err != NULL && err->code != 0;
 	if (failed && (err->code == VK_UNAVAILABLE || err->code == VK_TIMEOUT))
-		txn_give_up(err->msg);
+		lead_lost_store(t->s->lead, err);
 	if (!failed && !committed)
-		txn_give_up("another scheduler has taken over");
+		lead_give_up("another scheduler has taken over");
 	for (size_t i = 0; i < t->n && !failed; i++) {
 		struct vk_err apply = {0};
 		if (state_apply(&t->s->st, t->item[i].key, t->item[i].value, &apply) != 0)
@@ -158,6 +153,15 @@ static void txn_done(void *arg, const struct vk_err *err, bool committed, uint64
 	txn_free(t);
 }
 
+static void txn_refuse(void *arg)
+{
+	struct txn *t = arg;
+	static const struct vk_err back = {
+		VK_UNAVAILABLE, "the store was away a moment ago", "type it again"};
+	const struct vk_err *away = lead_away(t->s->lead);
+	txn_done(t, away != NULL ? away : &back, false, 0);
+}
+
 void txn_commit(struct txn *t, txn_fn *fn, void *arg)
 {
 	t->fn = fn;
@@ -165,6 +169,11 @@ void txn_commit(struct txn *t, txn_fn *fn, void *arg)
 	t->s->commits++;
 	t->next = t->s->under_way;
 	t->s->under_way = t;
+	if (lead_away(t->s->lead) != NULL) {
+		t->refused = vk_timer_new(t->s->loop, txn_refuse, t);
+		vk_timer_set(t->refused, 0);
+		return;
+	}
 	struct vk_op *ops = vk_calloc(t->n + 1, sizeof(*ops));
 	struct vk_strv texts = {0};
 	for (size_t i = 0; i < t->n; i++) {
@@ -177,8 +186,8 @@ void txn_commit(struct txn *t, txn_fn *fn, void *arg)
 		ops[i].len = strlen(text);
 		vk_strv_take(&texts, text);
 	}
-	struct vk_cmp lead = {.key = "/leader", .target = VK_CMP_MOD_REV, .rev = t->s->leader_rev};
-	t->s->store->ops->txn(t->s->store, &lead, 1, ops, t->n, txn_done, t);
+	const struct vk_cmp fence = lead_fence(t->s);
+	t->s->store->ops->txn(t->s->store, &fence, 1, ops, t->n, txn_done, t);
 	vk_strv_release(&texts);
 	free(ops);
 }

@@ -1,7 +1,7 @@
 /*
  * Writes: a transaction gathers puts and deletes, is committed without blocking, and only then changes the state in memory
  * (state_apply) and calls back. Every one also compares /leader, so that a scheduler that lost its epoch writes nothing: it
- * ends itself. An unknown outcome ends the process too: the next start reads what is true.
+ * ends itself. After an unknown outcome, too, the next start reads what is true: at once, or when a shared store answers again.
  */
 #ifndef SCHEDULER_TXN_H
 #define SCHEDULER_TXN_H

@@ -62,7 +62,10 @@ void program_argv(const struct program_row *row, const struct vk_config *c, cons
 		helper_argv(row, c, ret);
 		return;
 	}
-	vk_strv_take(ret, vk_libexec_path(c, row->executable));
+	vk_autofree char *name = vk_streq(row->name, "scheduler") && vk_streq(c->store, "etcd")
+		? vk_asprintf("%s-etcd", row->executable)
+		: vk_strdup(row->executable);
+	vk_strv_take(ret, vk_libexec_path(c, name));
 	if (config_file != NULL) {
 		vk_strv_add(ret, "--config");
 		vk_strv_add(ret, config_file);

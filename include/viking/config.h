@@ -48,6 +48,14 @@ struct vk_config {
 	char *git_path;      /* helpers.git /usr/bin/git */
 	bool run_haproxy;    /* helpers.run_haproxy true */
 	bool run_registry;   /* helpers.run_registry true */
+	/* state */
+	char *store;          /* store: sqlite | etcd */
+	char *etcd_endpoints; /* etcd.endpoints "" */
+	char *etcd_ca;        /* etcd.ca, etcd.cert, etcd.key: PEM files, "" = none */
+	char *etcd_cert;
+	char *etcd_key;
+	char *etcd_prefix;      /* etcd.prefix /viking */
+	uint64_t etcd_lease_ms; /* etcd.lease 10s */
 	/* receive */
 	char *deploy_branches; /* deploy.branches "main,master" */
 	bool create_on_push;   /* deploy.create_on_push true */

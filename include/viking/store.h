@@ -47,7 +47,7 @@ struct vk_op {
 typedef void vk_store_range_fn(
 	void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev);
 /* committed false with err->code 0: a compare did not hold. err->code VK_TIMEOUT or VK_UNAVAILABLE: the
- * outcome is not known; a store with `settles` finds it out by the next transaction that changes something: when that
+ * outcome is not known; a `shared` store finds it out by the next transaction that changes something: when that
  * one commits, the lost one never did and never will; had it committed, that one is refused as if a compare had failed. */
 typedef void vk_store_txn_fn(void *arg, const struct vk_err *err, bool committed, uint64_t rev);
 typedef void vk_store_lease_fn(void *arg, const struct vk_err *err, uint64_t lease);
@@ -78,7 +78,7 @@ struct vk_store_ops {
 };
 struct vk_store {
 	const struct vk_store_ops *ops;
-	bool settles;
+	bool shared; /* by several schedulers, over a network that may fail */
 };
 
 /* SQLite file: WAL, synchronous=FULL, one writer; integrity check at open, refusal of a newer schema. Commits that are
