@@ -242,9 +242,8 @@ static int run_uacme(struct order *o, const char *const *args, int64_t end, stru
 	vk_closep(&r.proc.err);
 	vk_format_duration_ms(vk_json_int(o->job, "timeout_ms", 0), took);
 	if (rc == 0 && r.late) {
-		vk_err_hint(err, "acme.timeout in /etc/viking/viking.conf");
-		rc = vk_err_set(
-			err, VK_TIMEOUT, "the authority did not come to an end within %s", took);
+		vk_err_set(err, VK_TIMEOUT, "the authority did not come to an end within %s", took);
+		rc = vk_err_hint(err, "acme.timeout in /etc/viking/viking.conf");
 	}
 	*ret = WIFEXITED(r.status) ? WEXITSTATUS(r.status) : 128;
 	vk_buf_clear(said);
@@ -341,9 +340,9 @@ static int check(const struct order *o, const struct vk_buf *pem, json_t **ret, 
 	explicit_bzero(text, strlen(text));
 	if (rc != 0 || vk_json_bool(*ret, "ok", false))
 		return rc;
-	vk_err_hint(err, "acme.directory in /etc/viking/viking.conf: is it the right one?");
-	return vk_err_set(err, VK_INVALID, "what the authority sent is not taken: %s",
+	vk_err_set(err, VK_INVALID, "what the authority sent is not taken: %s",
 		vk_json_str(*ret, "message", ""));
+	return vk_err_hint(err, "acme.directory in /etc/viking/viking.conf: is it the right one?");
 }
 
 int job_order(const json_t *job, json_t **ret, struct vk_err *err)

@@ -99,11 +99,11 @@ static int from_document(const json_t *doc, const char *domain, struct vk_err *e
 		snprintf(hint, sizeof(hint), "%.*s%s%s",
 			place != NULL ? (int)(place - types[i].hint) : 200, types[i].hint,
 			place != NULL ? domain : "", place != NULL ? place + 2 : "");
-		vk_err_hint(err, "%s", hint);
-		return vk_err_set(err, types[i].code, "%s: %s", types[i].what, said);
+		vk_err_set(err, types[i].code, "%s: %s", types[i].what, said);
+		return vk_err_hint(err, "%s", hint);
 	}
-	vk_err_hint(err, "wait: it is tried again later");
-	return vk_err_set(err, VK_FAILED, "the authority refuses: %s", said);
+	vk_err_set(err, VK_FAILED, "the authority refuses: %s", said);
+	return vk_err_hint(err, "wait: it is tried again later");
 }
 
 /* The last line with these words, without "uacme: ". */
@@ -134,11 +134,10 @@ int problem_read(const char *text, size_t n, const char *domain, struct vk_err *
 	for (size_t i = 0; i < VK_COUNT(words); i++) {
 		if (!find_line(text, n, words[i].says, line))
 			continue;
-		vk_err_hint(err, "%s", words[i].hint);
-		return vk_err_set(err, words[i].code, "%s: %s", words[i].what, line);
+		vk_err_set(err, words[i].code, "%s: %s", words[i].what, line);
+		return vk_err_hint(err, "%s", words[i].hint);
 	}
-	vk_err_hint(err, "journalctl -u viking -n 100");
-	if (!find_line(text, n, "", line))
-		return vk_err_set(err, VK_FAILED, "uacme failed without a word");
-	return vk_err_set(err, VK_FAILED, "uacme: %s", line);
+	bool said = find_line(text, n, "", line);
+	vk_err_set(err, VK_FAILED, "uacme: %s", said ? line : "it failed without a word");
+	return vk_err_hint(err, "journalctl -u viking -n 100");
 }

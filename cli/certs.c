@@ -106,8 +106,8 @@ static int certs_info(struct call *c, struct vk_err *err)
 	json_array_foreach(json_object_get(answer, "auto"), i,
 		d) if (strcmp(vk_json_str(d, "domain", ""), word) == 0) automatic = d;
 	if (found == NULL && automatic == NULL) {
-		vk_err_hint(err, "viking certs %s", c->words.v[0]);
-		return vk_err_set(err, VK_NOTFOUND, "there is no certificate %.64s", word);
+		vk_err_set(err, VK_NOTFOUND, "there is no certificate %.64s", word);
+		return vk_err_hint(err, "viking certs %s", c->words.v[0]);
 	}
 	if (c->json) {
 		vk_autojson *both = found != NULL ? json_copy(found) : json_object();

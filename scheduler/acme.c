@@ -94,19 +94,20 @@ static int64_t due_ms(const struct acme_row *row, const struct cert_row *cert, c
 int acme_possible(const struct sched *s, const char *domain, struct vk_err *err)
 {
 	if (!s->cfg->acme_accept_terms) {
-		vk_err_hint(
-			err, "acme: {accept_terms: true} in /etc/viking/viking.conf, if you agree");
-		return vk_err_set(
+		vk_err_set(
 			err, VK_DENIED, "the terms of %s are not accepted", s->cfg->acme_directory);
+		return vk_err_hint(
+			err, "acme: {accept_terms: true} in /etc/viking/viking.conf, if you agree");
 	}
 	if (vk_starts(domain, "*.") && s->cfg->acme_dns_hook[0] == '\0') {
-		vk_err_hint(err, "acme: {dns_hook: /path/of/a/program} in /etc/viking/viking.conf");
-		return vk_err_set(err, VK_DENIED,
+		vk_err_set(err, VK_DENIED,
 			"a certificate of %s needs a program that sets DNS records", domain);
+		return vk_err_hint(
+			err, "acme: {dns_hook: /path/of/a/program} in /etc/viking/viking.conf");
 	}
 	if (s->cfg->https_port == 0) {
-		vk_err_hint(err, "https: {port: 443} in /etc/viking/viking.conf");
-		return vk_err_set(err, VK_DENIED, "HTTPS is off");
+		vk_err_set(err, VK_DENIED, "HTTPS is off");
+		return vk_err_hint(err, "https: {port: 443} in /etc/viking/viking.conf");
 	}
 	return 0;
 }

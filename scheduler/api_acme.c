@@ -32,8 +32,8 @@ static int check_domain(const struct call *c, const struct stack *sk, const char
 	vk_autojson *domains = domains_of(&c->s->st, sk, NULL, c->s->cfg->base_domain);
 	const struct acme_row *row = table_get(&c->s->st.acme, domain);
 	if (!has_host(domains, domain) && (on || row == NULL || !vk_streq(row->stack, sk->name))) {
-		vk_err_hint(err, "viking domains %s", sk->name);
-		return vk_err_set(err, VK_NOTFOUND, "%s is no domain of %s", domain, sk->name);
+		vk_err_set(err, VK_NOTFOUND, "%s is no domain of %s", domain, sk->name);
+		return vk_err_hint(err, "viking domains %s", sk->name);
 	}
 	if (on && vk_ends(domain, ".localhost"))
 		return vk_err_set(err, VK_INVALID,
