@@ -198,6 +198,8 @@ int vk_api_stream(const struct vk_api_opts *o, const char *method, const char *p
 	struct exchange x;
 	exchange_init(&x, o);
 	x.per_byte = true;
+	if (o->timeout_ms <= 0)
+		x.timeout_ms = VK_API_SILENCE_MS;
 	x.fn = fn;
 	x.arg = arg;
 	int rc = perform(&x, method, path, body, false, NULL, err);

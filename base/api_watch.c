@@ -138,6 +138,8 @@ struct vk_api_watch *vk_api_watch_new(struct vk_loop *l, const struct vk_api_opt
 {
 	struct vk_api_watch *w = vk_alloc(sizeof(*w));
 	vk_api_opts_copy(&w->o, o);
+	if (o->timeout_ms <= 0)
+		w->o.timeout_ms = VK_API_SILENCE_MS;
 	w->on_line = on_line_fn;
 	w->on_state = on_state;
 	w->arg = arg;

@@ -6,6 +6,7 @@
 
 #define VK_API_ANSWER_MAX (16u << 20) /* bytes of one JSON answer or of one line of a stream */
 #define VK_API_TIMEOUT_MS 10000
+#define VK_API_SILENCE_MS 25000 /* three keep-alives of a stream and a moment */
 
 /* Writes head and body. VK_INVALID when a part holds blanks or control bytes. */
 int vk_api_request(const struct vk_api_opts *o, const char *method, const char *path,

@@ -17,7 +17,7 @@
 #define IDLE_MS           60000
 #define CONNECTION_MEMORY 24576u /* head and write buffer; longer heads get 431 */
 #define CONNECTION_STEP   4096u
-#define KEEPALIVE_MS      5000
+#define KEEPALIVE_MS      8000
 #define QUEUES_MAX        (64u << 20)
 
 struct vk_httpd {

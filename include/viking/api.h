@@ -19,7 +19,7 @@ struct vk_api_opts {
 	const char *socket; /* path of a unix socket */
 	const char *role;   /* "agent", "builder", "router", "web", "receiver", "hook" or NULL */
 	const char *token;  /* NULL = $VIKING_TOKEN when set */
-	int64_t timeout_ms; /* whole call for vk_api_call; silence between bytes for streams; 0 = 10 s */
+	int64_t timeout_ms; /* whole call for vk_api_call; silence between bytes for streams; 0 = 10 s, 25 s */
 };
 
 /* Blocking call. body may be NULL. *ret (may be NULL) gets the JSON answer (NULL when empty). A status

@@ -62,7 +62,7 @@ void vk_req_file(
 
 /* Stream of JSON lines (application/x-ndjson), or of bytes. closed is called once if the client goes
  * before vk_req_end (found at once, also while nothing is sent); after that r must not be used. A client
- * that does not read is cut off at queue_max bytes (closed is called). Every 5 s without a line a
+ * that does not read is cut off at queue_max bytes (closed is called). Every 8 s without a line a
  * keep-alive line {} goes out. type NULL = JSON lines; any other, whatever it says: bytes, without keep-alives. */
 typedef void vk_req_closed_fn(void *arg, struct vk_req *r);
 void vk_req_stream(struct vk_req *r, int status, const char *type, size_t queue_max,

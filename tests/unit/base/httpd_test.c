@@ -401,7 +401,7 @@ Test(httpd, a_silent_stream_says_that_it_lives)
 	int64_t t0 = vk_mono_ms();
 	pair_run(&pair, client_keepalive);
 	cr_assert_geq(vk_mono_ms() - t0, 4500);
-	cr_assert_lt(vk_mono_ms() - t0, 8000);
+	cr_assert_lt(vk_mono_ms() - t0, 25000, "clients give up then");
 }
 
 static int client_unread(const char *socket)
