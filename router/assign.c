@@ -282,7 +282,7 @@ void assign_update(struct assign *a, const struct table *t)
 
 static void set_slot(struct slot *s, const struct table_server *from)
 {
-	s->state = from->drain ? SLOT_DRAIN : SLOT_READY;
+	s->state = from->state;
 	s->port = from->port;
 	memcpy(s->addr, from->addr, sizeof(s->addr));
 }
@@ -350,7 +350,7 @@ static void model_sticky(
 	backend_name(number, name);
 	for (size_t i = 0; i < node->n; i++) {
 		unsigned slot = slot_of(r, node->servers[i].id);
-		if (slot == 0 || node->servers[i].drain)
+		if (slot == 0 || node->servers[i].state == SLOT_DRAIN)
 			continue;
 		policy_hash(node->servers[i].id, token);
 		vk_autofree char *to = vk_asprintf("%s/%s", name, token);
@@ -358,6 +358,25 @@ static void model_sticky(
 		vk_autofree char *server = vk_asprintf("s%u", slot);
 		routes_add(&m->maps[MAP_STICKY], to, server);
 		routes_add(&m->maps[MAP_STICKY], from, token);
+	}
+}
+
+/* Lot by lot round the servers apart. Without any the others get all. */
+static void model_lots(
+	const struct assign_row *r, unsigned number, const struct table_node *node, struct model *m)
+{
+	char name[BACKEND_NAME_SIZE];
+	size_t at = 0, apart = 0;
+	backend_name(number, name);
+	for (size_t i = 0; i < node->n; i++)
+		apart += node->servers[i].state == SLOT_APART;
+	for (unsigned lot = 0; apart > 0 && lot < node->canary; lot++) {
+		while (node->servers[at % node->n].state != SLOT_APART)
+			at++;
+		vk_autofree char *key = vk_asprintf("%s@%u", name, lot);
+		vk_autofree char *server =
+			vk_asprintf("s%u", slot_of(r, node->servers[at++ % node->n].id));
+		routes_add(&m->maps[MAP_STICKY], key, server);
 	}
 }
 
@@ -370,6 +389,8 @@ static void model_stack(const struct assign *a, const struct index *owned, size_
 		numbers[k] = s->nodes[k].site ? 0 : number;
 		if (number > 0)
 			model_node(&a->rows[number - 1], &s->nodes[k], &m->backends[number - 1]);
+		if (number > 0)
+			model_lots(&a->rows[number - 1], number, &s->nodes[k], m);
 	}
 	for (size_t d = 0; d < s->n_domains; d++) {
 		const struct table_domain *domain = &s->domains[d];

@@ -274,7 +274,8 @@ static void render_limits(struct vk_buf *out)
 		"{ var(txn.flags) -m sub h }\n");
 }
 
-/* The cookie names an instance by a token of which the map knows the server, as long as it is ready. */
+/* The cookie names an instance by a token of which the map knows the server, as long as it serves. Who
+ * has none may draw a canary's lot; if that server does not take the connection, another does. */
 static void render_sticky(const struct render_settings *s, struct vk_buf *out)
 {
 	vk_buf_addf(out,
@@ -283,6 +284,11 @@ static void render_sticky(const struct render_settings *s, struct vk_buf *out)
 		"\thttp-request set-var-fmt(txn.place) %%[var(txn.backend)]/%%[var(txn.token)] if "
 		"sticky\n"
 		"\thttp-request set-var(txn.to) var(txn.place),map_str(%s/sticky.map) if sticky\n"
+		"\tacl lots var(txn.flags) -m sub c\n"
+		"\thttp-request set-var-fmt(txn.place) %%[var(txn.backend)]@%%[rand(100)] if "
+		"lots !{ var(txn.to) -m found }\n"
+		"\thttp-request set-var(txn.to) var(txn.place),map_str(%s/sticky.map) if lots !{ "
+		"var(txn.to) -m found }\n"
 		"\thttp-response allow unless { var(txn.flags) -m found }\n"
 		"\thttp-response set-var-fmt(txn.place) %%[var(txn.backend)]:%%[srv_name] if "
 		"sticky\n"
@@ -292,7 +298,7 @@ static void render_sticky(const struct render_settings *s, struct vk_buf *out)
 		"\"viking_sticky=%%[var(txn.now_token)]; Path=/; HttpOnly; SameSite=Lax\" if "
 		"sticky "
 		"{ var(txn.now_token) -m found } !{ var(txn.now_token),strcmp(txn.token) eq 0 }\n",
-		s->route_dir, s->route_dir);
+		s->route_dir, s->route_dir, s->route_dir);
 }
 
 void render_frontend(const struct render_settings *s, struct vk_buf *out)

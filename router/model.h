@@ -20,6 +20,7 @@ enum slot_state {
 	SLOT_NONE,  /* only in a state that was read: haproxy has no such server */
 	SLOT_FREE,  /* maintenance; wanted free slots have the address 127.0.0.1:1 */
 	SLOT_READY, /* gets requests */
+	SLOT_APART, /* weight 0: gets what a lot or a cookie sends it, and no more: a canary */
 	SLOT_DRAIN, /* finishes what it has */
 };
 
@@ -44,7 +45,8 @@ enum map_id {
 	MAP_PATHS,    /* "GROUP/api/" -> route; the longest that fits is found by haproxy */
 	MAP_POLICIES, /* id -> what policy_value() makes */
 	MAP_ACCESS,   /* "POLICY:user" -> HA1s, "10.0.0.0@POLICY" -> 1 */
-	MAP_STICKY, /* "b0012/TOKEN" -> "s1", "b0012:s1" -> TOKEN: ready servers of sticky routes */
+	MAP_STICKY,   /* "b0012/TOKEN" -> "s1", "b0012:s1" -> TOKEN: servers of sticky routes;
+	               * "b0012@7" -> "s3": of a hundred lots those that are drawn for a canary */
 	MAP_ACME, /* "a.com/.well-known/acme-challenge/TOKEN" -> the answer, "a.com" -> 1: orders under way */
 	MAPS
 };
@@ -81,6 +83,7 @@ void model_release(struct model *m);
 struct slot *model_slot(struct model *m, unsigned backend, unsigned slot);
 void slot_close(struct slot *s); /* SLOT_FREE with the closed address */
 bool slot_equal(const struct slot *a, const struct slot *b);
+bool slot_serves(const struct slot *s); /* ready or apart */
 
 extern const char *const map_names[MAPS]; /* "hosts.map" .. */
 

@@ -209,6 +209,8 @@ static int parse_all(const json_t *doc, unsigned depth, struct draft *d, struct 
 	d->p->sticky = vk_json_bool(doc, "sticky", false);
 	if (d->p->sticky)
 		vk_buf_addc(&d->flags, 's');
+	if (vk_json_bool(doc, "canary", false))
+		vk_buf_addc(&d->flags, 'c');
 	int rc = parse_numbers(doc, d, err);
 	if (rc == 0)
 		rc = parse_auth(doc, d, err);

@@ -108,6 +108,14 @@ static bool id_ok(const char *id)
 		id[strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_-.")] == '\0';
 }
 
+static enum slot_state server_state(const char *text)
+{
+	return strcmp(text, "ready") == 0     ? SLOT_READY
+		: strcmp(text, "canary") == 0 ? SLOT_APART
+		: strcmp(text, "drain") == 0  ? SLOT_DRAIN
+					      : SLOT_NONE;
+}
+
 static int parse_server(const json_t *j, struct table_server *s, struct vk_err *err)
 {
 	const char *id = vk_json_str(j, "id", NULL), *state = vk_json_str(j, "state", "ready");
@@ -116,15 +124,16 @@ static int parse_server(const json_t *j, struct table_server *s, struct vk_err *
 		return vk_err_set(err, VK_INVALID, "a server has no valid id");
 	if (port < 1 || port > 65535)
 		return vk_err_set(err, VK_INVALID, "the port of %s is out of range", id);
-	if (strcmp(state, "ready") != 0 && strcmp(state, "drain") != 0)
+	enum slot_state is = server_state(state);
+	if (is == SLOT_NONE)
 		return vk_err_set(
-			err, VK_INVALID, "the state of %s is neither ready nor drain", id);
+			err, VK_INVALID, "the state of %s is not ready, canary or drain", id);
 	int rc = check_addr(vk_json_str(j, "addr", NULL), s->addr, err);
 	if (rc != 0)
 		return vk_err_wrap(err, "%s", id);
 	s->id = vk_strdup(id);
 	s->port = (uint16_t)port;
-	s->drain = strcmp(state, "drain") == 0;
+	s->state = is;
 	return 0;
 }
 
@@ -179,6 +188,16 @@ static struct table_node *find_node(const struct table_stack *s, const char *nam
 	return NULL;
 }
 
+static int parse_backend(const json_t *b, struct table_node *node, struct vk_err *err)
+{
+	int64_t canary = vk_json_int(b, "canary", 0);
+	if (canary < 0 || canary > 99)
+		return vk_err_set(
+			err, VK_INVALID, "canary of node %s is no percentage", node->name);
+	node->canary = (unsigned)canary;
+	return parse_servers(json_object_get(b, "servers"), node, err);
+}
+
 static int parse_backends(const json_t *backends, struct table_stack *s, struct vk_err *err)
 {
 	const char *name;
@@ -189,7 +208,7 @@ static int parse_backends(const json_t *backends, struct table_stack *s, struct 
 	{
 		int rc = table_backend_name(name, err);
 		if (rc == 0)
-			rc = parse_servers(json_object_get(b, "servers"), add_node(s, name), err);
+			rc = parse_backend(b, add_node(s, name), err);
 		if (rc != 0)
 			return rc;
 	}

@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from routing import Backends, Load, Site, app, server
+from routing import Backends, Load, Site, app, free_port, server
 
 
 def curl(*words):
@@ -166,6 +166,42 @@ class TrafficTest(Routed):
         self.assertEqual(head["set-cookie"].split(";")[0], cookies[body.strip()])
         for cookie in ("viking_sticky=s2", "viking_sticky=", "viking_sticky=../b0002/s1", "viking_sticky=" + "a" * 4000):
             self.assertEqual(self.s.request("a.com", headers={"Cookie": cookie})[0], 200, cookie[:30])
+
+    def test_canary(self):
+        """A part of the requests, drawn by lot; a cookie keeps its version; who is there takes over for a canary that is gone."""
+        def put(states, percent, **policy):
+            stack = app([], *({**self.server(n), "state": states[n]} for n in states))
+            if percent:
+                stack["backends"]["web"]["canary"] = percent
+            stack["domains"] = {"a.com": {"to": "web", "policy": {"canary": True, **policy}}, "b.com": "web"}
+            self.assertEqual(self.table(ragnar=stack)["errors"], [])
+
+        def share(n=400):
+            return sum(self.s.get("a.com") == "200 two" for _ in range(n)) / n
+        both = {"one": "ready", "two": "canary"}
+        put(both, 20)
+        self.assertTrue(0.1 < share() < 0.32)
+        self.assertEqual([row for row in self.s.map("sticky.map") if "@" in row[0]].__len__(), 20)
+        put(both, 80)
+        self.assertTrue(0.68 < share() < 0.9)
+        put(both, 50, sticky=True)
+        for name in ("one", "two"):
+            while True:
+                _, head, body = self.s.request("a.com")
+                if body.strip() == name:
+                    break
+            cookie = head["set-cookie"].split(";")[0]
+            self.assertEqual({self.s.request("a.com", headers={"Cookie": cookie})[2].strip() for _ in range(30)}, {name})
+        put({"one": "ready", "two": "ready"}, 0)
+        self.assertTrue(0.3 < share(100) < 0.7, "promoted")
+        put({"one": "ready", "two": "drain"}, 0)
+        self.assertEqual(share(50), 0, "sent back")
+        dead = {**self.server("two"), "port": free_port(), "state": "canary"}
+        stack = app([], self.server("one"), dead)
+        stack["backends"]["web"]["canary"] = 90
+        stack["domains"] = {"a.com": {"to": "web", "policy": {"canary": True}}}
+        self.assertEqual(self.table(ragnar=stack)["errors"], [])
+        self.assertEqual({self.s.get("a.com") for _ in range(5)}, {"200 one"})
 
     def test_hold(self):
         self.policy({"hold_ms": 8000})

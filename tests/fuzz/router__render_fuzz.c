@@ -64,7 +64,7 @@ static json_t *address(struct input *in)
 
 static json_t *server(struct input *in)
 {
-	static const char *const states[] = {"ready", "drain", "ready", "up"};
+	static const char *const states[] = {"ready", "drain", "canary", "up"};
 	json_t *s = json_object(),
 	       *id = take(in, 4) ? json_sprintf("i-%u", take(in, 50)) : text(in);
 	json_object_set_new(s, "id", id);
@@ -146,6 +146,7 @@ static json_t *stack(struct input *in)
 		for (unsigned k = take(in, 6); k > 0; k--)
 			json_array_append_new(servers, server(in));
 		json_object_set_new(b, "servers", servers);
+		json_object_set_new(b, "canary", json_integer(take(in, 101)));
 		set_text(backends, node_name(in), b);
 	}
 	for (unsigned i = take(in, 5); i > 0; i--)

@@ -81,6 +81,11 @@ Test(render, golden_two_stacks)
 	golden("two");
 }
 
+Test(render, golden_canary)
+{
+	golden("canary");
+}
+
 Test(render, golden_policies)
 {
 	golden("policies");
