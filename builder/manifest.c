@@ -193,6 +193,7 @@ static int top_section(const struct mval *v, json_t *out, struct vk_err *err)
 static const struct mkey top_keys[] = {
 	{"viking", NULL, top_head, 0},
 	{"env", "environment", top_env, 0},
+	{"rollout", NULL, manifest_rollout, 0},
 	{"build", NULL, top_section, 0},
 	{"deploy", NULL, top_section, 0},
 	{0},

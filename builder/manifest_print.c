@@ -533,12 +533,31 @@ static void print_head(struct printer *p, const json_t *doc)
 		line(p, 1, "require", json_object_get(doc, "require"));
 }
 
+static void print_rollout(struct printer *p, const json_t *rollout)
+{
+	char text[96];
+	int64_t canary = vk_json_int(rollout, "canary", 0),
+		permille = vk_json_int(rollout, "error_permille", -1);
+	if (rollout == NULL)
+		return;
+	put(p, "rollout: {");
+	print_ms(p, "", "watch", vk_json_int(rollout, "watch_ms", 0));
+	snprintf(text, sizeof(text), ", canary: %lld%%", (long long)canary);
+	put(p, canary > 0 ? text : "");
+	snprintf(text, sizeof(text), ", auto_rollback: {error_rate: %lld.%lld%%, requests: %lld}",
+		(long long)permille / 10, (long long)permille % 10,
+		(long long)vk_json_int(rollout, "min_requests", 0));
+	put(p, permille >= 0 ? text : "");
+	put(p, "}\n");
+}
+
 int manifest_print(const json_t *doc, struct vk_buf *out, struct vk_err *err)
 {
 	struct printer p = {.out = out};
 	print_head(&p, doc);
 	if (!is_empty(json_object_get(doc, "env")))
 		line(&p, 0, "env", json_object_get(doc, "env"));
+	print_rollout(&p, json_object_get(doc, "rollout"));
 	section(&p, doc, "build", "boats", print_boat);
 	section(&p, doc, "deploy", "nodes", print_node);
 	extras(&p, 0, json_object_get(doc, "x"));

@@ -27,7 +27,9 @@ static int ps(struct call *c, struct vk_err *err)
 		format_age(vk_json_int(p, "started_ms", 0), age);
 		table_add(&t, vk_json_str(p, "name", NULL));
 		table_add(&t, vk_json_str(p, "node", NULL));
-		table_addf(&t, "v%lld", (long long)vk_json_int(p, "release", 0));
+		long long percent = vk_json_int(p, "canary", 0);
+		table_addf(&t, percent > 0 ? "v%lld canary %lld%%" : "v%lld",
+			(long long)vk_json_int(p, "release", 0), percent);
 		table_add(&t, vk_json_str(p, "host", NULL));
 		table_add(&t, vk_json_str(p, "state", NULL));
 		table_add(&t, age);

@@ -18,7 +18,10 @@ static void release_row(struct table *t, const json_t *r)
 	table_add(t, vk_json_str(r, "who", NULL));
 	table_add(t, age);
 	table_add(t, took);
-	table_add(t, vk_json_str(r, "outcome", NULL));
+	if (json_object_get(r, "percent") != NULL)
+		table_addf(t, "canary %lld%%", (long long)vk_json_int(r, "percent", 0));
+	else
+		table_add(t, vk_json_str(r, "outcome", NULL));
 	table_addf(t, "%s%s%s", vk_json_str(r, "why", ""), note[0] ? " " : "", note);
 }
 
@@ -85,11 +88,25 @@ static int rollback(struct call *c, struct vk_err *err)
 	return api_follow(c, "POST", body, err, "/v1/stacks/%s/rollback", s);
 }
 
+/* The verb is the part of the command's name behind the colon. */
+static int end_trial(struct call *c, struct vk_err *err)
+{
+	const char *s;
+	int r = stack_word(c, 0, &s, err);
+	return r < 0 ? r
+		     : api_follow(c, "POST", NULL, err, "/v1/stacks/%s/%s", s,
+			       strchr(c->command->name, ':') + 1);
+}
+
 const struct command releases_commands[] = {
 	{"releases:list", "STACK", 1, 1, false, true, releases_list, NULL,
 		"what was released, by whom, why"},
 	{"releases:info", "STACK vN", 2, 2, false, true, releases_info, NULL,
 		"one release in full"},
+	{"releases:promote", "STACK", 1, 1, false, false, end_trial, NULL,
+		"all requests to the canary; the old instances drain"},
+	{"releases:abort", "STACK", 1, 1, false, false, end_trial, NULL,
+		"all requests back to the old release; the canary drains"},
 	{"rollback", "STACK [vN]", 1, 2, false, false, rollback, NULL,
 		"release an older one again: code and config, no build"},
 	{0},

@@ -62,11 +62,11 @@ static bool field_is(const struct fields *f, size_t i, const char *word)
 static void read_server(const struct fields *f, struct model *live)
 {
 	unsigned backend, slot;
-	uint64_t op, admin, weight, port;
+	uint64_t op, admin, port;
 	if (f->n < 19 || !backend_number(f->v[1], f->len[1], &backend) || backend == 0 ||
 		!slot_number(f->v[3], f->len[3], &slot) || f->len[4] >= INET6_ADDRSTRLEN ||
 		!number(f, 5, 3, &op) || !number(f, 6, 0xff, &admin) ||
-		!number(f, 7, 256, &weight) || !number(f, 18, 65535, &port))
+		!number(f, 18, 65535, &port))
 		return;
 	struct slot *s = model_slot(live, backend, slot);
 	memset(s->addr, 0, sizeof(s->addr));
@@ -75,9 +75,7 @@ static void read_server(const struct fields *f, struct model *live)
 	if (admin & ADMIN_DRAIN)
 		s->state = SLOT_DRAIN;
 	else
-		s->state = (admin & ADMIN_MAINT) || op == 0 ? SLOT_FREE
-			: weight == 0                       ? SLOT_APART
-							    : SLOT_READY;
+		s->state = (admin & ADMIN_MAINT) || op == 0 ? SLOT_FREE : SLOT_READY;
 }
 
 void answer_servers(const char *text, struct model *live)

@@ -282,7 +282,7 @@ void assign_update(struct assign *a, const struct table *t)
 
 static void set_slot(struct slot *s, const struct table_server *from)
 {
-	s->state = from->state;
+	s->state = from->state == SERVER_READY ? SLOT_READY : SLOT_DRAIN;
 	s->port = from->port;
 	memcpy(s->addr, from->addr, sizeof(s->addr));
 }
@@ -350,7 +350,7 @@ static void model_sticky(
 	backend_name(number, name);
 	for (size_t i = 0; i < node->n; i++) {
 		unsigned slot = slot_of(r, node->servers[i].id);
-		if (slot == 0 || node->servers[i].state == SLOT_DRAIN)
+		if (slot == 0 || node->servers[i].state == SERVER_DRAIN)
 			continue;
 		policy_hash(node->servers[i].id, token);
 		vk_autofree char *to = vk_asprintf("%s/%s", name, token);
@@ -361,17 +361,18 @@ static void model_sticky(
 	}
 }
 
-/* Lot by lot round the servers apart. Without any the others get all. */
+/* A canary drains for HAProxy, so that it is chosen by no one but a lot or a cookie: lot by lot round the
+ * canaries. Without any the others get all. */
 static void model_lots(
 	const struct assign_row *r, unsigned number, const struct table_node *node, struct model *m)
 {
 	char name[BACKEND_NAME_SIZE];
-	size_t at = 0, apart = 0;
+	size_t at = 0, canaries = 0;
 	backend_name(number, name);
 	for (size_t i = 0; i < node->n; i++)
-		apart += node->servers[i].state == SLOT_APART;
-	for (unsigned lot = 0; apart > 0 && lot < node->canary; lot++) {
-		while (node->servers[at % node->n].state != SLOT_APART)
+		canaries += node->servers[i].state == SERVER_CANARY;
+	for (unsigned lot = 0; canaries > 0 && lot < node->canary; lot++) {
+		while (node->servers[at % node->n].state != SERVER_CANARY)
 			at++;
 		vk_autofree char *key = vk_asprintf("%s@%u", name, lot);
 		vk_autofree char *server =

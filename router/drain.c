@@ -75,7 +75,7 @@ void drain_set(struct drain *d, const struct table *t)
 	for (size_t s = 0; s < t->n; s++)
 		for (size_t k = 0; k < t->stacks[s].n_nodes; k++)
 			for (size_t i = 0; i < t->stacks[s].nodes[k].n; i++)
-				if (t->stacks[s].nodes[k].servers[i].state == SLOT_DRAIN)
+				if (t->stacks[s].nodes[k].servers[i].state == SERVER_DRAIN)
 					note(d, &t->stacks[s].nodes[k].servers[i]);
 	for (size_t i = d->n; i-- > 0;)
 		if (!d->v[i].seen)

@@ -12,11 +12,6 @@ void slot_close(struct slot *s)
 	memcpy(s->addr, MODEL_CLOSED_ADDR, sizeof(MODEL_CLOSED_ADDR));
 }
 
-bool slot_serves(const struct slot *s)
-{
-	return s->state == SLOT_READY || s->state == SLOT_APART;
-}
-
 bool slot_equal(const struct slot *a, const struct slot *b)
 {
 	return a->state == b->state && a->port == b->port && strcmp(a->addr, b->addr) == 0;

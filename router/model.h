@@ -20,8 +20,7 @@ enum slot_state {
 	SLOT_NONE,  /* only in a state that was read: haproxy has no such server */
 	SLOT_FREE,  /* maintenance; wanted free slots have the address 127.0.0.1:1 */
 	SLOT_READY, /* gets requests */
-	SLOT_APART, /* weight 0: gets what a lot or a cookie sends it, and no more: a canary */
-	SLOT_DRAIN, /* finishes what it has */
+	SLOT_DRAIN, /* finishes what it has, or gets what a rule names it for: a lot, a cookie */
 };
 
 struct slot {
@@ -83,7 +82,6 @@ void model_release(struct model *m);
 struct slot *model_slot(struct model *m, unsigned backend, unsigned slot);
 void slot_close(struct slot *s); /* SLOT_FREE with the closed address */
 bool slot_equal(const struct slot *a, const struct slot *b);
-bool slot_serves(const struct slot *s); /* ready or apart */
 
 extern const char *const map_names[MAPS]; /* "hosts.map" .. */
 

@@ -91,16 +91,12 @@ static void open_slot(struct writer *w, const char *name, unsigned slot, const s
 	} else if (moved) { /* a ready one too: closing it first would be a gap */
 		command(w, "set server %s/s%u addr %s port %u", name, slot, want->addr, want->port);
 	}
-	/* before it is opened, so that no request goes astray; a slot that served apart gets its weight back
-	 * when it is closed (end_slot) */
-	if (want->state == SLOT_APART && live->state != SLOT_APART)
-		command(w, "set server %s/s%u weight 0", name, slot);
-	else if (want->state == SLOT_READY && live->state == SLOT_APART)
-		command(w, "set server %s/s%u weight 1", name, slot);
-	if (!slot_serves(live))
+	if (live->state != SLOT_READY)
 		command(w, "set server %s/s%u state ready", name, slot);
 }
 
+/* A server that is added at run time and drains without ever having been ready makes haproxy 2.6 loop in its
+ * tree of servers once it is ready: so it is, for a moment, at an address that refuses. */
 static void end_slot(struct writer *w, const char *name, unsigned slot, const struct slot *want,
 	const struct slot *live)
 {
@@ -110,11 +106,11 @@ static void end_slot(struct writer *w, const char *name, unsigned slot, const st
 			MODEL_CLOSED_PORT);
 		slot_close(&now);
 	}
+	if (want->state == SLOT_DRAIN && now.state == SLOT_FREE)
+		command(w, "set server %s/s%u state ready", name, slot);
 	if (now.state != want->state)
 		command(w, "set server %s/s%u state %s", name, slot,
 			want->state == SLOT_DRAIN ? "drain" : "maint");
-	if (now.state == SLOT_APART)
-		command(w, "set server %s/s%u weight 1", name, slot);
 	if (strcmp(want->addr, now.addr) != 0 || want->port != now.port)
 		command(w, "set server %s/s%u addr %s port %u", name, slot, want->addr, want->port);
 }
@@ -130,7 +126,7 @@ static void plan_servers(
 		for (unsigned s = 0; s < (ws > ls ? ws : ls); s++) {
 			const struct slot *is = slot_at(live, b, s);
 			struct slot shall = wanted(want, b, s, is);
-			if (slot_equal(&shall, is) || slot_serves(&shall) != begin)
+			if (slot_equal(&shall, is) || (shall.state == SLOT_READY) != begin)
 				continue;
 			if (begin)
 				open_slot(w, name, s + 1, &shall, is);

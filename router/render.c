@@ -128,14 +128,9 @@ void render_head(const struct render_settings *s, struct vk_buf *out)
 
 static void render_slot(const struct slot *s, unsigned number, struct vk_buf *out)
 {
-	static const char *const tails[] = {[SLOT_NONE] = " disabled",
-		[SLOT_FREE] = " disabled",
-		[SLOT_READY] = "",
-		[SLOT_APART] = " weight 0",
-		[SLOT_DRAIN] = " disabled"};
 	bool v6 = strchr(s->addr, ':') != NULL;
 	vk_buf_addf(out, "\tserver s%u %s%s%s:%u%s\n", number, v6 ? "[" : "", s->addr,
-		v6 ? "]" : "", s->port, tails[s->state]);
+		v6 ? "]" : "", s->port, s->state == SLOT_READY ? "" : " disabled");
 }
 
 void render_backends(const struct model *m, struct vk_buf *out)

@@ -108,24 +108,21 @@ static bool id_ok(const char *id)
 		id[strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_-.")] == '\0';
 }
 
-static enum slot_state server_state(const char *text)
-{
-	return strcmp(text, "ready") == 0     ? SLOT_READY
-		: strcmp(text, "canary") == 0 ? SLOT_APART
-		: strcmp(text, "drain") == 0  ? SLOT_DRAIN
-					      : SLOT_NONE;
-}
+static const char *const server_states[] = {
+	[SERVER_READY] = "ready", [SERVER_CANARY] = "canary", [SERVER_DRAIN] = "drain"};
 
 static int parse_server(const json_t *j, struct table_server *s, struct vk_err *err)
 {
 	const char *id = vk_json_str(j, "id", NULL), *state = vk_json_str(j, "state", "ready");
 	int64_t port = vk_json_int(j, "port", 0);
+	unsigned is = 0;
 	if (!id_ok(id))
 		return vk_err_set(err, VK_INVALID, "a server has no valid id");
 	if (port < 1 || port > 65535)
 		return vk_err_set(err, VK_INVALID, "the port of %s is out of range", id);
-	enum slot_state is = server_state(state);
-	if (is == SLOT_NONE)
+	while (is < VK_COUNT(server_states) && strcmp(state, server_states[is]) != 0)
+		is++;
+	if (is == VK_COUNT(server_states))
 		return vk_err_set(
 			err, VK_INVALID, "the state of %s is not ready, canary or drain", id);
 	int rc = check_addr(vk_json_str(j, "addr", NULL), s->addr, err);

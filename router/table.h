@@ -19,7 +19,7 @@ struct table_server {
 	char *id;
 	char addr[INET6_ADDRSTRLEN]; /* canonical text */
 	uint16_t port;
-	enum slot_state state; /* ready, apart (a canary) or drain */
+	enum { SERVER_READY, SERVER_CANARY, SERVER_DRAIN } state;
 };
 
 /* A backend: "web", or "web:8080" for another port of the node than its first. */
@@ -28,7 +28,7 @@ struct table_node {
 	bool site; /* its domains show files; servers are of an app it was before, draining */
 	struct table_server *servers;
 	size_t n;
-	unsigned canary; /* of 100 requests those that the servers apart get; 0 = none */
+	unsigned canary; /* of 100 requests those that its canary servers get; 0 = none */
 };
 
 struct table_domain {

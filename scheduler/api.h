@@ -75,7 +75,7 @@ route_fn api_metrics, api_router_stats;
 route_fn api_buildpacks, api_buildpacks_add, api_buildpacks_set, api_buildpacks_remove,
 	api_buildpacks_clear;
 route_fn api_ps, api_scale, api_restart, api_stop, api_start, api_rebuild, api_redeploy;
-route_fn api_releases, api_release_info, api_rollback;
+route_fn api_releases, api_release_info, api_rollback, api_promote, api_abort;
 route_fn api_builds, api_build_output, api_build_cancel;
 route_fn api_logs, api_exec, api_run;
 route_fn api_hosts, api_host_info, api_host_label, api_host_drain, api_host_undrain,

@@ -9,11 +9,14 @@
 
 static json_t *release_row(const struct stack *sk, const struct release *r)
 {
-	return json_pack("{s:i,s:s?,s:s?,s:s?,s:I,s:s?,s:s?,s:I,s:s,s:s?,s:b}", "n", (int)r->n,
-		"kind", r->kind, "commit", r->commit, "who", r->who, "when_ms",
+	json_t *row = json_pack("{s:i,s:s?,s:s?,s:s?,s:I,s:s?,s:s?,s:I,s:s,s:s?,s:b}", "n",
+		(int)r->n, "kind", r->kind, "commit", r->commit, "who", r->who, "when_ms",
 		(json_int_t)r->when_ms, "why", r->why, "note", r->note, "ms", (json_int_t)r->ms,
 		"outcome", release_outcome(sk, r), "cause", r->cause, "current",
 		r->n == sk->current);
+	if (r == stack_canary(sk))
+		json_object_set(row, "percent", json_object_get(sk->canary, "percent"));
+	return row;
 }
 
 void api_releases(struct call *c)
@@ -92,6 +95,27 @@ void api_release_info(struct call *c)
 	call_json(c, 200, row);
 }
 
+static void end_trial(struct call *c, enum deploy_kind kind)
+{
+	struct vk_err err = {0};
+	struct deploy_spec spec = {.kind = kind};
+	if (call_stack(c, &err) != NULL)
+		call_submit(c, deploy_new(c->s, c->stack, c->who.name, &spec), OP_REFUSE);
+	else
+		call_error(c, &err);
+}
+
+void api_promote(struct call *c)
+{
+	end_trial(c, DEPLOY_PROMOTE);
+}
+
+void api_abort(struct call *c)
+{
+	end_trial(c, DEPLOY_ABORT);
+}
+
+/* Without a number it takes back what came last, which may be a canary. */
 void api_rollback(struct call *c)
 {
 	struct vk_err err = {0};
@@ -105,5 +129,7 @@ void api_rollback(struct call *c)
 		return;
 	}
 	struct deploy_spec spec = {.kind = DEPLOY_ROLLBACK, .to = (unsigned)n};
+	if (n == 0 && state_stack(&c->s->st, c->stack)->canary != NULL)
+		spec.kind = DEPLOY_ABORT;
 	call_submit(c, deploy_new(c->s, c->stack, c->who.name, &spec), OP_REFUSE);
 }

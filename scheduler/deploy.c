@@ -19,6 +19,8 @@ static const char *const kind_names[] = {
 	[DEPLOY_REDEPLOY] = "redeploy",
 	[DEPLOY_REBUILD] = "rebuild",
 	[DEPLOY_SCALE] = "scale",
+	[DEPLOY_PROMOTE] = "promote",
+	[DEPLOY_ABORT] = "abort",
 };
 
 struct stack *deploy_stack(struct deploy *d)
@@ -52,8 +54,10 @@ static void text_set(char **slot, const char *text)
 static void deploy_take_back(struct deploy *d)
 {
 	struct overlay *o = &d->op.overlay;
-	bool written = d->rel != NULL && stack_release(deploy_stack(d), d->rel->n) != NULL;
-	o->switched = false;
+	bool written = d->rel != NULL && d->kind != DEPLOY_PROMOTE &&
+		stack_release(deploy_stack(d), d->rel->n) != NULL;
+	o->switched = o->abort = false;
+	json_decref(VK_TAKE(o->trial));
 	o->release = NULL;
 	inst_list_release(&o->planned);
 	inst_list_release(&o->fresh);
@@ -154,7 +158,7 @@ static json_t *config_with(const struct stack *sk, const json_t *set)
 
 static int deploy_prepare(struct deploy *d, struct stack *sk, struct vk_err *err)
 {
-	int rc = op_check(d->op.s, d->op.stack, kind_names[d->kind], OP_WAIT, err);
+	int rc = deploy_refuses_canary(d, sk, err);
 	if (rc == 0)
 		rc = take_source(d, sk, err);
 	if (rc != 0)
@@ -221,12 +225,17 @@ static void deploy_start(struct op *op)
 			deploy_start_begin(d);
 		return;
 	}
-	if (deploy_prepare(d, sk, &err) != 0) {
-		deploy_fail(d, &err);
-		return;
+	int rc = op_check(op->s, op->stack, kind_names[d->kind], OP_WAIT, &err);
+	if (rc == 0 && d->kind == DEPLOY_PROMOTE)
+		rc = deploy_promote(d, sk, &err);
+	else if (rc == 0 && d->kind == DEPLOY_ABORT)
+		rc = deploy_abort(d, sk, &err);
+	else if (rc == 0 && (rc = deploy_prepare(d, sk, &err)) == 0) {
+		d->stage = STAGE_BUILD;
+		deploy_build_begin(d);
 	}
-	d->stage = STAGE_BUILD;
-	deploy_build_begin(d);
+	if (rc != 0)
+		deploy_fail(d, &err);
 }
 
 /* ---- the release row ---- */
@@ -245,7 +254,8 @@ static char *release_why(const struct deploy *d)
 		return vk_buf_take(&b);
 	}
 	case DEPLOY_ROLLBACK:
-		return vk_asprintf("rollback to v%u", d->to);
+		return vk_asprintf("rollback to v%u%s%s", d->to, d->cause != NULL ? ": " : "",
+			d->cause != NULL ? d->cause : "");
 	case DEPLOY_REDEPLOY:
 		return vk_asprintf("redeploy%s%s", d->node != NULL ? " of " : "",
 			d->node != NULL ? d->node : "");
@@ -399,7 +409,7 @@ void deploy_built(struct deploy *d)
 		return;
 	}
 	d->rel = release_new(d, sk);
-	if (place(d, sk, &err) != 0 || deploy_assign(d, &err) != 0) {
+	if (place(d, sk, &err) != 0 || deploy_assign(d, &err) != 0 || deploy_trial(d, &err) != 0) {
 		deploy_fail(d, &err);
 		return;
 	}
@@ -456,6 +466,7 @@ static void deploy_free(struct op *op)
 	free(d->commit);
 	free(d->note);
 	free(d->node);
+	free(d->cause);
 	free(d);
 }
 
@@ -471,6 +482,8 @@ static const struct op_type types[] = {
 	[DEPLOY_REDEPLOY] = TYPE("redeploy"),
 	[DEPLOY_REBUILD] = TYPE("rebuild"),
 	[DEPLOY_SCALE] = TYPE("scale"),
+	[DEPLOY_PROMOTE] = TYPE("promote"),
+	[DEPLOY_ABORT] = TYPE("abort"),
 };
 
 struct op *deploy_new(struct sched *s, const char *stack, const char *who, struct deploy_spec *spec)
@@ -485,6 +498,7 @@ struct op *deploy_new(struct sched *s, const char *stack, const char *who, struc
 	d->commit = vk_strdup(spec->new);
 	d->note = vk_strdup(spec->note);
 	d->node = vk_strdup(spec->node);
+	d->cause = vk_strdup(spec->why);
 	d->no_cache = spec->no_cache || spec->kind == DEPLOY_REBUILD;
 	d->force = spec->kind == DEPLOY_REDEPLOY;
 	d->services = spec->kind == DEPLOY_REDEPLOY;

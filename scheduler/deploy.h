@@ -9,6 +9,9 @@
  *	ROUTE    new ones ready, old ones draining, acknowledged by router and web (s11)
  *	COMMIT   the transaction; then s4 (the hook moves the ref), s12, s13 go on behind
  *
+ * A push with `rollout.canary` ends in a release on trial beside the serving one (deploy_canary.c): its COMMIT writes /canary
+ * in place of /current. To promote it is a deploy without BUILD and RELEASE; to abort it is ROUTE and COMMIT alone.
+ *
  * After a restart of the scheduler no deploy goes on: its client is gone. Rows still "deploying" become "cancelled"
  * (recover.c), and the wanted state is that of the serving release again.
  */
@@ -28,7 +31,9 @@ enum deploy_kind {
 	DEPLOY_ROLLBACK,
 	DEPLOY_REDEPLOY,
 	DEPLOY_REBUILD,
-	DEPLOY_SCALE
+	DEPLOY_SCALE,
+	DEPLOY_PROMOTE, /* the canary serves all */
+	DEPLOY_ABORT    /* the canary goes */
 };
 enum deploy_stage {
 	STAGE_NEW,
@@ -49,6 +54,7 @@ struct deploy_spec {
 	json_t *set;      /* config: {"K": sealed or null}, reference taken */
 	bool rows_only;   /* config: stored, and left to the next release */
 	unsigned to;      /* rollback, 0 = the one before */
+	const char *why;  /* abort, rollback: what is told besides; NULL = nothing */
 	const char *node; /* redeploy: only this one; NULL = all */
 	json_t *scale;    /* scale: {"web": 2}, reference taken */
 };
@@ -70,7 +76,7 @@ struct deploy {
 	enum deploy_kind kind;
 	enum deploy_stage stage;
 	json_t *doc;
-	char *ref, *old, *commit, *note, *node;
+	char *ref, *old, *commit, *note, *node, *cause;
 	bool no_cache, force, services, rows_only;
 	json_t *set;
 	unsigned to;
@@ -107,6 +113,15 @@ const char *deploy_host(const struct deploy *d, const char *node, unsigned n);
 void deploy_start_begin(struct deploy *d); /* deploy_start.c */
 void deploy_start_look(struct deploy *d);
 void deploy_start_deadline(struct deploy *d);
+/* deploy_canary.c: takes the release that is being made for a trial if the push wants one (overlay.trial). */
+int deploy_trial(struct deploy *d, struct vk_err *err);
+bool deploy_waits(
+	const struct deploy *d, const char *node); /* is the node left to the promotion? */
+/* CONFLICT for what would make a release from the serving one while another is on trial; pushes and rollbacks end it. */
+int deploy_refuses_canary(const struct deploy *d, const struct stack *sk, struct vk_err *err);
+int deploy_promote(struct deploy *d, struct stack *sk, struct vk_err *err);
+int deploy_abort(struct deploy *d, struct stack *sk, struct vk_err *err);
+void deploy_put_aborted(struct txn *t, const struct stack *sk, const char *cause);
 void deploy_route_begin(struct deploy *d); /* deploy_commit.c */
 void deploy_route_look(struct deploy *d);
 void deploy_route_deadline(struct deploy *d);

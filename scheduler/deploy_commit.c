@@ -96,12 +96,22 @@ static void put_scale(struct deploy *d, struct txn *t, struct stack *sk)
 
 static void put_release(struct deploy *d, struct txn *t, struct stack *sk)
 {
+	json_t *trial = d->op.overlay.trial;
+	vk_autofree char *replaced = vk_asprintf("v%u took its place", d->rel->n);
 	free(d->rel->outcome);
-	d->rel->outcome = vk_strdup("ok");
-	d->rel->ms = vk_mono_ms() - d->op.began;
+	d->rel->outcome = vk_strdup(trial != NULL ? "canary" : "ok");
+	if (d->kind == DEPLOY_PROMOTE)
+		txn_del(t, "/canary/%s", sk->name);
+	else
+		d->rel->ms = vk_mono_ms() - d->op.began;
+	if (d->kind != DEPLOY_PROMOTE)
+		deploy_put_aborted(t, sk, replaced);
 	txn_put_row(t, release_fields, d->rel, "/release/%s/%u", sk->name, d->rel->n);
-	txn_put(t, json_pack("{s:i,s:i}", "v", MODEL_VERSION, "n", (int)d->rel->n), "/current/%s",
-		sk->name);
+	if (trial != NULL)
+		txn_put(t, json_incref(trial), "/canary/%s", sk->name);
+	else
+		txn_put(t, json_pack("{s:i,s:i}", "v", MODEL_VERSION, "n", (int)d->rel->n),
+			"/current/%s", sk->name);
 	txn_del(t, "/intent/%s", sk->name);
 	if (d->kind == DEPLOY_CONFIG || d->kind == DEPLOY_ROLLBACK)
 		put_config(d, t, sk);
@@ -149,6 +159,29 @@ static json_t *end_more(const struct deploy *d, const struct vk_strv *urls)
 	return json_pack("{s:i,s:o}", "release", d->rel != NULL ? (int)d->rel->n : 0, "urls", list);
 }
 
+static void say_trial(struct deploy *d, const char *took)
+{
+	op_out(&d->op, "=====> %s v%u gets %lld %% of the requests, v%u the others (%s)",
+		d->op.stack, d->rel->n, (long long)vk_json_int(d->op.overlay.trial, "percent", 0),
+		deploy_stack(d)->current, took);
+	op_detail(&d->op, "viking releases:promote %s   or   viking releases:abort %s", d->op.stack,
+		d->op.stack);
+}
+
+/* What the event of a deploy that has succeeded says. */
+static char *event_of(const struct deploy *d)
+{
+	if (d->kind == DEPLOY_ABORT)
+		return vk_asprintf("abort v%u%s%s", d->to, d->cause != NULL ? ": " : "",
+			d->cause != NULL ? d->cause : "");
+	if (d->rel == NULL)
+		return vk_strdup("scale");
+	if (d->kind == DEPLOY_PROMOTE)
+		return vk_asprintf("promote v%u", d->rel->n);
+	return d->op.overlay.trial != NULL ? vk_asprintf("canary v%u: %s", d->rel->n, d->rel->why)
+					   : vk_strdup(d->rel->why);
+}
+
 static void say_end(struct deploy *d, struct vk_strv *urls)
 {
 	struct sched *s = d->op.s;
@@ -158,7 +191,16 @@ static void say_end(struct deploy *d, struct vk_strv *urls)
 		op_out(&d->op, "=====> %s scaled (%s)", d->op.stack, took);
 		return;
 	}
-	if (d->kind == DEPLOY_ROLLBACK)
+	if (d->kind == DEPLOY_ABORT) {
+		op_out(&d->op, "=====> %s: v%u aborted, all requests are v%u's again (%s)",
+			d->op.stack, d->to, deploy_stack(d)->current, took);
+		return;
+	}
+	if (d->op.overlay.trial != NULL)
+		say_trial(d, took);
+	else if (d->kind == DEPLOY_PROMOTE)
+		op_out(&d->op, "=====> %s v%u promoted (%s)", d->op.stack, d->rel->n, took);
+	else if (d->kind == DEPLOY_ROLLBACK)
 		op_out(&d->op, "=====> %s v%u deployed: back at v%u (%s)", d->op.stack, d->rel->n,
 			d->to, took);
 	else
@@ -192,8 +234,8 @@ static void deploy_committed(void *arg, const struct vk_err *err)
 	d->stage = STAGE_OVER;
 	vk_timer_set(d->deadline, -1);
 	say_end(d, &urls);
-	hub_event(
-		d->op.s, "deploy", d->op.stack, d->rel != NULL ? d->rel->why : "scale", d->op.who);
+	vk_autofree char *what = event_of(d);
+	hub_event(d->op.s, "deploy", d->op.stack, what, d->op.who);
 	if (d->kind == DEPLOY_PUSH)
 		deploy_stage_event(d, "s4");
 	deploy_stage_event(d, "s12");
@@ -219,6 +261,8 @@ static void deploy_commit(struct deploy *d)
 	leaving(d, sk, &old);
 	if (d->rel != NULL)
 		put_release(d, t, sk);
+	if (d->kind == DEPLOY_ABORT)
+		deploy_put_aborted(t, sk, d->cause != NULL ? d->cause : "by command");
 	put_scale(d, t, sk);
 	put_placed(d, t, sk);
 	drain_put(s, t, sk, &old);

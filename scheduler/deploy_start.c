@@ -27,11 +27,13 @@ static bool wave_has(const struct deploy *d, const char *node)
 	bool exclusive =
 		vk_json_bool(entry, "exclusive", false) || vk_strv_has(&d->stop_first, node);
 	bool store = added && (exclusive || vk_json_bool(entry, "service", false));
+	if (d->wave != WAVE_TASKS && deploy_waits(d, node))
+		return false;
 	switch (d->wave) {
 	case WAVE_NEW_STORES:
 		return store;
 	case WAVE_TASKS:
-		return vk_json_bool(entry, "task", false);
+		return vk_json_bool(entry, "task", false) && d->kind != DEPLOY_PROMOTE;
 	case WAVE_NODES:
 		return !store && (added || !exclusive);
 	case WAVE_STOP:
@@ -230,7 +232,8 @@ static void say_unchanged(struct deploy *d)
 void deploy_start_begin(struct deploy *d)
 {
 	if (d->rel != NULL) {
-		op_out(&d->op, "-----> Releasing v%u", d->rel->n);
+		op_out(&d->op, "-----> %s v%u",
+			d->kind == DEPLOY_PROMOTE ? "Promoting" : "Releasing", d->rel->n);
 		say_unchanged(d);
 	}
 	deploy_stage_event(d, "s9");

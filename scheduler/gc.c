@@ -34,8 +34,8 @@ json_t *gc_kept(const struct stack *sk, size_t keep)
 	for (size_t i = sk->n_releases; i-- > 0;) {
 		const struct release *r = sk->release[i];
 		bool ok = strcmp(r->outcome, "ok") == 0;
-		if (r->n != sk->current && strcmp(r->outcome, "deploying") != 0 &&
-			(!ok || good >= keep))
+		if (r->n != sk->current && r != stack_canary(sk) &&
+			strcmp(r->outcome, "deploying") != 0 && (!ok || good >= keep))
 			continue;
 		good += ok;
 		keep_add(kept, r->n);

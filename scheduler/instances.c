@@ -34,6 +34,7 @@ void overlay_release(struct overlay *o)
 	json_decref(o->claims);
 	json_decref(o->scale);
 	inst_list_release(&o->planned);
+	json_decref(o->trial);
 	inst_list_release(&o->fresh);
 	vk_strv_release(&o->stop);
 	vk_strv_release(&o->ahead);
@@ -56,6 +57,13 @@ void inst_set_host(struct inst *i, const char *host)
 	snprintf(i->host, sizeof(i->host), "%s", host != NULL ? host : "");
 }
 
+/* A node that the serving release has not takes nothing from it: the others may need it at once. */
+static enum inst_route trial_route(const struct stack *sk, const char *node)
+{
+	const struct release *r = stack_current(sk);
+	return r != NULL && json_object_get(r->nodes, node) != NULL ? ROUTE_APART : ROUTE_READY;
+}
+
 /* Is this version of the node replaced or this number too many in what the operation leads to? */
 static bool inst_leaves(const struct overlay *o, const struct inst *i)
 {
@@ -68,6 +76,14 @@ static bool inst_leaves(const struct overlay *o, const struct inst *i)
 	return scale != NULL && i->n > json_integer_value(scale);
 }
 
+/* A release beside the serving one takes the place of another on trial, and of nothing else. */
+static bool inst_switched_off(const struct overlay *o, const struct inst *i)
+{
+	if (i->canary > 0 && (o->abort || o->trial != NULL))
+		return true;
+	return o->trial == NULL && inst_leaves(o, i);
+}
+
 static void inst_overlay(struct inst *i, const struct overlay *o)
 {
 	if (o == NULL)
@@ -76,33 +92,47 @@ static void inst_overlay(struct inst *i, const struct overlay *o)
 		i->stop = true;
 	if (i->stop)
 		i->route = ROUTE_NONE;
-	else if (vk_strv_has(&o->drain, i->name) || (o->switched && inst_leaves(o, i)))
+	else if (vk_strv_has(&o->drain, i->name) || (o->switched && inst_switched_off(o, i)))
 		i->route = ROUTE_DRAIN;
+	else if (o->switched && o->release != NULL && o->trial == NULL)
+		i->route = ROUTE_READY; /* what was on trial and stays is promoted */
 	if (vk_strv_has(&o->ahead, i->name))
 		i->gen++;
 }
 
+static void node_instances(const struct stack *sk, const struct overlay *o, const char *node,
+	const json_t *entry, unsigned canary, struct inst_list *l)
+{
+	if (entry == NULL || strcmp(vk_json_str(entry, "type", "app"), "app") != 0)
+		return;
+	const struct node_row *row = table_get(&sk->nodes, node);
+	unsigned scale = stack_scale(sk, node, entry);
+	for (unsigned n = 1; n <= scale; n++) {
+		struct inst *i = inst_list_add(l);
+		inst_set(i, sk->name, node, (unsigned)vk_json_int(entry, "version", 0), n,
+			(unsigned)vk_json_int(entry, "born", 0));
+		inst_set_host(i, stack_host(sk, i->name));
+		i->gen = row != NULL ? row->gen : 0;
+		i->stop = row != NULL && row->stopped;
+		i->canary = canary;
+		i->route = i->stop ? ROUTE_NONE : canary > 0 ? trial_route(sk, node) : ROUTE_READY;
+		inst_overlay(i, o);
+	}
+}
+
 static void current_instances(const struct stack *sk, const struct overlay *o, struct inst_list *l)
 {
-	const struct release *r = stack_current(sk);
+	const struct release *r = stack_current(sk), *trial = stack_canary(sk);
 	const char *node;
-	json_t *entry;
+	size_t at;
+	json_t *entry, *name;
 	json_object_foreach(r != NULL ? r->nodes : NULL, node, entry)
+		node_instances(sk, o, node, entry, 0, l);
+	json_array_foreach(trial != NULL ? json_object_get(sk->canary, "nodes") : NULL, at, name)
 	{
-		if (strcmp(vk_json_str(entry, "type", "app"), "app") != 0)
-			continue;
-		const struct node_row *row = table_get(&sk->nodes, node);
-		unsigned scale = stack_scale(sk, node, entry);
-		for (unsigned n = 1; n <= scale; n++) {
-			struct inst *i = inst_list_add(l);
-			inst_set(i, sk->name, node, (unsigned)vk_json_int(entry, "version", 0), n,
-				(unsigned)vk_json_int(entry, "born", 0));
-			inst_set_host(i, stack_host(sk, i->name));
-			i->gen = row != NULL ? row->gen : 0;
-			i->stop = row != NULL && row->stopped;
-			i->route = i->stop ? ROUTE_NONE : ROUTE_READY;
-			inst_overlay(i, o);
-		}
+		node = json_string_value(name);
+		node_instances(sk, o, node, json_object_get(trial->nodes, node),
+			(unsigned)vk_json_int(sk->canary, "percent", 1), l);
 	}
 }
 
@@ -137,7 +167,10 @@ void stack_instances(const struct stack *sk, const struct overlay *o, struct ins
 	current_instances(sk, o, ret);
 	for (size_t i = 0; o != NULL && i < o->fresh.n; i++) {
 		struct inst fresh = o->fresh.v[i];
-		fresh.route = o->switched && !fresh.task ? ROUTE_READY : ROUTE_NONE;
+		fresh.route = !o->switched || fresh.task ? ROUTE_NONE
+			: o->trial != NULL               ? trial_route(sk, fresh.node)
+							 : ROUTE_READY;
+		fresh.canary = (unsigned)vk_json_int(o->trial, "percent", 0);
 		*inst_list_add(ret) = fresh;
 	}
 	size_t past = ret->n;

@@ -11,7 +11,12 @@
 
 #define INSTANCE_NAME_MAX 160
 
-enum inst_route { ROUTE_NONE, ROUTE_READY, ROUTE_DRAIN };
+enum inst_route {
+	ROUTE_NONE,
+	ROUTE_READY,
+	ROUTE_APART,
+	ROUTE_DRAIN
+}; /* apart: a canary's part of the requests */
 
 struct inst {
 	char name[INSTANCE_NAME_MAX];
@@ -20,10 +25,11 @@ struct inst {
 	unsigned version, n;
 	unsigned born; /* release that has its definition */
 	uint64_t gen;
-	bool task;  /* runs the release task once */
-	bool stop;  /* known, but without a container */
-	bool drain; /* belongs to the past */
-	bool told;  /* its becoming healthy was said to the person */
+	bool task;       /* runs the release task once */
+	unsigned canary; /* of the release on trial: its percentage of the requests; else 0 */
+	bool stop;       /* known, but without a container */
+	bool drain;      /* belongs to the past */
+	bool told;       /* its becoming healthy was said to the person */
 	enum inst_route route;
 };
 
@@ -44,8 +50,10 @@ struct overlay {
 		ahead; /* instances restarted already: their gen is one further than stored */
 	struct vk_strv drain; /* instances taken out of the routes */
 	json_t *scale;        /* {"web": 2}: scales being changed to, or NULL */
-	bool switched;        /* routes go to the new ones, the old drain */
-	bool all_stop;        /* the stack is leaving: nothing runs, nothing is routed */
+	json_t *trial; /* row /canary/S of the release being made: it comes beside the serving one; NULL = in its place */
+	bool abort;    /* the release on trial goes */
+	bool switched; /* routes go to the new ones, the old drain */
+	bool all_stop; /* the stack is leaving: nothing runs, nothing is routed */
 };
 
 void overlay_release(struct overlay *o);

@@ -97,6 +97,7 @@ static void leave_releases(struct leave *l, struct txn *t, const struct stack *s
 			? NULL
 			: json_pack("{s:i,s:i}", "v", MODEL_VERSION, "n", (int)sk->current));
 	row_leave(l, t, "packs", "", json_incref(sk->packs));
+	row_leave(l, t, "canary", "", json_incref(sk->canary));
 	row_leave(l, t, "pending", "", json_incref(sk->pending));
 	row_leave(l, t, "drain", "", NULL);
 	row_leave(l, t, "intent", "", NULL);

@@ -13,6 +13,7 @@
  *	/domain/D                 struct domain_row: domains added by command
  *	/release/S/N              struct release
  *	/current/S                {"n"}: the release that serves
+ *	/canary/S                 {"n", "percent", "nodes", "since_ms"}: a release on trial beside the serving one
  *	/pending/S                {"ref", "old", "new"}: a ref still to be moved
  *	/drain/S                  {"until_ms", "instances"}: old instances finishing their requests
  *	/intent/S                 {"kind", "release", "stage", ...}: a deploy under way
@@ -95,7 +96,7 @@ struct release {
 	char *kind; /* push, config, rollback, redeploy, rebuild */
 	char *commit, *tree;
 	char *who, *why, *note;
-	char *outcome; /* deploying, ok, failed, cancelled */
+	char *outcome; /* deploying, canary, ok, failed, cancelled, aborted */
 	char *cause;   /* of a failure, one line */
 	int64_t when_ms, ms;
 	char *doc; /* text of the push document; NULL once the release is beyond keeping */

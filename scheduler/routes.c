@@ -11,7 +11,7 @@ const json_t *routes_entries(const struct stack *sk)
 	const struct overlay *o = stack_overlay(sk);
 	if (o != NULL && o->all_stop)
 		return NULL;
-	if (o != NULL && o->switched && o->release != NULL)
+	if (o != NULL && o->switched && o->release != NULL && o->trial == NULL)
 		return o->release->nodes;
 	const struct release *r = stack_current(sk);
 	return r != NULL ? r->nodes : NULL;
@@ -32,7 +32,7 @@ static int inst_port(const struct stack *sk, const struct inst *i)
 }
 
 static void backend_add(json_t *backends, const char *node, const struct inst *i, const char *addr,
-	int port, bool ready)
+	int port, const char *state)
 {
 	json_t *backend = json_object_get(backends, node);
 	if (backend == NULL) {
@@ -43,12 +43,12 @@ static void backend_add(json_t *backends, const char *node, const struct inst *i
 		return;
 	json_array_append_new(json_object_get(backend, "servers"),
 		json_pack("{s:s,s:s,s:i,s:s}", "id", i->name, "addr", addr, "port", port, "state",
-			ready ? "ready" : "drain"));
+			state));
 }
 
 /* Further ports of a node that its domains name: a backend each, "web:9000". */
 static void more_ports(const json_t *entry, const struct inst *i, const char *node,
-	const char *addr, bool ready, json_t *backends)
+	const char *addr, const char *state, json_t *backends)
 {
 	const char *place;
 	json_t *o, *seen = json_object();
@@ -60,7 +60,7 @@ static void more_ports(const json_t *entry, const struct inst *i, const char *no
 			json_object_get(seen, name) != NULL)
 			continue;
 		json_object_set_new(seen, name, json_true());
-		backend_add(backends, name, i, addr, port, ready);
+		backend_add(backends, name, i, addr, port, state);
 	}
 	json_decref(seen);
 }
@@ -77,9 +77,12 @@ static void stack_servers(
 		const char *addr = port > 0 ? in->address(in->arg, i->name, &healthy) : NULL;
 		if (addr == NULL)
 			continue;
-		bool ready = healthy && i->route == ROUTE_READY;
-		backend_add(backends, i->node, i, addr, port, ready);
-		more_ports(json_object_get(entries, i->node), i, i->node, addr, ready, backends);
+		const char *state = !healthy      ? "drain"
+			: i->route == ROUTE_READY ? "ready"
+			: i->route == ROUTE_APART ? "canary"
+						  : "drain";
+		backend_add(backends, i->node, i, addr, port, state);
+		more_ports(json_object_get(entries, i->node), i, i->node, addr, state, backends);
 	}
 	inst_list_release(&list);
 }
@@ -89,13 +92,35 @@ static bool is_site(const json_t *entries, const char *node)
 	return strcmp(vk_json_str(json_object_get(entries, node), "type", "app"), "website") == 0;
 }
 
-static bool some_ready(const json_t *backend)
+static bool some(const json_t *backend, const char *state)
 {
 	size_t i;
 	json_t *server;
 	json_array_foreach(json_object_get(backend, "servers"), i,
-		server) if (strcmp(vk_json_str(server, "state", ""), "ready") == 0) return true;
+		server) if (strcmp(vk_json_str(server, "state", ""), state) == 0) return true;
 	return false;
+}
+
+/* A canary gets its part of the requests as long as there is anyone to get the rest; else all. */
+static void split_canaries(const struct stack *sk, json_t *backends)
+{
+	const struct overlay *o = stack_overlay(sk);
+	const json_t *trial = o != NULL && o->switched && o->trial != NULL ? o->trial : sk->canary;
+	const char *name;
+	json_t *backend, *server;
+	size_t i;
+	json_object_foreach(backends, name, backend)
+	{
+		if (!some(backend, "canary"))
+			continue;
+		if (some(backend, "ready")) {
+			json_object_set(backend, "canary", json_object_get(trial, "percent"));
+			continue;
+		}
+		json_array_foreach(json_object_get(backend, "servers"), i,
+			server) if (strcmp(vk_json_str(server, "state", ""), "canary") == 0)
+			json_object_set_new(server, "state", json_string("ready"));
+	}
 }
 
 /* What is to be done with requests of a domain: the node's words, the domain's over them, and commands'. */
@@ -111,8 +136,10 @@ static json_t *domain_policy(const struct state *st, const struct stack *sk, con
 	json_object_del(policy, "tls"); /* acme.h */
 	if (row != NULL && row->hold_ms > 0)
 		json_object_set_new(policy, "hold_ms", json_integer((json_int_t)row->hold_ms));
-	else if (stack_overlay(sk) == NULL || some_ready(backend))
+	else if (stack_overlay(sk) == NULL || some(backend, "ready"))
 		json_object_del(policy, "hold_ms");
+	if (json_object_get(backend, "canary") != NULL)
+		json_object_set_new(policy, "canary", json_true());
 	if (row != NULL && row->maintenance != NULL)
 		json_object_set_new(policy, "maintenance", json_string(row->maintenance));
 	return policy;
@@ -153,11 +180,12 @@ static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 		if (is_site(entries, node)) {
 			json_array_append_new(sites, json_string(node));
 		} else if (vk_json_int(entry, "port", 0) > 0) {
-			backend_add(backends, node, NULL, NULL, 0, false);
-			more_ports(entry, NULL, node, NULL, false, backends);
+			backend_add(backends, node, NULL, NULL, 0, NULL);
+			more_ports(entry, NULL, node, NULL, NULL, backends);
 		}
 	}
 	stack_servers(in, sk, entries, backends);
+	split_canaries(sk, backends);
 	vk_autojson *domains = domains_of(in->st, sk, entries, in->base_domain);
 	json_object_foreach(domains, domain, value)
 	{

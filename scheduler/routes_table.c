@@ -89,6 +89,8 @@ const struct route routes[] = {
 	PUBLIC("GET", STACK "/releases", READ, false, api_releases),
 	PUBLIC("GET", STACK "/releases/{n}", READ, false, api_release_info),
 	PUBLIC("POST", STACK "/rollback", RELEASE, true, api_rollback),
+	PUBLIC("POST", STACK "/promote", RELEASE, true, api_promote),
+	PUBLIC("POST", STACK "/abort", RELEASE, true, api_abort),
 
 	PUBLIC("GET", "/v1/builds", READ, false, api_builds),
 	PUBLIC("GET", "/v1/builds/{id}/output", READ, false, api_build_output),

@@ -50,6 +50,7 @@ static void stack_free(void *row)
 	json_decref(sk->intent);
 	json_decref(sk->packs);
 	json_decref(sk->hosts);
+	json_decref(sk->canary);
 	free(sk->name);
 	free(sk);
 }
@@ -299,6 +300,7 @@ static void slot_set(json_t **slot, const json_t *value)
 SLOT_KIND(pending)
 SLOT_KIND(intent)
 SLOT_KIND(packs)
+SLOT_KIND(canary)
 
 static int put_drain(struct state *st, char **part, const json_t *value, struct vk_err *err)
 {
@@ -468,6 +470,7 @@ static const struct kind kinds[] = {
 	{"domain", 1, put_domain, del_domain},
 	{"release", 2, put_release, del_release},
 	{"current", 1, put_current, del_current},
+	{"canary", 1, put_canary, del_canary},
 	{"pending", 1, put_pending, del_pending},
 	{"drain", 1, put_drain, del_drain},
 	{"intent", 1, put_intent, del_intent},
@@ -569,6 +572,12 @@ struct release *stack_release(const struct stack *sk, unsigned n)
 struct release *stack_current(const struct stack *sk)
 {
 	return sk->current > 0 ? stack_release(sk, sk->current) : NULL;
+}
+
+struct release *stack_canary(const struct stack *sk)
+{
+	return sk->canary != NULL ? stack_release(sk, (unsigned)vk_json_int(sk->canary, "n", 0))
+				  : NULL;
 }
 
 unsigned stack_scale(const struct stack *sk, const char *node, const json_t *entry)

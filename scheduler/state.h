@@ -23,6 +23,7 @@ struct stack {
 	unsigned next;                    /* number of the next release */
 	json_t *pending, *drain, *intent; /* NULL when absent */
 	json_t *hosts;                    /* {instance: host}, from the /assign rows; or NULL */
+	json_t *canary;                   /* row of a release on trial, or NULL */
 	json_t *packs;                    /* row of buildpacks:set, or NULL */
 	struct op *busy;                  /* runs now */
 	struct op *waiting;               /* list, first comes next */
@@ -50,14 +51,15 @@ int state_apply(struct state *st, const char *key, const json_t *value, struct v
 struct stack *state_stack(const struct state *st, const char *name); /* NULL unless it exists */
 struct release *stack_release(const struct stack *sk, unsigned n);   /* NULL if absent */
 struct release *stack_current(const struct stack *sk);               /* NULL if none */
-struct node_row *stack_node(struct stack *sk, const char *node);     /* made when new */
+struct release *stack_canary(const struct stack *sk); /* the one on trial, NULL if none */
+struct node_row *stack_node(struct stack *sk, const char *node); /* made when new */
 /* Instances a node shall have: the command's word, else the manifest's. */
 unsigned stack_scale(const struct stack *sk, const char *node, const json_t *entry);
 /* Where an instance was placed; NULL = nothing is recorded. */
 const char *stack_host(const struct stack *sk, const char *instance);
 /* The build document of a release as JSON (new reference), or NULL when it was let go. */
 json_t *release_doc(const struct release *r);
-/* "current", "superseded", "failed", "cancelled", "deploying" */
+/* "current", "superseded", "canary", "aborted", "failed", "cancelled", "deploying" */
 const char *release_outcome(const struct stack *sk, const struct release *r);
 
 #endif

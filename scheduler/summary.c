@@ -41,13 +41,16 @@ json_t *summary_instance(struct sched *s, const struct inst *i)
 		: st->reason != NULL        ? st->reason
 		: st->state != INST_HEALTHY ? st->probe
 					    : NULL;
-	return json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:I,s:I,s:s?,s:s?}", "name", i->name,
-		"node", i->node, "n", (int)i->n, "version", (int)i->version, "release",
+	json_t *shown = json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:I,s:I,s:s?,s:s?}", "name",
+		i->name, "node", i->node, "n", (int)i->n, "version", (int)i->version, "release",
 		(int)i->born, "host", i->host[0] != '\0' ? i->host : s->cfg->host_name, "state",
 		shown_state(i, st), "health", shown_health(st), "started_ms",
 		(json_int_t)(st != NULL ? st->started_ms : 0), "restarts",
 		(json_int_t)(st != NULL ? st->restarts : 0), "ip", st != NULL ? st->ip : NULL,
 		"reason", reason);
+	if (i->canary)
+		json_object_set_new(shown, "canary", json_integer(i->canary));
+	return shown;
 }
 
 json_t *summary_instances(struct sched *s, const struct stack *sk, bool draining)

@@ -45,9 +45,8 @@ static bool cfg_server(const char *line, struct model *m, unsigned backend)
 	struct slot *s = model_slot(m, backend, slot);
 	memcpy(s->addr, addr, len + 1);
 	s->port = (uint16_t)number;
-	bool apart = strcmp(line, " weight 0") == 0;
-	s->state = *line == '\0' ? SLOT_READY : apart ? SLOT_APART : SLOT_FREE;
-	return *line == '\0' || apart || strcmp(line, " disabled") == 0;
+	s->state = *line == '\0' ? SLOT_READY : SLOT_FREE;
+	return *line == '\0' || strcmp(line, " disabled") == 0;
 }
 
 static bool cfg_line(char *line, struct model *m, unsigned *backend, char label[static 200])

@@ -75,21 +75,21 @@ Test(plan, a_deploy)
 	model_release(&live);
 }
 
-/* A canary begins with weight 0 before it is ready, serves all when it is promoted, and leaves no trace. */
-Test(plan, a_canary)
+/* haproxy must have seen it ready, at an address that refuses. */
+Test(plan, a_server_that_begins_to_drain_was_ready)
 {
 	struct model want, live;
 	model_init(&want, 1, 2);
 	model_init(&live, 1, 2);
-	set(&want, 1, 1, SLOT_APART, "10.0.0.1", 80);
-	expect(&want, &live,
-		"set server b0001/s1 addr 10.0.0.1 port 80;set server b0001/s1 weight 0;"
-		"set server b0001/s1 state ready\n");
-	set(&live, 1, 1, SLOT_APART, "10.0.0.1", 80);
-	set(&want, 1, 1, SLOT_READY, "10.0.0.1", 80);
-	expect(&want, &live, "set server b0001/s1 weight 1\n");
-	set(&want, 1, 1, SLOT_DRAIN, "10.0.0.1", 80);
-	expect(&want, &live, "set server b0001/s1 state drain;set server b0001/s1 weight 1\n");
+	set(&want, 1, 3, SLOT_DRAIN, "10.0.0.1", 80);
+	vk_autofree char *added =
+		vk_strdup("set server b0001/s3 state ready;set server b0001/s3 state drain;"
+			  "set server b0001/s3 addr 10.0.0.1 port 80\n");
+	vk_autofree char *absent = vk_asprintf(
+		"add server b0001/s3 127.0.0.1:1 pool-max-conn -1 pool-purge-delay 5s;%s", added);
+	expect(&want, &live, absent);
+	slot_close(model_slot(&live, 1, 3));
+	expect(&want, &live, added);
 	model_release(&want);
 	model_release(&live);
 }
@@ -296,14 +296,12 @@ static void random_model(struct model *m, unsigned *seed, unsigned backends)
 	for (unsigned b = 1; b <= backends; b++)
 		for (unsigned s = 1; s <= 1 + next_random(seed) % 4; s++) {
 			unsigned r = next_random(seed);
-			*sim_zero(b, s) = false;
 			if (model_slot(m, b, s)->state == SLOT_NONE)
 				slot_close(model_slot(m, b, s));
 			if (r % 3 != 0) {
 				vk_autofree char *addr = vk_asprintf("10.0.0.%u", r % 5 + 1);
-				static const enum slot_state states[] = {
-					SLOT_READY, SLOT_DRAIN, SLOT_APART};
-				set(m, b, s, states[r / 3 % 3], addr, 80 + r % 2);
+				set(m, b, s, r % 3 == 1 ? SLOT_READY : SLOT_DRAIN, addr,
+					80 + r % 2);
 			}
 		}
 	for (unsigned i = 0; i < 12; i++) {

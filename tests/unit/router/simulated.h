@@ -18,25 +18,10 @@ static inline bool sim_target(const char *word, struct model *m, unsigned *backe
 		*backend > 0 && *backend <= m->n && slot_number(slash + 1, strlen(slash + 1), slot);
 }
 
-/* Weights of 0: a server keeps its weight while it is in maintenance. */
-static inline bool *sim_zero(unsigned backend, unsigned slot)
-{
-	static bool zero[1u << 20];
-	return &zero[(backend * 64 + slot) % VK_COUNT(zero)];
-}
-
-static inline bool sim_weight(struct slot *s, bool *zero, const char *weight)
-{
-	*zero = strcmp(weight, "0") == 0;
-	if (slot_serves(s))
-		s->state = *zero ? SLOT_APART : SLOT_READY;
-	return *zero || strcmp(weight, "1") == 0;
-}
-
-static inline bool sim_state(struct slot *s, bool zero, const char *state)
+static inline bool sim_state(struct slot *s, const char *state)
 {
 	if (strcmp(state, "ready") == 0)
-		s->state = zero ? SLOT_APART : SLOT_READY;
+		s->state = SLOT_READY;
 	else if (strcmp(state, "drain") == 0)
 		s->state = SLOT_DRAIN;
 	else if (strcmp(state, "maint") == 0)
@@ -65,15 +50,12 @@ static inline bool sim_server(char **w, size_t n, struct model *m)
 			w[3] + v6);
 		s->port = (uint16_t)port;
 		s->state = SLOT_FREE;
-		*sim_zero(backend, slot) = false;
 		return true;
 	}
 	if (!exists)
 		return false;
 	if (strcmp(w[3], "state") == 0)
-		return n == 5 && sim_state(s, *sim_zero(backend, slot), w[4]);
-	if (strcmp(w[3], "weight") == 0)
-		return n == 5 && sim_weight(s, sim_zero(backend, slot), w[4]);
+		return n == 5 && sim_state(s, w[4]);
 	if (n != 7 || strcmp(w[3], "addr") != 0 || strcmp(w[5], "port") != 0 ||
 		vk_parse_u64(w[6], 1, 65535, &port) != 0)
 		return false;

@@ -32,8 +32,8 @@ Test(table, reads_a_table)
 	struct table_stack *s = table_find(t, "ragnar");
 	cr_assert_eq(s->n_nodes, 3, "web, help and the node that has a domain only");
 	cr_assert_str_eq(s->nodes[0].servers[1].addr, "fd00::1");
-	cr_assert(s->nodes[0].servers[1].state == SLOT_DRAIN &&
-		s->nodes[0].servers[0].state == SLOT_READY);
+	cr_assert(s->nodes[0].servers[1].state == SERVER_DRAIN &&
+		s->nodes[0].servers[0].state == SERVER_READY);
 	cr_assert_eq(s->n_domains, 3);
 	bool wild = false, exact = false;
 	for (size_t i = 0; i < s->n_domains; i++) {
