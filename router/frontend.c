@@ -26,6 +26,12 @@ static void render_request(const struct render_settings *s, struct vk_buf *out)
 		vk_buf_addf(out, " ssl crt-list %s/certs.list strict-sni alpn h2,http/1.1\n",
 			s->route_dir);
 	}
+	/* what is watched, and nothing else (tally.h) */
+	vk_buf_addf(out,
+		"\tlog %s/tally.sock len 256 format raw local0 info\n"
+		"\tlog-format \"%%[var(txn.watch)] %%b %%s %%ST %%Tw %%Tc %%Tr\"\n"
+		"\thttp-request set-log-level silent\n",
+		s->run_dir);
 	vk_buf_adds(out,
 		"\toption idle-close-on-response\n" /* or a reload cuts requests */
 		"\thttp-request deny deny_status 400 if { req.fhdr(host) -m found } !{ "
@@ -313,6 +319,9 @@ void render_frontend(const struct render_settings *s, struct vk_buf *out)
 	render_limits(out);
 	render_sticky(s, out);
 	vk_buf_adds(out,
+		"\thttp-request set-var(txn.watch) var(txn.rules),field(8,|) if { var(txn.flags) "
+		"-m sub l }\n"
+		"\thttp-request set-log-level info if { var(txn.watch) -m found }\n"
 		"\thttp-request set-var(txn.hold) var(txn.rules),field(7,|),add(0) "
 		"if { var(txn.flags) -m sub q }\n"
 		"\thttp-request lua.hold if { var(txn.hold) -m found }\n"

@@ -15,7 +15,7 @@
 struct draft {
 	struct policy *p;
 	struct vk_buf flags; /* one letter a rule; frontend.c asks for them */
-	int64_t hsts, max_body, response_ms, tunnel_ms, hold_ms;
+	int64_t hsts, max_body, response_ms, tunnel_ms, hold_ms, watch;
 	char *message; /* base64 */
 };
 
@@ -59,6 +59,8 @@ static int parse_numbers(const json_t *doc, struct draft *d, struct vk_err *err)
 		rc = number(doc, "response_ms", MS_MAX, 't', d, &d->response_ms, err);
 	if (rc == 0)
 		rc = number(doc, "tunnel_ms", MS_MAX, 'w', d, &d->tunnel_ms, err);
+	if (rc == 0)
+		rc = number(doc, "watch", INT32_MAX, 'l', d, &d->watch, err);
 	return rc == 0 ? number(doc, "hold_ms", POLICY_HOLD_MAX, 'q', d, &d->hold_ms, err) : rc;
 }
 
@@ -238,10 +240,11 @@ int policy_parse(const json_t *doc, unsigned depth, struct policy **ret, struct 
 	vk_buf_addc(&d.flags, 'p');
 	int rc = parse_all(doc, depth, &d, err);
 	if (rc == 0) {
-		d.p->value = vk_asprintf("%s|%lld|%lld|%lld|%lld|%s|%lld", vk_buf_str(&d.flags),
-			(long long)d.hsts, (long long)d.max_body, (long long)d.response_ms,
-			(long long)d.tunnel_ms, d.message != NULL ? d.message : "0",
-			(long long)d.hold_ms);
+		d.p->value =
+			vk_asprintf("%s|%lld|%lld|%lld|%lld|%s|%lld|%lld", vk_buf_str(&d.flags),
+				(long long)d.hsts, (long long)d.max_body, (long long)d.response_ms,
+				(long long)d.tunnel_ms, d.message != NULL ? d.message : "0",
+				(long long)d.hold_ms, (long long)d.watch);
 		*ret = VK_TAKE(d.p);
 	}
 	policy_free(d.p);

@@ -8,7 +8,8 @@
  *	{"https": bool, "hsts": s, "max_body": bytes, "response_ms": n, "tunnel_ms": n,
  *	 "auth": {"user": "MD5-HA1|SHA256-HA1"}, "auth_mode": "basic"|"digest",
  *	 "allow": ["10.0.0.0/8", ..], "maintenance": "text", "strip": bool,
- *	 "sticky": bool, "hold_ms": n, "canary": bool}
+ *	 "sticky": bool, "hold_ms": n, "canary": bool,
+ *	 "watch": n, the number under which its requests are counted (tally.h)}
  *
  * HA1 = H(user:protected:password) in hex, as RFC 7616 has it; passwords are nowhere.
  */

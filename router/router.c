@@ -22,6 +22,7 @@
 #include "render.h"
 #include "stats.h"
 #include "table.h"
+#include "tally.h"
 
 #define EPOCH_SHIFT 24 /* of a rev */
 
@@ -31,7 +32,7 @@ struct router {
 	struct vk_role *role;
 	struct vk_loop *l;
 	struct render_settings settings;
-	char *route_dir, *run_dir, *sites, *admin, *master, *haproxy;
+	char *route_dir, *run_dir, *sites, *admin, *master, *tally_socket, *haproxy;
 	char *nonce_key;
 	struct files files;
 	struct assign assign;
@@ -51,6 +52,7 @@ struct router {
 	struct drain *drain;
 	struct certs *certs;
 	struct stats *stats;
+	struct tally *tally;
 };
 
 static void boot_id(char out[static BOOT_ID_SIZE])
@@ -245,6 +247,7 @@ static void set_paths(struct router *r, const struct vk_config *c)
 	r->sites = vk_run_path(c, "web/sites.sock");
 	r->admin = vk_run_path(c, "route/admin.sock");
 	r->master = vk_run_path(c, "route/master.sock");
+	r->tally_socket = vk_run_path(c, "route/tally.sock");
 	r->haproxy = vk_strdup(c->haproxy_path);
 	r->settings = (struct render_settings){.address = c->http_address,
 		.port = (unsigned)c->http_port,
@@ -374,7 +377,11 @@ static int start(struct vk_role *role, struct vk_err *err)
 		.checked = r->valid ? r->assign.n : 0,
 		.assign = &r->assign};
 	struct stats_opts so = {.admin = r->admin, .assign = &r->assign, .queue = role->queue};
-	(void)err;
+	struct tally_opts to = {
+		.socket = r->tally_socket, .assign = &r->assign, .queue = role->queue};
+	int rc = tally_new(r->l, &to, &r->tally, err);
+	if (rc != 0)
+		return rc;
 	r->applier = applier_new(r->l, &ao, on_applied, r);
 	r->drain = drain_new(r->l, r->admin, r->master, on_drained, r);
 	r->link = link_new(r->l, r->admin, LINK_MS, on_link, r);
@@ -399,6 +406,7 @@ static void router_free(void *self)
 	proxy_free(r->proxy);
 	certs_free(r->certs);
 	stats_free(r->stats);
+	tally_free(r->tally);
 	drain_free(r->drain);
 	applier_free(r->applier);
 	link_free(r->link);
@@ -413,6 +421,7 @@ static void router_free(void *self)
 	free(r->sites);
 	free(r->admin);
 	free(r->master);
+	free(r->tally_socket);
 	free(r->haproxy);
 	free(r->trouble);
 	free(r);

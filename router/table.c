@@ -265,6 +265,17 @@ static int parse_place(
 	return 0;
 }
 
+/* Its own, and the number the stack is watched under; NULL without either. */
+static json_t *domain_policy(const json_t *value, unsigned watch)
+{
+	json_t *own = json_object_get(value, "policy");
+	if (watch == 0 || (own != NULL && !json_is_object(own)))
+		return json_incref(own);
+	json_t *policy = own != NULL ? json_copy(own) : json_object();
+	json_object_set_new(policy, "watch", json_integer(watch));
+	return policy;
+}
+
 /* "web", or {"to": "web:8080", "policy": {..}} */
 static int parse_domain(
 	const char *text, const json_t *value, struct table_stack *s, struct vk_err *err)
@@ -273,7 +284,7 @@ static int parse_domain(
 	unsigned depth;
 	const char *name =
 		json_is_object(value) ? vk_json_str(value, "to", NULL) : json_string_value(value);
-	const json_t *policy = json_object_get(value, "policy");
+	vk_autojson *policy = domain_policy(value, s->watch);
 	int rc = parse_place(text, &d, &depth, err);
 	if (rc == 0)
 		rc = table_backend_name(name, err);
@@ -342,6 +353,10 @@ static int parse_stack(const char *name, const json_t *j, struct table_stack *s,
 	s->name = vk_strdup(name);
 	if (!json_is_object(j) || (domains != NULL && !json_is_object(domains)))
 		return vk_err_set(err, VK_INVALID, "the entry is not of the form that was agreed");
+	int64_t watch = vk_json_int(j, "watch", 0);
+	if (watch < 0 || watch > INT32_MAX)
+		return vk_err_set(err, VK_INVALID, "watch is out of range");
+	s->watch = (unsigned)watch;
 	if ((rc = parse_backends(json_object_get(j, "backends"), s, err)) != 0 ||
 		(rc = parse_sites(json_object_get(j, "sites"), s, err)) != 0 ||
 		(rc = parse_certs(json_object_get(j, "certs"), s, err)) != 0)

@@ -53,8 +53,9 @@ struct table_stack {
 	size_t n_nodes;
 	struct table_domain *domains;
 	size_t n_domains;
-	bool paths; /* some domain has one */
-	bool kept;  /* the entry of an earlier table */
+	unsigned watch; /* the number of a release that is being watched, 0 = none */
+	bool paths;     /* some domain has one */
+	bool kept;      /* the entry of an earlier table */
 };
 
 /* A challenge of a certificate's order: what is asked for, "a.com/.well-known/acme-challenge/TOKEN", and the answer; and "a.com",

@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "metrics.h"
+#include "receipts.h"
 
 #define TEXT_MAX (64u << 20)
 
@@ -25,4 +26,13 @@ void api_router_stats(struct call *c)
 	}
 	metrics_router(c->s, nodes);
 	call_ok(c);
+}
+
+void api_router_tally(struct call *c)
+{
+	struct vk_err err = {0};
+	if (receipts_tally(c->s, c->body, &err) == 0)
+		call_ok(c);
+	else
+		call_error(c, &err);
 }

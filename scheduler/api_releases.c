@@ -6,6 +6,7 @@
 
 #include "api.h"
 #include "deploy.h"
+#include "receipts.h"
 
 static json_t *release_row(const struct stack *sk, const struct release *r)
 {
@@ -92,6 +93,9 @@ void api_release_info(struct call *c)
 	json_object_set_new(row, "nodes", release_nodes(r));
 	json_object_set_new(row, "config", config_names(r));
 	json_object_set_new(row, "kept", json_boolean(r->doc != NULL));
+	json_t *receipt = receipts_show(c->s, sk, r);
+	if (receipt != NULL)
+		json_object_set_new(row, "receipt", receipt);
 	call_json(c, 200, row);
 }
 

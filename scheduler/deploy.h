@@ -121,7 +121,8 @@ bool deploy_waits(
 int deploy_refuses_canary(const struct deploy *d, const struct stack *sk, struct vk_err *err);
 int deploy_promote(struct deploy *d, struct stack *sk, struct vk_err *err);
 int deploy_abort(struct deploy *d, struct stack *sk, struct vk_err *err);
-void deploy_put_aborted(struct txn *t, const struct stack *sk, const char *cause);
+void deploy_put_aborted(
+	const struct deploy *d, struct txn *t, const struct stack *sk, const char *cause);
 void deploy_route_begin(struct deploy *d); /* deploy_commit.c */
 void deploy_route_look(struct deploy *d);
 void deploy_route_deadline(struct deploy *d);

@@ -11,6 +11,7 @@
 #include "deploy.h"
 #include "domains.h"
 #include "push.h"
+#include "receipts.h"
 #include "txn.h"
 
 bool deploy_waits(const struct deploy *d, const char *node)
@@ -160,7 +161,8 @@ int deploy_abort(struct deploy *d, struct stack *sk, struct vk_err *err)
 }
 
 /* The row of a trial that ends without a promotion. */
-void deploy_put_aborted(struct txn *t, const struct stack *sk, const char *cause)
+void deploy_put_aborted(
+	const struct deploy *d, struct txn *t, const struct stack *sk, const char *cause)
 {
 	const struct release *trial = stack_canary(sk);
 	if (trial == NULL)
@@ -168,6 +170,8 @@ void deploy_put_aborted(struct txn *t, const struct stack *sk, const char *cause
 	struct release over = *trial;
 	over.outcome = (char *)(uintptr_t) "aborted";
 	over.cause = (char *)(uintptr_t)cause;
+	vk_autojson *receipt = receipts_final(d->op.s, sk, trial);
+	over.receipt = receipt;
 	txn_put_row(t, release_fields, &over, "/release/%s/%u", sk->name, trial->n);
 	txn_del(t, "/canary/%s", sk->name);
 }

@@ -9,6 +9,7 @@
 #include "domains.h"
 #include "drain.h"
 #include "gc.h"
+#include "receipts.h"
 
 static bool has_sites(const struct deploy *d)
 {
@@ -104,8 +105,12 @@ static void put_release(struct deploy *d, struct txn *t, struct stack *sk)
 		txn_del(t, "/canary/%s", sk->name);
 	else
 		d->rel->ms = vk_mono_ms() - d->op.began;
+	if (trial == NULL)
+		receipts_end(d->op.s, t, sk);
+	if (d->kind != DEPLOY_PROMOTE && d->rel->receipt == NULL)
+		d->rel->receipt = receipt_open(d->rel, d->doc, d->kind != DEPLOY_ROLLBACK);
 	if (d->kind != DEPLOY_PROMOTE)
-		deploy_put_aborted(t, sk, replaced);
+		deploy_put_aborted(d, t, sk, replaced);
 	txn_put_row(t, release_fields, d->rel, "/release/%s/%u", sk->name, d->rel->n);
 	if (trial != NULL)
 		txn_put(t, json_incref(trial), "/canary/%s", sk->name);
@@ -262,7 +267,7 @@ static void deploy_commit(struct deploy *d)
 	if (d->rel != NULL)
 		put_release(d, t, sk);
 	if (d->kind == DEPLOY_ABORT)
-		deploy_put_aborted(t, sk, d->cause != NULL ? d->cause : "by command");
+		deploy_put_aborted(d, t, sk, d->cause != NULL ? d->cause : "by command");
 	put_scale(d, t, sk);
 	put_placed(d, t, sk);
 	drain_put(s, t, sk, &old);

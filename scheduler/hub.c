@@ -14,6 +14,7 @@
 #include "net.h"
 #include "netfeed.h"
 #include "op.h"
+#include "receipts.h"
 #include "resolve.h"
 #include "router.h"
 
@@ -56,6 +57,7 @@ static void hub_pass(void *arg)
 	struct sched *s = arg;
 	hub_refresh(s);
 	drains_look(s);
+	receipts_look(s);
 	acme_touch(s);
 	ops_poke(s);
 }

@@ -37,6 +37,7 @@ struct sched {
 	struct netfeed *netfeed;   /* netfeed.h: what resolver, link proxy and firewall follow */
 	struct acme *acme;         /* acme.h: certificates that are ordered */
 	struct drains *drains;     /* drain.h */
+	struct receipts *receipts; /* receipts.h */
 	struct certs *certs;       /* certs.h */
 	struct certwork *certwork; /* certwork.h: what the certs process is to do */
 	json_t *metrics;           /* metrics.h: what the router counted, or NULL */

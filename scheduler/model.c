@@ -86,6 +86,7 @@ const struct vk_field release_fields[] = {
 	F(VK_F_OBJECT, release, boats),
 	F(VK_F_OBJECT, release, nodes),
 	F(VK_F_OBJECT, release, config),
+	F(VK_F_OBJECT, release, receipt),
 	END,
 };
 

@@ -101,10 +101,11 @@ struct release {
 	int64_t when_ms, ms;
 	char *doc; /* text of the push document; NULL once the release is beyond keeping */
 	json_t *boats; /* {"src": {"ref", "digest", "image", "expose", "launch"}}, and "other/boat" likewise */
-	json_t *nodes;  /* {"web": entry}, see place.h */
-	json_t *config; /* {"K": sealed} */
-	json_t *defs;   /* {"web": definition}, made when needed, holds secrets; never stored */
-	bool defs_used; /* by the wanted state made last */
+	json_t *nodes;   /* {"web": entry}, see place.h */
+	json_t *config;  /* {"K": sealed} */
+	json_t *receipt; /* receipts.h, or NULL */
+	json_t *defs;    /* {"web": definition}, made when needed, holds secrets; never stored */
+	bool defs_used;  /* by the wanted state made last */
 };
 extern const struct vk_field release_fields[];
 

@@ -5,6 +5,7 @@
 
 #include "acme.h"
 #include "certs.h"
+#include "receipts.h"
 
 const json_t *routes_entries(const struct stack *sk)
 {
@@ -201,6 +202,9 @@ static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 	if (json_object_size(certs) > 0)
 		json_object_set(routes, "certs", certs);
 	json_decref(certs);
+	const struct release *watched = receipts_watched(sk);
+	if (watched != NULL)
+		json_object_set_new(routes, "watch", json_integer(watched->n));
 	return routes;
 }
 

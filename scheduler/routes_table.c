@@ -38,6 +38,7 @@ const struct route routes[] = {
 	INTERNAL("POST", "/v1/internal/links/ack", ROLE_ROUTER, api_links_ack),
 	INTERNAL("POST", "/v1/internal/firewall/ack", ROLE_FIREWALL, api_firewall_ack),
 	INTERNAL("POST", "/v1/internal/router/stats", ROLE_ROUTER, api_router_stats),
+	INTERNAL("POST", "/v1/internal/router/tally", ROLE_ROUTER, api_router_tally),
 	INTERNAL("GET", "/v1/internal/router/certs/{id}", ROLE_ROUTER, api_router_cert),
 	INTERNAL("GET", "/v1/internal/certs/watch", ROLE_CERTS, api_certs_watch),
 	INTERNAL("POST", "/v1/internal/certs/jobs/{id}", ROLE_CERTS, api_certs_job),

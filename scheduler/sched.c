@@ -23,6 +23,7 @@
 #include "lead.h"
 #include "load.h"
 #include "netfeed.h"
+#include "receipts.h"
 #include "reserve.h"
 #include "router.h"
 #include "sessions.h"
@@ -167,6 +168,7 @@ static int go(struct program *p, struct vk_err *err)
 	s->router = router_new(s);
 	s->netfeed = netfeed_new(s);
 	s->drains = drains_new(s);
+	s->receipts = receipts_new(s);
 	s->certs = certs_new(s);
 	s->acme = acme_new(s);
 	s->certwork = certwork_new(s);
@@ -239,6 +241,7 @@ static void program_close(struct program *p)
 	feed_free(s->front);
 	netfeed_free(s->netfeed);
 	drains_free(s->drains);
+	receipts_free(s->receipts);
 	certs_free(s->certs);
 	certwork_free(s->certwork);
 	acme_free(s->acme);

@@ -116,6 +116,56 @@ class Canary(unittest.TestCase):
         self.viking("stacks:destroy", self.stack, "--force")
         self.assertEqual([], containers(f"viking.stack={self.stack}"))
 
+    def receipts_app(self, status, rollout):
+        self.h.write(self.app, {"vikingfile": MANIFEST % (rollout, "scale: 1"), "www/cgi-bin/x": f"#!/bin/sh\nprintf 'Status: {status}\\r\\n\\r\\nx\\n'\n",
+                                "Dockerfile": "FROM viking-test-base\nCOPY www /www\nRUN chmod +x /www/cgi-bin/x\nEXPOSE 8080\n"
+                                "CMD [\"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/www\"]\n"})
+        self.h.commit(self.app)
+        return self.h.push(self.app, self.stack)
+
+    def ask(self, n, path="/cgi-bin/x"):
+        return [self.h.get(self.host, path)[0] for _ in range(n)]
+
+    def receipt(self, n, closed=True):
+        return wait_for(f"the receipt of v{n}", lambda: (lambda r: r if r and closed == ("until_ms" not in r) else None)(
+            self.h.json("releases:info", self.stack, f"v{n}").get("receipt")))
+
+    def test_receipts_and_auto_rollback(self):
+        h = self.h
+        rule = "watch: 50s, auto_rollback: {error_rate: 20%, requests: 10}"
+        self.receipts_app("200 OK", "watch: 4s")
+        self.assertEqual([200] * 20, self.ask(20))
+        first = self.receipt(1)
+        self.assertEqual((4, 1, 20, 0, None), (first["seconds"], *(first["new"][k] for k in ("release", "requests", "errors")), first["old"]))
+        self.assertGreaterEqual(first["new"]["p95_ms"], 0)
+        self.assertIn("v1 0 of 20 requests failed (0.0 %), p95", h.viking("releases:info", self.stack, "v1").out)
+        self.receipts_app("500 No", rule)
+        self.assertEqual([500] * 9, self.ask(9))
+        wait_for("nine are counted", lambda: self.receipt(2, closed=False)["new"]["errors"] == 9)
+        self.assertEqual(2, h.json("stacks:info", self.stack)["release"], "too few to judge by")
+        self.ask(5)
+        wait_for("it goes back by itself", lambda: self.releases().get(3, {}).get("outcome") == "current")
+        self.assertIn("rollback to v1: ", self.releases()[3]["why"])
+        self.assertIn("requests failed, more than 20.0 %", self.releases()[3]["why"])
+        second = self.receipt(2)
+        self.assertEqual(("rollback", 1, True, 20), (second["acted"], second["old"]["release"], second["old"]["earlier"], second["old"]["requests"]))
+        self.assertIn("auto_rollback: rollback", h.viking("releases:info", self.stack, "v2").out)
+        self.assertEqual([200] * 20, self.ask(20))
+        r = self.receipts_app("502 No", "canary: 60%, " + rule)
+        self.assertIn("gets 60 %", r.err)
+        for _ in range(20):
+            self.ask(10)
+            if self.releases()[4]["outcome"] == "aborted":
+                break
+        wait_for("it aborts the canary by itself", lambda: self.releases()[4]["outcome"] == "aborted")
+        self.assertEqual([200] * 20, self.ask(20))
+        fourth = self.receipt(4)
+        self.assertEqual(("abort", 3, 0), (fourth["acted"], fourth["old"]["release"], fourth["old"]["errors"]))
+        self.assertNotIn("earlier", fourth["old"])
+        self.assertGreater(fourth["old"]["requests"], 0)
+        self.assertEqual(4, len(self.releases()), "it acted once")
+        self.assertIn("v4: ", " ".join(e["what"] for e in h.events() if e.get("type") == "receipt" and e.get("stack") == self.stack))
+
     def test_dead_processes(self):
         h = self.h
         self.push()
