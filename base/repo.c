@@ -7,6 +7,7 @@
 #include <viking/str.h>
 
 #define ID_MAX 128
+#define GIT_MS 60000
 
 bool vk_repo_has_id(const char *path, const char *id)
 {
@@ -36,4 +37,42 @@ char *vk_repo_find(const char *repos, const char *stack, const char *id)
 	if (d != NULL)
 		closedir(d);
 	return found;
+}
+
+static int run_git(const struct vk_proc_opts *git, const char *const *argv, struct vk_buf *out,
+	struct vk_err *err)
+{
+	struct vk_proc_opts o = *git;
+	o.argv = argv;
+	return vk_proc_run(&o, NULL, 0, out, NULL, GIT_MS, err);
+}
+
+static int update_ref(const struct vk_proc_opts *git, const char *ref, const char *old,
+	const char *new, struct vk_err *err)
+{
+	const char *const argv[] = {"git", "-c", "core.fsync=all", "update-ref", "--end-of-options",
+		ref, new, old, NULL};
+	return run_git(git, argv, NULL, err);
+}
+
+int vk_repo_move_ref(const struct vk_proc_opts *git, const char *ref, const char *old,
+	const char *new, struct vk_err *err)
+{
+	vk_autobuf at = VK_BUF_INIT(256);
+	const char *const ask[] = {
+		"git", "rev-parse", "--verify", "--quiet", "--end-of-options", ref, NULL};
+	int rc = update_ref(git, ref, old, new, err);
+	if (rc == 0 || run_git(git, ask, &at, NULL) != 0 || at.len == 0)
+		return rc;
+	at.data[--at.len] = '\0'; /* the line's end */
+	if (strcmp(at.data, new) == 0)
+		return 0;
+	const char *const contains[] = {"git", "merge-base", "--is-ancestor", at.data, new, NULL};
+	if (strcmp(at.data, old) == 0)
+		return rc; /* another failure */
+	if (run_git(git, contains, NULL, NULL) == 0)
+		return update_ref(git, ref, at.data, new, err);
+	vk_err_set(err, VK_CONFLICT,
+		"the release stands, but %s has commits by now that are not in it", ref);
+	return vk_err_hint(err, "git pull, then git push again");
 }

@@ -144,7 +144,7 @@ void box_remove(struct box *b)
 	vk_freep(&b->disk.root);
 	if (b->id[0] == '\0')
 		return;
-	vk_autofree char *path = vk_asprintf("/containers/%s?force=1", b->id);
+	vk_autofree char *path = vk_asprintf("/containers/%s?force=1&v=1", b->id);
 	if (vk_engine_call(b->j->engine, "DELETE", path, NULL, 60000, NULL, &why) != 0 &&
 		why.code != VK_NOTFOUND)
 		buildlog_linef(&b->j->log, " !     the build's container is left: %s", why.msg);

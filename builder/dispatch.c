@@ -23,7 +23,8 @@ struct dispatch {
 	size_t next;          /* which that is, or the next one, at look */
 	struct vk_timer *look;
 	struct vk_signal *hangup;
-	bool asked;    /* for a look, while one is under way */
+	bool asked; /* for a look, while one is under way */
+	bool swept; /* once, or tried: a build that starts anew must not meet its old container at the cache */
 	json_t *facts; /* of the stack image, as the scheduler is to know them; NULL: not looked yet */
 	const struct vk_config *config;
 	struct queue queue;
@@ -166,7 +167,7 @@ static void pump(struct dispatch *d)
 {
 	struct queue_job *j;
 	unsigned position;
-	while ((j = queue_next(&d->queue)) != NULL)
+	while (d->swept && (j = queue_next(&d->queue)) != NULL)
 		start(d, j);
 	while ((j = queue_moved(&d->queue, &position)) != NULL)
 		report(d, j, json_pack("{s:s, s:i}", "state", "queued", "position", (int)position));
@@ -247,6 +248,8 @@ static void on_chore_ended(void *arg, json_t *done)
 		d->next++;
 	vk_timer_set(d->look, !ok ? AGAIN_MS : last && !d->asked ? LOOK_MS : 0);
 	d->asked = false;
+	d->swept = true;
+	pump(d);
 }
 
 static void on_chore_line(void *arg, json_t *lines)

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <viking/fs.h>
 #include <viking/json.h>
-#include <viking/proc.h>
+#include <viking/repo.h>
 #include <viking/str.h>
 
 #include "report.h"
@@ -20,16 +20,19 @@ struct outcome {
 	struct vk_err err; /* when not ok */
 };
 
-static int run_git(const struct hook *h, const char *const *argv, struct vk_err *err)
+/* In the repository, with the environment that receive-pack gave us. */
+static struct vk_proc_opts git_opts(const struct hook *h, const char *const *argv)
 {
-	char cwd[4096];
-	if (getcwd(cwd, sizeof(cwd)) == NULL)
-		return vk_err_errno(err, errno, "the repository");
-	const struct vk_proc_opts o = {.path = h->config->git_path,
+	return (struct vk_proc_opts){.path = h->config->git_path,
 		.argv = argv,
 		.env = (const char *const *)environ,
-		.cwd = cwd};
-	return vk_proc_run(&o, NULL, 0, NULL, NULL, GIT_MS, err);
+		.cwd = "."};
+}
+
+static int run_git(const struct hook *h, const char *const *argv)
+{
+	const struct vk_proc_opts o = git_opts(h, argv);
+	return vk_proc_run(&o, NULL, 0, NULL, NULL, GIT_MS, NULL);
 }
 
 /* A repository's HEAD names the first deploy branch from birth; once another is deployed first, clones
@@ -38,8 +41,8 @@ static void adopt_head(const struct hook *h, const struct ref_update *r)
 {
 	const char *const verify[] = {"git", "rev-parse", "--verify", "--quiet", "HEAD", NULL};
 	const char *const adopt[] = {"git", "symbolic-ref", "HEAD", r->ref, NULL};
-	if (ref_is_zero(r->old) && run_git(h, verify, NULL) != 0)
-		(void)run_git(h, adopt, NULL); /* cosmetic: a clone says so if it fails */
+	if (ref_is_zero(r->old) && run_git(h, verify) != 0)
+		(void)run_git(h, adopt); /* cosmetic: a clone says so if it fails */
 }
 
 static void tell_moved(struct hook *h, const struct ref_update *r)
@@ -56,15 +59,14 @@ static void tell_moved(struct hook *h, const struct ref_update *r)
 /* Past the commit point: from here on the branch moves, whatever the client does. */
 static int move_ref(struct hook *h, const struct ref_update *r, struct vk_err *err)
 {
-	const char *const argv[] = {
-		"git", "update-ref", "--end-of-options", r->ref, r->new, r->old, NULL};
+	const struct vk_proc_opts git = git_opts(h, NULL);
 	sigset_t stop, before;
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGHUP);
 	sigaddset(&stop, SIGTERM);
 	sigaddset(&stop, SIGPIPE);
 	sigprocmask(SIG_BLOCK, &stop, &before);
-	int rc = run_git(h, argv, err);
+	int rc = vk_repo_move_ref(&git, r->ref, r->old, r->new, err);
 	if (rc == 0)
 		adopt_head(h, r);
 	if (rc == 0 && !h->config->bench_skip_release)

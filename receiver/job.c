@@ -320,6 +320,11 @@ static int prepare_git(struct job *j, struct vk_err *err)
 			   *new = vk_json_str(pending, "new", "");
 		rc = repo_move_ref(
 			m->config, &j->repo, ref, vk_json_str(pending, "old", ""), new, err);
+		if (rc ==
+			VK_CONFLICT) { /* another push has moved it since: there is nothing to make good */
+			vk_log_err(VK_WARN, "branch-moved-on", err);
+			rc = 0;
+		}
 		vk_autojson *moved = json_pack(
 			"{s:s, s:s, s:s}", "stack", j->command.stack, "ref", ref, "new", new);
 		if (rc == 0)

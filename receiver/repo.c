@@ -156,18 +156,11 @@ void repo_clean(struct repo *r)
 int repo_move_ref(const struct vk_config *c, const struct repo *r, const char *ref, const char *old,
 	const char *new, struct vk_err *err)
 {
-	const char *const move[] = {"git", "-c", "core.fsync=all", "update-ref", "--end-of-options",
-		ref, new, old, NULL};
-	const char *const ask[] = {
-		"git", "rev-parse", "--verify", "--quiet", "--end-of-options", ref, NULL};
-	vk_autobuf out = VK_BUF_INIT(256);
+	const struct vk_proc_opts git = {
+		.path = c->git_path, .env = repo_git_env, .cwd = r->path, .die_with_parent = true};
 	if (!vk_starts(ref, "refs/heads/") || !vk_is_commit(old) || !vk_is_commit(new))
 		return vk_err_set(err, VK_INTERNAL, "the ref to move is not one");
-	int rc = run_git(c, r->path, move, NULL, err);
-	if (rc != 0 && run_git(c, r->path, ask, &out, NULL) == 0 &&
-		vk_starts(vk_buf_str(&out), new))
-		rc = 0;
-	return rc;
+	return vk_repo_move_ref(&git, ref, old, new, err);
 }
 
 unsigned repo_packs(const char *path)

@@ -22,7 +22,7 @@ void repo_close(struct repo *r);
 int repo_lock(struct repo *r, struct vk_err *err);
 /* Removes quarantines, temporary packs and stale ref locks if no push runs. */
 void repo_clean(struct repo *r);
-/* git update-ref REF NEW OLD; being there already is fine. */
+/* vk_repo_move_ref */
 int repo_move_ref(const struct vk_config *c, const struct repo *r, const char *ref, const char *old,
 	const char *new, struct vk_err *err);
 /* Packs in the repository, one comes with each push. */

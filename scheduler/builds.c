@@ -29,10 +29,36 @@ struct builds {
 	struct build *first; /* oldest first */
 };
 
+static void set_text(char **slot, const char *text)
+{
+	free(*slot);
+	*slot = vk_strdup(text);
+}
+
+static void set_state(struct build *b, const char *state)
+{
+	set_text(&b->row.state, state);
+	if (b->ev != NULL && b->ev->state != NULL)
+		b->ev->state(b->arg, b, state, b->position);
+}
+
+static struct build *first_under_way(const struct builds *t)
+{
+	struct build *b = t->first;
+	while (b != NULL && strcmp(b->row.state, "running") != 0 &&
+		strcmp(b->row.state, "pushing") != 0)
+		b = b->next;
+	return b;
+}
+
 static void watch_changed(void *arg)
 {
 	struct builds *t = arg;
-	vk_log(VK_INFO, "builder-watch", "live=%zu", feed_live(t->feed));
+	size_t live = feed_live(t->feed);
+	vk_log(VK_INFO, "builder-watch", "live=%zu", live);
+	/* from the first again each time: a handler may end builds */
+	for (struct build *b; live == 0 && (b = first_under_way(t)) != NULL;)
+		set_state(b, "lost");
 	hub_touch(t->s);
 }
 
@@ -217,12 +243,6 @@ static void prune(struct sched *s, const char *stack, struct txn *t)
 	txn_del(t, "/build/%s", oldest->name);
 }
 
-static void set_text(char **slot, const char *text)
-{
-	free(*slot);
-	*slot = vk_strdup(text);
-}
-
 /* Off the list, record written; b stays with the caller. */
 static void build_close(struct sched *s, struct build *b, const char *state, const char *cause)
 {
@@ -277,11 +297,8 @@ void builds_fail(struct sched *s, struct build *b, const char *error, const char
 
 static void report_state(struct build *b, const json_t *body)
 {
-	const char *state = vk_json_str(body, "state", "running");
-	set_text(&b->row.state, state);
 	b->position = vk_json_int(body, "position", 0);
-	if (b->ev != NULL && b->ev->state != NULL)
-		b->ev->state(b->arg, b, state, b->position);
+	set_state(b, vk_json_str(body, "state", "running"));
 }
 
 static void report_out(struct build *b, const json_t *lines)

@@ -20,6 +20,7 @@ struct build_spec {
 	uint64_t budget;
 };
 struct build_events { /* any may be NULL */
+	/* "lost": the builder went away; it begins anew when it is back */
 	void (*state)(void *arg, struct build *b, const char *state, int64_t position);
 	void (*out)(void *arg, struct build *b, const char *line);
 	/* The last call. done is the builder's object: {"ok": true, ...} or {"ok": false, "error", "message", "hint"}. */

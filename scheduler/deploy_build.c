@@ -101,6 +101,12 @@ static void on_state(void *arg, struct build *b, const char *state, int64_t posi
 		op_doing(&d->op, "waiting for a build slot");
 		return;
 	}
+	if (strcmp(state, "lost") == 0) {
+		op_detail(
+			&d->op, "the builder went away: %s is built anew when it is back", j->name);
+		op_doing(&d->op, "waiting for the builder");
+		return;
+	}
 	if (strcmp(state, "running") == 0 && !j->site && !d->running_told) {
 		d->running_told = true;
 		deploy_stage_event(d, "s6");

@@ -396,6 +396,104 @@ class BadPacks(Case):
         self.refused({"vikingfile": "build: {web: {builder: 'ext::sh'}}\ndeploy: {web: {boat: web}}\n"}, "vikingfile:1:24", "remote helpers are not run")
 
 
+class Interrupted(Case):
+    """Pushes that meet each other, or whose people and processes go away while a pack compiles."""
+
+    # waits in its first build, where the cache is empty; the kernel tells if ever two are in it at the same time
+    SLOW = """
+        exec 8>$2/lock; flock -n 8 || { echo two at once; exit 9; }
+        if [ ! -e $2/seen ]; then touch $2/seen; echo compiling slowly; sleep %s; fi
+        """
+
+    def start(self, tree, stack):
+        p = subprocess.Popen(["git", "-C", tree, "push", H.url(stack), "master"], env=H.git_env(), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, text=True, start_new_session=True)
+        self.addCleanup(p.stderr.close)
+        self.addCleanup(p.kill)
+        return p
+
+    def until(self, p, text):
+        """Reads what the push says up to a line with the text."""
+        said = ""
+        for line in p.stderr:
+            said += line
+            if text in line:
+                return said
+        raise AssertionError(said)
+
+    def compiling(self, seconds):
+        """A stack that serves "old", and a push of "new" which compiles slowly."""
+        stack = H.name("slow")
+        tree, _ = self.push(stack, inline(page("old")), expected="old")
+        H.write(tree, inline(textwrap.dedent(self.SLOW) % seconds + page("new")))
+        H.commit(tree)
+        p = self.start(tree, stack)
+        self.until(p, "compiling slowly")
+        self.assertEqual(1, len(self.boxes()))
+        return stack, tree, p
+
+    def test_client_is_killed(self):
+        stack, tree, p = self.compiling(600)
+        os.killpg(p.pid, signal.SIGKILL)
+        wait_for("an end of the build's container", lambda: not self.boxes(), 60)
+        self.served(stack, "old")
+        self.assertEqual("cancelled", self.last_build(stack)["state"])
+        self.push(stack, {"x": "y"}, tree=tree, expected="new")
+
+    def test_build_is_cancelled(self):
+        stack, tree, p = self.compiling(600)
+        self.assertEqual(0, H.viking("builds:cancel", self.last_build(stack)["id"]).status)
+        self.assertNotEqual(0, p.wait(60))
+        self.assertIn("cancelled", p.stderr.read())
+        wait_for("an end of the build's container", lambda: not self.boxes(), 60)
+        self.served(stack, "old")
+
+    def test_builder_is_killed(self):
+        stack, tree, p = self.compiling(600)
+        box = self.boxes()[0]
+        H.kill("builder")
+        # its job and container go with it; the push is still wanted, so that another build does it
+        self.until(p, "the builder went away: web is built anew when it is back")
+        self.until(p, "-----> Mine app detected")
+        self.assertNotIn(box, self.boxes())
+        self.until(p, f"{stack} v2 deployed")
+        self.assertEqual(0, p.wait(60))
+        self.assertEqual([], self.boxes())
+        self.served(stack, "new")
+
+    def test_pushes_of_one_boat(self):
+        stack, tree, first = self.compiling(600)
+        newer = tempfile.mkdtemp(dir=H.root)
+        H.git(tree, "clone", "-q", tree, newer)
+        H.write(newer, {"x": "y"})
+        H.commit(newer)
+        r = H.push(newer, stack, check=False)
+        self.assertNotEqual(0, r.status)
+        self.assertIn(f"{stack} is busy: push by key:admin", r.err)
+        self.assertIn("git push -o wait (or -o supersede)", r.err)
+        self.assertEqual(1, len(self.boxes()))
+        out = H.push(newer, stack, "supersede").err
+        self.assertNotIn("two at once", out)
+        self.assertNotEqual(0, first.wait(60))
+        self.served(stack, "new")
+        # both, one after the other; the cache goes with the stack
+        H.write(newer, {"bin/compile": "#!/bin/bash" + textwrap.dedent(self.SLOW).replace("seen", "second") % 3 + page("newer")})
+        H.commit(newer)
+        second = self.start(newer, stack)
+        self.until(second, "compiling slowly")
+        newest = tempfile.mkdtemp(dir=H.root)
+        H.git(newer, "clone", "-q", newer, newest)
+        H.write(newest, {"bin/compile": "#!/bin/bash" + textwrap.dedent(self.SLOW) % 3 + page("newest")})
+        H.commit(newest)
+        H.push(newest, stack, "wait")
+        self.assertEqual(0, second.wait(60))
+        self.served(stack, "newest")
+        mine = lambda: [v["Name"] for v in lib.engine("GET", "/volumes")[1]["Volumes"] or [] if (v["Labels"] or {}).get("viking.stack") == stack]  # noqa: E731
+        self.assertEqual(1, len(mine()))
+        self.assertEqual(0, H.viking("stacks:destroy", stack, "--force").status)
+        wait_for("an end of the cache", lambda: not mine())
+
+
 HOSTILE = ("ext::sh -c id", "ext::id", "fd::7", "--upload-pack=id", "-oProxyCommand=id", "file:///etc", "/etc", "/proc/self/root", "ssh://h/x",
            "git@h:x", "ftp://h/x.tgz", "http://127.0.0.1/x", "https://localhost/x", "http://[::1]/x", "http://169.254.169.254/latest",
            "http://2130706433/x", "http://0x7f.1/x", "http://127.1/x", "http://[::ffff:127.0.0.1]/x", "http://0.0.0.0/x", "https://-x/y",

@@ -600,6 +600,17 @@ class FrontDoor(unittest.TestCase):
         self.assertEqual(new, p.stdout.split()[0])
         self.assertNotIn(self.stack, r.api.pending)
 
+    def test_pending_ref_that_another_push_has_moved(self):
+        r = self.r
+        t = r.tree()
+        first, second, third = r.head(t), r.commit(t), r.commit(t)
+        r.push(t, self.stack)
+        for at, new, expected in ((second, third, third), (third, second, third)):  # it waited; it came too late
+            subprocess.run(["git", "-C", r.repo(self.stack), "update-ref", "refs/heads/master", at], check=True)
+            r.api.pending[self.stack] = {"ref": "refs/heads/master", "old": first, "new": new}
+            self.assertEqual(expected, r.git(t, "ls-remote", r.url(self.stack), "refs/heads/master").stdout.split()[0])
+            self.assertNotIn(self.stack, r.api.pending)
+
     def test_repository_of_a_destroyed_stack_is_not_shown(self):
         r = self.r
         t = r.tree()
