@@ -217,7 +217,9 @@ static void leave_caches(struct leave *l, struct txn *t, const struct state *st)
 		if (image != NULL && json_object_get(image, "launch") == NULL)
 			continue; /* a Dockerfile's */
 		vk_autofree char *cache = stackpacks_cache(sk, b->boat);
+		vk_autofree char *launch = vk_asprintf("%s-launch", cache);
 		json_object_set_new(caches, cache, json_true());
+		json_object_set_new(caches, launch, json_true());
 	}
 	json_object_foreach(caches, name, yes)
 		txn_put(t, json_pack("{s:i}", "v", MODEL_VERSION), "/gone/volume/%s", name);

@@ -1,7 +1,6 @@
 """Builds without a Dockerfile: viking-builder and viking-job with packs, in real containers of the real stack image.
 
 As in builder_test the neighbours are stand-ins (scheduler, export.sock); the source comes through the real viking-export.
-One part is a fake, and called so: the lifecycle of the Cloud Native builder image.
 """
 import json
 import os
@@ -286,70 +285,6 @@ class OwnPacks(PackCase):
         self.refused(self.own("procfile", {"a": "b"}), "needs a Procfile")
         self.refused(self.own("rust", {"a": "b"}), "none of viking's packs")
         self.refused(self.own("static", {"index.html": "x", "Procfile": "web\n"}), "Procfile:1")
-
-
-FAKE_CREATOR = r"""#!/bin/bash
-# A FAKE lifecycle: it checks how a platform has to call creator, then tags an image of its own making.
-set -eu
-say() { echo "[fake creator] $*"; }
-[ "$*" = "-daemon -app /workspace -cache-dir /cache -launch-cache /launch-cache -run-image $RUN ${!#}" ] || { say "flags: $*"; exit 3; }
-[ "$CNB_PLATFORM_API" = 0.12 ] && [ "$CNB_NO_COLOR" = true ] || { say "api $CNB_PLATFORM_API"; exit 11; }
-[ -f /workspace/app.txt ] || { say "nothing detected"; exit 20; }
-[ "$(stat -c %u:%g /workspace/app.txt)" = 1001:1001 ] || { say "owner"; exit 1; }
-[ "$(cat /platform/env/TOKEN)" = value ] && [ ! -e /platform/env/CNB_USER_ID ] || { say "platform env"; exit 1; }
-touch /cache/x /launch-cache/x
-[ -S /var/run/docker.sock ] || { say "no engine"; exit 1; }
-grep -q fail /workspace/app.txt && { say "buildpack says no"; exit 51; }
-call() { curl -sf --unix-socket /var/run/docker.sock -X "$1" -H 'Content-Type: application/json' -d "$3" "http://engine/v1.41$2"; }
-id=$(call POST /containers/create "$(jq -nc --arg i "$RUN" '{Image: $i, Cmd: ["x"]}')" | jq -r .Id)
-label='{"processes":[{"type":"web","command":["node","server.js"],"args":["-p"]},{"type":"worker","command":"work"},{"type":"bad name","command":"x"}]}'
-repo=${!#}
-call POST "/commit?container=$id&repo=${repo%:*}&tag=${repo##*:}" \
-    "$(jq -nc --arg l "$label" '{Labels: {"io.buildpacks.build.metadata": $l}, Entrypoint: ["/cnb/process/web"]}')" >/dev/null
-call DELETE "/containers/$id" '' >/dev/null
-say "image made"
-"""
-
-
-class Cnb(PackCase):
-    """Our side of the platform's contract, with a FAKE lifecycle in the builder image."""
-
-    def builder(self, supported='["0.3","0.9","0.12","0.15"]'):
-        name = f"fake-cnb-builder-{os.path.basename(self.dir)}:1".lower().replace("_", "x")
-        with open(self.dir + "/creator", "w") as f:
-            f.write(FAKE_CREATOR)
-        label = json.dumps({"stack": {"runImage": {"image": bt.BASE + ":latest"}}, "lifecycle": {"apis": {"platform": {"supported": json.loads(supported)}}}})
-        text = (f"FROM viking-stack:build\nUSER 0\nCOPY --chmod=755 creator /cnb/lifecycle/creator\nENV CNB_USER_ID=1001 CNB_GROUP_ID=1001 RUN={bt.BASE}:latest\n"
-                f"LABEL io.buildpacks.builder.metadata='{label}'\n")
-        with open(self.dir + "/Dockerfile", "w") as f:
-            f.write(text.replace("COPY --chmod=755", "COPY"))
-        os.chmod(self.dir + "/creator", 0o755)
-        r = docker("build", "-q", "-t", name, "-f", self.dir + "/Dockerfile", self.dir)
-        self.assertEqual(r.returncode, 0, r.stderr)
-        self.addCleanup(docker, "rmi", "-f", name)
-        return name
-
-    def cnb(self, files, image, **more):
-        job = self.packs(files, env={"TOKEN": "value", "CNB_USER_ID": "0"}, **more)
-        job["recipe"]["builder"] = {"type": "cnb", "image": image}
-        return job
-
-    def test_creator_is_called_as_the_platform_specification_says(self):
-        image = self.builder()
-        job = self.cnb({"app.txt": "x"}, image)
-        done = self.build(job, 300)
-        self.assertTrue(done["ok"], (done, self.s.out(job["id"])))
-        self.assertEqual(done["processes"], {"web": "node server.js -p", "worker": "work"})
-        self.assertEqual(done["entrypoint"], "cnb")
-        self.assertIn("[fake creator] image made", self.s.out(job["id"]))
-        self.refused(self.cnb({"app.txt": "fail"}, image), "a buildpack failed", "51")
-        self.refused(self.cnb({"b": "x"}, image), "none of the builder's buildpacks", "20")
-        known = {done["key"]: {k: done[k] for k in ("ref", "digest", "image", "processes", "entrypoint")}}
-        self.assertTrue(self.build(self.cnb({"app.txt": "x"}, image, known=known))["cached"])
-
-    def test_builders_that_cannot_be_used(self):
-        self.refused(self.cnb({"app.txt": "x"}, self.builder('["0.3", "0.15", 7]')), "none of the platform APIs 0.7 to 0.14")
-        self.refused(self.cnb({"app.txt": "x"}, bt.BASE + ":latest"), "this is no builder image")
 
 
 if __name__ == "__main__":
