@@ -457,6 +457,8 @@ const char *vk_config_own_port(const struct vk_config *c, uint64_t port)
 		{c->web_port, "web.port"},
 		{c->cluster_port, "cluster.port"},
 		{c->registry_port, "registry.port"},
+		{c->run_etcd ? c->etcd_port : 0, "etcd.port"},
+		{c->run_etcd ? c->etcd_peer_port : 0, "etcd.peer_port"},
 	};
 	for (size_t i = 0; port != 0 && i < VK_COUNT(own); i++)
 		if (own[i].port == port)

@@ -26,7 +26,7 @@ struct setting {
 	const char *help;
 };
 
-#define SETTING_COUNT 112
+#define SETTING_COUNT 116
 extern const struct setting settings[SETTING_COUNT];
 
 const struct setting *setting_find(const char *name);

@@ -14,6 +14,8 @@
 #include "groups.h"
 #include "output.h"
 
+#define PROGRAM_MS 180000
+
 static int local_only(const struct call *c, struct vk_err *err)
 {
 	if (getenv("VIKING_SSH") == NULL)
@@ -101,7 +103,7 @@ static int run_program(
 	struct vk_proc p;
 	r = vk_proc_start(&o, &p, err);
 	if (r == 0)
-		r = vk_proc_wait(p.pid, 60000, &status, err);
+		r = vk_proc_wait(p.pid, PROGRAM_MS, &status, err);
 	if (r == 0)
 		c->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 	return r;
@@ -134,6 +136,23 @@ static int plan(struct call *c, struct vk_err *err)
 	if (c->json)
 		vk_strv_add(&words, "--json");
 	return run_program(c, "viking-plan", &words, VK_FD_INHERIT, err);
+}
+
+static int cluster_init(struct call *c, struct vk_err *err)
+{
+	vk_autostrv words = {0};
+	int r = local_only(c, err);
+	if (r < 0)
+		return r;
+	if (c->config_file != NULL) {
+		vk_strv_add(&words, "--config");
+		vk_strv_add(&words, c->config_file);
+	}
+	if (c->root != NULL) {
+		vk_strv_add(&words, "--root");
+		vk_strv_add(&words, c->root);
+	}
+	return run_program(c, "viking-cluster-init", &words, VK_FD_NULL, err);
 }
 
 static int backup(struct call *c, struct vk_err *err)
@@ -171,6 +190,8 @@ const struct command file_commands[] = {
 		check_options, "explain a manifest, a build context or a Dockerfile"},
 	{"plan", "--from FILE [--explain SERVICE]", 0, 0, false, true, plan, plan_options,
 		"where the planner would place the services of a described cluster"},
+	{"cluster:init", "", 0, 0, false, false, cluster_init, NULL,
+		"move the state of this host to an etcd of its own, while all runs on"},
 	{"backup", "FILE [--volumes]", 1, 1, false, false, backup, backup_options,
 		"state, keys, repositories and images into one file"},
 	{"restore", "FILE", 1, 1, false, false, restore, NULL,

@@ -58,7 +58,7 @@ struct stack *call_stack(struct call *c, struct vk_err *err); /* NULL: err NOTFO
 const char *call_text(const struct call *c, const char *key); /* of the body; NULL if absent */
 
 /* Handlers, by noun. */
-route_fn api_ping, api_version, api_cluster;
+route_fn api_ping, api_version, api_cluster, api_cluster_move;
 route_fn api_keycheck, api_session, api_git, api_git_moved, api_push_check, api_push;
 route_fn api_builder_watch, api_builder_job, api_builder_facts, api_agent_watch, api_agent_status,
 	api_agent_host;

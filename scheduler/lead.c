@@ -262,6 +262,11 @@ void lead_lost_store(struct lead *l, const struct vk_err *err)
 	vk_timer_set(l->timer, AGAIN_MS);
 }
 
+void lead_hold(struct lead *l, const char *why)
+{
+	vk_err_set(&l->away, VK_UNAVAILABLE, "%s", why);
+}
+
 const struct vk_err *lead_away(const struct lead *l)
 {
 	return l->away.code != 0 ? &l->away : NULL;

@@ -23,6 +23,8 @@ struct vk_cmp lead_fence(const struct sched *s);
 /* A write failed because the store does not answer: until it does, writes are refused at once; then this process ends and
  * reads anew, for what came of that write is not known. */
 void lead_lost_store(struct lead *l, const struct vk_err *err);
+void lead_hold(
+	struct lead *l, const char *why); /* the same by intent, until the end of the process */
 /* Why nothing can be written now, or NULL. */
 const struct vk_err *lead_away(const struct lead *l);
 /* Ends the process: what is true is only in the store now, the next start reads it. */

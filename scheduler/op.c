@@ -306,6 +306,13 @@ void ops_poke(struct sched *s)
 	}
 }
 
+bool ops_running(const struct sched *s)
+{
+	const struct stack *sk;
+	table_each(&s->st.stacks, i, sk) if (sk->busy != NULL && sk->busy->running) return true;
+	return false;
+}
+
 bool op_cancel_running(struct sched *s, const char *stack, const struct vk_err *why)
 {
 	struct stack *sk = table_get(&s->st.stacks, stack);

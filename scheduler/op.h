@@ -64,6 +64,7 @@ void op_ref(struct op *op);
 void op_unref(struct op *op);
 /* Lets all running operations look at the changed world. */
 void ops_poke(struct sched *s);
+bool ops_running(const struct sched *s); /* of any stack */
 /* Asks the running operation of the stack to stop. */
 bool op_cancel_running(struct sched *s, const char *stack, const struct vk_err *why);
 /* The same for those of all stacks. */

@@ -18,6 +18,7 @@ const struct route routes[] = {
 	PUBLIC("GET", "/v1/ping", NONE, false, api_ping),
 	PUBLIC("GET", "/v1/version", NONE, false, api_version),
 	PUBLIC("GET", "/v1/cluster", READ, false, api_cluster),
+	PUBLIC("POST", "/v1/cluster/move", ADMIN, true, api_cluster_move),
 
 	INTERNAL("POST", "/v1/internal/keycheck", ROLE_RECEIVER, api_keycheck),
 	INTERNAL("POST", "/v1/internal/session", ROLE_RECEIVER, api_session),

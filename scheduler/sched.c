@@ -157,6 +157,15 @@ static int stand_up(struct program *p, struct vk_err *err)
 	return 0;
 }
 
+/* After cluster:init. Never opened again: it would bring back an old state. */
+static void put_old_store_aside(const struct sched *s)
+{
+	vk_autofree char *db = vk_state_path(s->cfg, "sched/viking.db"),
+			 *aside = vk_state_path(s->cfg, "sched/viking.db.moved");
+	if (s->store->shared && rename(db, aside) == 0)
+		vk_log(VK_INFO, "old-store", "aside=%s", aside);
+}
+
 static int go(struct program *p, struct vk_err *err)
 {
 	struct sched *s = &p->s;
@@ -175,6 +184,7 @@ static int go(struct program *p, struct vk_err *err)
 	certwork_refresh(s);
 	load_recover(s);
 	hub_touch(s);
+	put_old_store_aside(s);
 	p->serving = true;
 	int rc = stand_up(p, err);
 	if (rc != 0)

@@ -22,6 +22,7 @@ static const char *const users[] = {
 	"viking-net",
 	"viking-certs",
 	"viking-front",
+	"viking-etcd",
 	NULL,
 };
 
@@ -53,6 +54,12 @@ static const struct directory directories[] = {
 	{true, "certs", "viking-certs", "viking-certs", 0700},
 	{true, "hosts", "viking-front", "viking-front", 0755},
 	{true, "helpers", "root", "root", 0700},
+};
+
+static const struct directory cluster_directories[] = {
+	{false, "cluster", "root", "root", 0700},
+	{false, "etcd", "viking-etcd", "viking-etcd", 0700},
+	{false, "etcd/data", "viking-etcd", "viking-etcd", 0700},
 };
 
 int layout_users(const struct vk_config *c, struct vk_err *err)
@@ -103,17 +110,26 @@ static int make_directory(const struct vk_config *c, const struct directory *d, 
 	return 0;
 }
 
-int layout_directories(const struct vk_config *c, struct vk_err *err)
+static int make_directories(
+	const struct vk_config *c, const struct directory *d, size_t n, struct vk_err *err)
 {
-	for (size_t i = 0; i < VK_COUNT(directories); i++) {
-		int r = make_directory(c, &directories[i], err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	int r = 0;
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = make_directory(c, &d[i], err);
+	return r;
 }
 
-static int write_owned(const struct vk_config *c, const char *path, const char *text, mode_t mode,
+int layout_directories(const struct vk_config *c, struct vk_err *err)
+{
+	return make_directories(c, directories, VK_COUNT(directories), err);
+}
+
+int layout_cluster(const struct vk_config *c, struct vk_err *err)
+{
+	return make_directories(c, cluster_directories, VK_COUNT(cluster_directories), err);
+}
+
+int layout_write(const struct vk_config *c, const char *path, const char *text, mode_t mode,
 	const char *user, const char *group, struct vk_err *err)
 {
 	/* what is there already needs no room on a full disk */
@@ -144,9 +160,9 @@ static int registry_password(const struct vk_config *c, struct vk_err *err)
 	free(data);
 	if (line == NULL)
 		return vk_err_set(err, VK_INTERNAL, "crypt(3) cannot make a bcrypt hash");
-	int r = write_owned(c, htpasswd, line, 0600, "viking-build", "viking-build", err);
+	int r = layout_write(c, htpasswd, line, 0600, "viking-build", "viking-build", err);
 	if (r == 0)
-		r = write_owned(c, file, password, 0640, "viking-build", "docker", err);
+		r = layout_write(c, file, password, 0640, "viking-build", "docker", err);
 	return r;
 }
 
@@ -160,7 +176,7 @@ int layout_registry(const struct vk_config *c, struct vk_err *err)
 	if (!vk_fs_exists(secret_file)) {
 		char hex[65];
 		vk_random_hex(32, hex);
-		r = write_owned(c, secret_file, hex, 0600, "viking-build", "viking-build", err);
+		r = layout_write(c, secret_file, hex, 0600, "viking-build", "viking-build", err);
 	}
 	if (r == 0)
 		r = vk_fs_read(secret_file, &secret, err);
@@ -178,5 +194,5 @@ int layout_registry(const struct vk_config *c, struct vk_err *err)
 		"auth:\n  htpasswd: {realm: viking, path: \"%s\"}\n",
 		data, c->registry_address, (unsigned long long)c->registry_port,
 		vk_buf_str(&secret), htpasswd);
-	return write_owned(c, file, text, 0600, "viking-build", "viking-build", err);
+	return layout_write(c, file, text, 0600, "viking-build", "viking-build", err);
 }

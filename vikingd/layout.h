@@ -5,6 +5,7 @@
 #ifndef VIKINGD_LAYOUT_H
 #define VIKINGD_LAYOUT_H
 
+#include <sys/types.h>
 #include <viking/config.h>
 #include <viking/err.h>
 
@@ -12,6 +13,10 @@
  * line that makes them. */
 int layout_users(const struct vk_config *c, struct vk_err *err);
 int layout_directories(const struct vk_config *c, struct vk_err *err);
+int layout_cluster(const struct vk_config *c, struct vk_err *err); /* those of etcd */
+/* A file with its owner; one that is there with the same text is left as it is. */
+int layout_write(const struct vk_config *c, const char *path, const char *text, mode_t mode,
+	const char *user, const char *group, struct vk_err *err);
 /* STATE/registry: password (made once), htpasswd (bcrypt of it) and config.yml (always rendered). */
 int layout_registry(const struct vk_config *c, struct vk_err *err);
 

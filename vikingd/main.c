@@ -30,6 +30,12 @@ static void on_stop(void *arg, int signo)
 	supervisor_stop(arg);
 }
 
+static void on_reload(void *arg, int signo)
+{
+	(void)signo;
+	supervisor_reload(arg);
+}
+
 /* The engine may come later (the agent keeps trying), but a person starting vikingd should be told. */
 static void report_engine(const struct vk_config *c)
 {
@@ -55,6 +61,7 @@ static int serve(const struct vk_config *c, const char *config_file, struct vk_e
 	}
 	struct vk_signal *term = vk_signal_new(loop, SIGTERM, on_stop, s);
 	struct vk_signal *intr = vk_signal_new(loop, SIGINT, on_stop, s);
+	struct vk_signal *hup = vk_signal_new(loop, SIGHUP, on_reload, s);
 	report_engine(c);
 	/* A second vikingd under --root must not change the limits of the first one's builds. */
 	struct buildlimits *limits = c->root == NULL ? buildlimits_new(loop, c) : NULL;
@@ -63,6 +70,7 @@ static int serve(const struct vk_config *c, const char *config_file, struct vk_e
 	buildlimits_free(limits);
 	vk_signal_free(term);
 	vk_signal_free(intr);
+	vk_signal_free(hup);
 	supervisor_free(s);
 	vk_loop_free(loop);
 	return r;

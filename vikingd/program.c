@@ -2,6 +2,8 @@
 
 #include <viking/str.h>
 
+#include "etcd_setup.h"
+
 const struct program_row program_rows[] = {
 	{"scheduler", PROGRAM_ROLE, "viking-scheduler", "viking-sched", NULL},
 	{"agent", PROGRAM_ROLE, "viking-agent", "viking-agent", "scheduler"},
@@ -14,6 +16,7 @@ const struct program_row program_rows[] = {
 	{"front", PROGRAM_ROLE, "viking-front", "viking-front", "scheduler"},
 	{"receiver", PROGRAM_ROLE, "viking-receiver", "viking", "scheduler"},
 	{"registry", PROGRAM_HELPER, NULL, "viking-build", NULL},
+	{"etcd", PROGRAM_HELPER, NULL, "viking-etcd", NULL},
 	{"haproxy", PROGRAM_HELPER, NULL, "viking-route", "router"},
 	{"links", PROGRAM_HELPER, NULL, "viking-route", "router"},
 };
@@ -38,6 +41,10 @@ unsigned program_failures(unsigned failures, int64_t lived_ms)
 static void helper_argv(
 	const struct program_row *row, const struct vk_config *c, struct vk_strv *ret)
 {
+	if (vk_streq(row->name, "etcd")) {
+		etcd_argv(c, ret);
+		return;
+	}
 	if (vk_streq(row->name, "registry")) {
 		vk_strv_add(ret, c->registry_path);
 		vk_strv_add(ret, "serve");

@@ -15,6 +15,7 @@
 #include <viking/proc.h>
 #include <viking/str.h>
 
+#include "etcd_setup.h"
 #include "notify.h"
 #include "program.h"
 
@@ -37,6 +38,7 @@ struct program {
 struct supervisor {
 	struct vk_loop *loop;
 	const struct vk_config *config;
+	struct vk_config *reloaded; /* what config points to after a reload */
 	const char *config_file;
 	struct program *programs;
 	struct vk_timer *kill_timer;
@@ -59,6 +61,8 @@ static bool enabled(const struct program *p)
 		return p->s->config->run_haproxy;
 	if (vk_streq(p->row->name, "registry"))
 		return p->s->config->run_registry;
+	if (vk_streq(p->row->name, "etcd"))
+		return p->s->config->run_etcd;
 	return true;
 }
 
@@ -341,9 +345,27 @@ static int launch(struct program *p, struct vk_err *err)
 	return r < 0 ? r : watch(p, err);
 }
 
+static void read_settings(struct supervisor *s)
+{
+	struct vk_err err = {0};
+	struct vk_config *fresh = NULL;
+	if (vk_config_load(s->config_file, s->config->root, &fresh, &err) < 0) {
+		vk_log_err(VK_ERROR, "settings-not-read", &err);
+		return;
+	}
+	vk_config_free(s->reloaded);
+	s->config = s->reloaded = fresh;
+	if (fresh->run_etcd && etcd_setup(fresh, &err) < 0)
+		vk_log_err(VK_ERROR, "etcd", &err);
+}
+
 static void program_start(struct program *p)
 {
-	if (p->s->stopping || p->pid != 0 || !enabled(p))
+	if (p->s->stopping || p->pid != 0)
+		return;
+	if (vk_streq(p->row->name, "scheduler")) /* they say which store, and so which program */
+		read_settings(p->s);
+	if (!enabled(p))
 		return;
 	p->wanted = true;
 	if (p->row->kind == PROGRAM_HELPER && adopt(p))
@@ -383,6 +405,14 @@ void supervisor_start(struct supervisor *s)
 {
 	program_start(find(s, "scheduler"));
 	program_start(find(s, "registry"));
+	program_start(find(s, "etcd"));
+}
+
+void supervisor_reload(struct supervisor *s)
+{
+	vk_log(VK_INFO, "reload", "%s", "settings=read");
+	read_settings(s);
+	program_start(find(s, "etcd"));
 }
 
 static void kill_rest(void *arg)
@@ -429,6 +459,7 @@ void supervisor_free(struct supervisor *s)
 		vk_buf_release(&p->line);
 	}
 	vk_timer_free(s->kill_timer);
+	vk_config_free(s->reloaded);
 	free(s->programs);
 	free(s);
 }

@@ -17,6 +17,9 @@ int supervisor_new(struct vk_loop *l, const struct vk_config *c, const char *con
 	struct supervisor **ret, struct vk_err *err);
 /* Starts the scheduler and the helpers; the other roles follow when the scheduler is ready. */
 void supervisor_start(struct supervisor *s);
+/* Reads the settings anew (also before each start of the scheduler) and starts the etcd they may ask for now. Other
+ * processes keep what they were started with. */
+void supervisor_reload(struct supervisor *s);
 /* Ends the roles (SIGTERM, after 10 s SIGKILL), leaves the helpers, then stops the loop with status 0. */
 void supervisor_stop(struct supervisor *s);
 void supervisor_free(struct supervisor *s);

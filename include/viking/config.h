@@ -46,6 +46,8 @@ struct vk_config {
 	char *haproxy_path;  /* helpers.haproxy /usr/sbin/haproxy */
 	char *registry_path; /* helpers.registry /usr/bin/docker-registry */
 	char *git_path;      /* helpers.git /usr/bin/git */
+	char *etcd_path;     /* helpers.etcd /usr/bin/etcd */
+	bool run_etcd;       /* helpers.run_etcd false */
 	bool run_haproxy;    /* helpers.run_haproxy true */
 	bool run_registry;   /* helpers.run_registry true */
 	/* state */
@@ -54,8 +56,10 @@ struct vk_config {
 	char *etcd_ca;        /* etcd.ca, etcd.cert, etcd.key: PEM files, "" = none */
 	char *etcd_cert;
 	char *etcd_key;
-	char *etcd_prefix;      /* etcd.prefix /viking */
-	uint64_t etcd_lease_ms; /* etcd.lease 10s */
+	char *etcd_prefix;       /* etcd.prefix /viking */
+	uint64_t etcd_lease_ms;  /* etcd.lease 10s */
+	uint64_t etcd_port;      /* etcd.port 2379 */
+	uint64_t etcd_peer_port; /* etcd.peer_port 2380 */
 	/* receive */
 	char *deploy_branches; /* deploy.branches "main,master" */
 	bool create_on_push;   /* deploy.create_on_push true */

@@ -206,7 +206,7 @@ class Host:
         self.daemon = None
 
     def end_helpers(self):
-        for name in ("haproxy", "registry", "links"):
+        for name in ("haproxy", "registry", "links", "etcd"):
             try:
                 pid, start = map(int, open(self.path("run/viking/helpers", name)).read().split())
                 stat = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
