@@ -5,6 +5,7 @@
 #include <viking/fs.h>
 #include <viking/json.h>
 #include <viking/log.h>
+#include <viking/mem.h>
 
 struct certs {
 	const struct files *files;
@@ -81,15 +82,55 @@ bool certs_fetch(struct certs *c, const struct table *t)
 	return c->asked == 0;
 }
 
+static bool is_here(const struct files *f, const struct table_cert *c)
+{
+	vk_autofree char *path = files_cert(f, c->id);
+	return vk_fs_exists(path);
+}
+
+static void hold(
+	const struct files *f, const struct table_cert *of, size_t n, struct table_stack *s)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!is_here(f, &of[i]))
+			continue;
+		s->held = vk_reallocarray(s->held, s->n_held + 1, sizeof(*s->held));
+		s->held[s->n_held] = of[i];
+		s->held[s->n_held++].names = vk_strdup(of[i].names);
+	}
+}
+
+void certs_hold(const struct files *f, struct table *t, const struct table *old)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		struct table_stack *s = &t->stacks[i];
+		const struct table_stack *was = table_find(old, s->name);
+		if (was == NULL || s->n_certs == 0)
+			continue;
+		hold(f, was->certs, was->n_certs, s);
+		hold(f, was->held, was->n_held, s);
+	}
+}
+
+static bool add_certs(const struct files *f, const struct table_cert *v, size_t n, struct model *m)
+{
+	bool all = true;
+	for (size_t i = 0; i < n; i++) {
+		if (is_here(f, &v[i]))
+			routes_add(&m->certs, v[i].id, v[i].names);
+		else
+			all = false;
+	}
+	return all;
+}
+
 void certs_model(const struct files *f, const struct table *t, struct model *m)
 {
-	for (size_t s = 0; t != NULL && s < t->n; s++)
-		for (size_t i = 0; i < t->stacks[s].n_certs; i++) {
-			vk_autofree char *path = files_cert(f, t->stacks[s].certs[i].id);
-			if (vk_fs_exists(path))
-				routes_add(&m->certs, t->stacks[s].certs[i].id,
-					t->stacks[s].certs[i].names);
-		}
+	for (size_t i = 0; t != NULL && i < t->n; i++) {
+		const struct table_stack *s = &t->stacks[i];
+		if (!add_certs(f, s->certs, s->n_certs, m))
+			add_certs(f, s->held, s->n_held, m);
+	}
 	routes_sort(&m->certs, MAP_HOSTS);
 	routes_unique(&m->certs);
 }

@@ -19,6 +19,9 @@ void certs_free(struct certs *c);
 /* Asks for what is missing; true if nothing is, else fn is called later. */
 bool certs_fetch(struct certs *c, const struct table *t);
 /* The certificates of the table that are on disk, into the model. */
+/* What the table before could show stays with the stack until all of its certificates are here: one that was replaced before it
+ * was fetched is no gap. */
+void certs_hold(const struct files *f, struct table *t, const struct table *old);
 void certs_model(const struct files *f, const struct table *t, struct model *m);
 
 #endif

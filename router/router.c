@@ -211,6 +211,7 @@ static void on_table(void *arg, json_t *line)
 		return;
 	}
 	table_settle(t, r->current, &faults);
+	certs_hold(&r->files, t, r->current);
 	for (size_t i = 0; i < faults.n; i++)
 		vk_log(VK_WARN, "stack-at-fault", "stack=\"%s\" message=\"%s\"", faults.v[i].stack,
 			faults.v[i].message);

@@ -58,6 +58,9 @@ static void stack_release(struct table_stack *s)
 		domain_release(&s->domains[i]);
 	for (size_t i = 0; i < s->n_certs; i++)
 		free(s->certs[i].names);
+	for (size_t i = 0; i < s->n_held; i++)
+		free(s->held[i].names);
+	free(s->held);
 	free(s->certs);
 	free(s->nodes);
 	free(s->domains);

@@ -48,7 +48,8 @@ struct table_cert {
 struct table_stack {
 	char *name;
 	struct table_cert *certs;
-	size_t n_certs;
+	struct table_cert *held; /* of the table before, while one of certs is not to be had */
+	size_t n_certs, n_held;
 	struct table_node *nodes;
 	size_t n_nodes;
 	struct table_domain *domains;

@@ -1,5 +1,6 @@
 """Certificates, policies, paths and ports of domains, and maintenance: manifest and commands through the whole of viking."""
 import os
+import signal
 import subprocess
 import threading
 import unittest
@@ -120,6 +121,64 @@ class Domains(unittest.TestCase):
         self.assertNotEqual(r.status, 0)
         self.assertIn("belongs to " + stack, r.err + r.out)
 
+
+    def ended(self, name):
+        """openssl req makes none that has ended; its ca does."""
+        base = os.path.join(self.h.root, "ended")
+        with open(base + ".cnf", "w") as f:
+            f.write(f"""[ca]
+default_ca = c
+[c]
+database = {base}.index
+new_certs_dir = {self.h.root}
+rand_serial = yes
+default_md = sha256
+policy = p
+x509_extensions = e
+[p]
+commonName = supplied
+[e]
+subjectAltName = DNS:{name}
+""")
+        open(base + ".index", "w").close()
+        subprocess.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=test", "-keyout",
+                        base + ".key", "-out", base + ".csr"], check=True, capture_output=True)
+        subprocess.run(["openssl", "ca", "-batch", "-selfsign", "-notext", "-config", base + ".cnf", "-keyfile", base + ".key", "-in", base + ".csr",
+                        "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-out", base + ".crt"], check=True, capture_output=True)
+        return base + ".crt", base + ".key"
+
+    def test_bad_certificates(self):
+        h, stack = self.h, self.h.name("bad")
+        d = stack + ".example.org"
+        h.push(h.tree({"vikingfile": MANIFEST.format(base=BASE, d=d)}), stack)
+        other = h.name("else")
+        h.push(h.tree({"vikingfile": MANIFEST.format(base=BASE, d=other + ".example.org")}), other)
+        crt, key = self.certificate(d)
+        theirs = self.certificate(other + ".example.org")
+        ended = self.ended(d)
+        pids = {name: h.pid(name) for name in ("scheduler", "certs", "router", "agent")}
+
+        def text(*names):
+            return b"".join(open(n, "rb").read() for n in names)
+        refused = {
+            "no private key": text(crt), "no certificate in it": text(key), "private key is not that": text(crt, theirs[1]),
+            "no domain of " + stack: text(*theirs), "it ended": text(*ended), "not signed by certificate 2": text(crt, theirs[0], key),
+            "private key is not that ": text(theirs[0], crt, key), "more than 8 certificates": text(*[crt] * 9, key),
+            "ends in the middle": text(crt, key)[:-40], "64 KiB": b"x" * 70000,
+            "cannot be read": b"-----BEGIN CERTIFICATE-----\n" + b"AAAA\n" * 500 + b"-----END CERTIFICATE-----\n" + text(key),
+        }
+        for words, pem in refused.items():
+            status, answer = h.api("POST", f"/v1/stacks/{stack}/certs", {"pem": pem.decode()})
+            self.assertIn(status, (400, 413), (words, answer))
+            self.assertIn(words.strip(), answer["message"])
+        self.assertEqual([], h.json("certs", stack)["certs"])
+        self.assertEqual(pids, {name: h.pid(name) for name in pids})
+        # while nobody reads certificates there is one line; then it works again
+        h.kill("certs", signal.SIGSTOP)
+        r = h.viking("certs:add", stack, crt, key)
+        h.kill("certs", signal.SIGCONT)
+        self.assertEqual((6, True), (r.status, "viking-certs, which reads certificates, does not answer" in r.err), r)
+        self.assertEqual(0, h.viking("certs:add", stack, crt, key).status)
 
     def test_requests_wait_while_a_volume_changes_hands(self):
         """A node with a volume stops before its next version starts: with hold nobody sees that."""
