@@ -25,6 +25,8 @@ struct sched {
 	struct state st;
 	struct subnet_range range;
 	struct lead *lead;     /* lead.h */
+	struct follow *follow; /* follow.h; NULL: the store is not shared */
+	uint64_t loaded_rev;   /* what memory had when it was read */
 	uint64_t lead_rev;     /* create_rev of /leader: every transaction compares it */
 	char installation[33]; /* hex; who leads is told apart by it */
 	struct events *events;

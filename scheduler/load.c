@@ -148,6 +148,7 @@ static void load_got(
 		import_write(l);
 		return;
 	}
+	l->s->loaded_rev = rev;
 	vk_log(VK_INFO, "loaded", "keys=%zu rev=%llu stacks=%zu", n, (unsigned long long)rev,
 		l->s->st.stacks.n);
 	load_over(l, NULL);

@@ -19,6 +19,7 @@
 #include "doctor.h"
 #include "drain.h"
 #include "feed.h"
+#include "follow.h"
 #include "hosts.h"
 #include "lead.h"
 #include "load.h"
@@ -182,6 +183,7 @@ static int go(struct program *p, struct vk_err *err)
 	s->acme = acme_new(s);
 	s->certwork = certwork_new(s);
 	certwork_refresh(s);
+	s->follow = follow_new(s, s->loaded_rev + 1);
 	load_recover(s);
 	hub_touch(s);
 	put_old_store_aside(s);
@@ -260,6 +262,7 @@ static void program_close(struct program *p)
 	audit_close(s->audit);
 	load_free(p->load);
 	lead_free(s->lead);
+	follow_free(s->follow);
 	vk_timer_free(s->refresh);
 	vk_signal_free(p->term);
 	vk_signal_free(p->intr);

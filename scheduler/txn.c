@@ -7,6 +7,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "follow.h"
 #include "lead.h"
 #include "reserve.h"
 
@@ -129,7 +130,6 @@ bool txn_latest(const struct txn *t, const char *key, const json_t **ret)
 static void txn_done(void *arg, const struct vk_err *err, bool committed, uint64_t rev)
 {
 	struct txn *t = arg;
-	(void)rev;
 	t->s->commits--;
 	txn_unlist(t);
 	bool failed = err != NULL && err->code != 0;
@@ -137,6 +137,8 @@ static void txn_done(void *arg, const struct vk_err *err, bool committed, uint64
 		lead_lost_store(t->s->lead, err);
 	if (!failed && !committed)
 		lead_give_up("another scheduler has taken over");
+	if (!failed)
+		follow_own(t->s->follow, rev);
 	for (size_t i = 0; i < t->n && !failed; i++) {
 		struct vk_err apply = {0};
 		if (state_apply(&t->s->st, t->item[i].key, t->item[i].value, &apply) != 0)

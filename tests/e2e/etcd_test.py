@@ -175,6 +175,18 @@ class OneHost(unittest.TestCase):
         self.push_text("again")
         self.assertEqual(self.h.get(self.host), (200, "again\n"))
 
+    def test_6b_what_another_writes_is_read(self):
+        epoch = self.status()["leader"]["epoch"]
+        lock = json.dumps({"v": 1, "reason": "by etcdctl", "who": "them", "when_ms": 1})
+        self.etcd.call("/v3/kv/put", {"key": b64(f"/viking/lock/{self.stack}"), "value": b64(lock)})
+        wait_for("it is read", lambda: self.changes_possible() and self.status()["leader"]["epoch"] > epoch, 60)
+        r = self.push_text("locked", check=False)
+        self.assertIn("by etcdctl", r.err)
+        self.assertEqual(self.h.viking("unlock", self.stack).status, 0)
+        stays = self.status()["leader"]["epoch"]
+        self.push_text("unlocked")
+        self.assertEqual(self.status()["leader"]["epoch"], stays, "our own changes are no others'")
+
     def test_7_a_paused_leader_writes_nothing(self):
         """Its lease ends while it sleeps: /leader goes, its first write is refused, and it leads again only anew."""
         epoch = self.status()["leader"]["epoch"]

@@ -334,6 +334,18 @@ class RouterTest(unittest.TestCase):
             self.assertEqual(self.s.request(host)[0], 404)
         self.assertEqual(self.s.map("hosts.map"), [["a.com", "b0001"]])
 
+    def test_a_table_of_an_older_leader_is_refused(self):
+        self.up()
+        self.s.api.rev = 5 << 24
+        self.table(ragnar=app(["a.com"], self.server("one", ident="r-1")))
+        self.s.api.rev = 4 << 24
+        self.s.api.put("router", {"stacks": {"ragnar": app(["a.com"], self.server("two", ident="r-2"))}})
+        wait_for("the refusal", lambda: "a table of epoch 4 after one of 5" in get(self.s.path("log")))
+        self.assertEqual(self.s.get("a.com"), "200 one")
+        self.s.api.rev = 6 << 24
+        self.table(ragnar=app(["a.com"], self.server("two", ident="r-2")))
+        self.assertEqual(self.s.get("a.com"), "200 two")
+
     def test_router_killed_adopts(self):
         self.up()
         self.table(ragnar=app(["a.com"], self.server("one", ident="r-1")))

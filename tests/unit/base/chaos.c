@@ -19,6 +19,8 @@
 
 struct pair {
 	int fd[2]; /* client's, server's; -1 = free */
+	bool watches;
+	char tail[16]; /* the last the client sent */
 };
 
 static int connect_to(int port)
@@ -40,12 +42,26 @@ static void end_pair(struct pair *p)
 	p->fd[0] = p->fd[1] = -1;
 }
 
+static void look_for_watch(struct pair *p, const char *piece, size_t n)
+{
+	static const char word[] = "/v3/watch";
+	char text[sizeof(p->tail) + PIECE_MAX];
+	memcpy(text, p->tail, sizeof(p->tail));
+	memcpy(text + sizeof(p->tail), piece, n);
+	p->watches |= memmem(text, sizeof(p->tail) + n, word, sizeof(word) - 1) != NULL;
+	memcpy(p->tail, text + n, sizeof(p->tail));
+}
+
 /* One piece from one end to the other; by its size late or not. */
 static void carry(struct pair *p, int from, unsigned *seed, volatile struct chaos_orders *orders)
 {
 	char piece[PIECE_MAX];
 	size_t most = 1 + (size_t)rand_r(seed) % PIECE_MAX;
 	ssize_t n = read(p->fd[from], piece, most);
+	if (n > 0 && from == 0)
+		look_for_watch(p, piece, (size_t)n);
+	if (from == 1 && orders->mute && p->watches)
+		return;
 	if (n > 0 && from == 1 && orders->swallow > 0) {
 		orders->swallow--;
 		n = 0;

@@ -33,6 +33,7 @@ struct chaos {
 	pid_t pid;
 	int port;
 	volatile struct chaos_orders {
+		int mute; /* nothing more is delivered to those who watch */
 		int swallow; /* so many of the next answers are not delivered: the connection is closed instead */
 	} * orders;
 };

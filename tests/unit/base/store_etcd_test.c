@@ -352,20 +352,58 @@ Test(store_etcd_three, a_lost_majority_is_one_clear_line)
 
 /* ---- lost events ---- */
 
-/* A stream that stays silent, as a paused member's does: the check finds out. */
-Test(store_etcd, a_watch_that_lost_events_is_over)
+static void watch_with_checks(struct watched *w)
 {
 	fixture_close(&fx);
 	opts.check_ms = 200;
 	open_etcd(&fx);
-	struct watched w = {0};
-	/* the revision is wrong by intent: it is in the future, so events are left out as if they had been lost */
+	fx.store->ops->watch(fx.store, "", 0, watched_fn, w);
 	store_put(&fx, "/a", "1");
-	fx.store->ops->watch(fx.store, "", store_rev(3), watched_fn, &w);
-	store_put(&fx, "/a", "2");
-	store_put(&fx, "/b", "3");
-	wait_text(&fx, &w, "+/b=3@3 | ");
+	wait_text(&fx, w, "+/a=1@1 | ");
+}
+
+static void some_checks(void)
+{
+	for (int i = 0; i < 5; i++) {
+		struct waiting pause = {0};
+		uint64_t lease;
+		store_grant(&fx, 60000, &lease);
+		fx.store->ops->lease_keep(fx.store, lease, lease_fn, &pause);
+		wait_until(&fx, &pause.done);
+		vk_loop_once(fx.loop, 500);
+	}
+}
+
+Test(store_etcd, a_watch_that_agrees_with_the_keys_goes_on)
+{
+	struct watched w = {0};
+	watch_with_checks(&w);
+	some_checks();
+	store_put(&fx, "/b", "2");
 	store_del(&fx, "/a");
-	wait_text(&fx, &w, "+/b=3@3 | -/a@4 | ");
-	cr_assert(!w.compacted, "agrees with the keys");
+	some_checks();
+	wait_text(&fx, &w, "+/a=1@1 | +/b=2@2 | -/a@3 | ");
+	cr_assert(!w.compacted);
+}
+
+/* A stream that is open and silent, as that of a paused or partitioned member: the check finds out. */
+Test(store_etcd_chaos, a_watch_that_lost_a_put_is_over)
+{
+	struct watched w = {0};
+	watch_with_checks(&w);
+	chaos.orders->mute = 1;
+	store_put(&fx, "/a", "2");
+	wait_text(&fx, &w, "+/a=1@1 | | ");
+	cr_assert(w.compacted);
+}
+
+Test(store_etcd_chaos, a_watch_that_lost_a_delete_is_over)
+{
+	struct watched w = {0};
+	watch_with_checks(&w);
+	some_checks(); /* the keys have been counted */
+	chaos.orders->mute = 1;
+	store_del(&fx, "/a");
+	wait_text(&fx, &w, "+/a=1@1 | | ");
+	cr_assert(w.compacted);
 }

@@ -9,6 +9,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "follow.h"
 #include "txn.h"
 
 #define DEADLINE_MS 20000
@@ -71,7 +72,7 @@ static void lead_now(struct world *w, uint64_t floor)
 
 struct answer {
 	bool done;
-	uint64_t create_rev;
+	uint64_t create_rev, mod_rev;
 	int64_t epoch;
 	struct vk_err err;
 };
@@ -86,6 +87,7 @@ static void on_got(
 	if (n == 0)
 		return;
 	a->create_rev = kvs[0].create_rev;
+	a->mod_rev = kvs[0].mod_rev;
 	cr_assert_eq(vk_json_parse(kvs[0].value, kvs[0].len, &row, NULL), 0);
 	a->epoch = vk_json_int(row, "epoch", 0);
 }
@@ -209,7 +211,75 @@ Test(lead, a_store_that_is_away_refuses_writes_and_is_waited_for)
 	cr_assert_eq(get(&w, "/lock/a").create_rev, 0);
 }
 
-/* ---- two of them at one store ---- */
+/* ---- processes that end themselves ---- */
+
+static int status_of(void (*fn)(const char *path), const char *path)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		alarm(DEADLINE_MS / 1000);
+		fn(path);
+		_exit(0);
+	}
+	int status;
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void follower(struct world *x)
+{
+	struct vk_loop *l;
+	struct vk_store *store;
+	const struct vk_store_faults late = {.seed = 3, .delay_passes_max = 4, .reorder = true};
+	if (vk_loop_new(&l, NULL) != 0 || vk_store_memory_open(l, &late, &store, NULL) != 0)
+		_exit(9);
+	store->shared = true;
+	world_open(x, l, store, "me");
+	x->s.follow = follow_new(&x->s, 1);
+}
+
+static void turn(struct vk_loop *l)
+{
+	for (int i = 0; i < 50; i++)
+		vk_loop_once(l, 0);
+}
+
+/* As txn does. The event may come before the answer, or behind it. */
+static void own_change(struct world *x, const char *key)
+{
+	x->s.commits++;
+	set(x, key, "{}");
+	uint64_t rev = get(x, key).mod_rev;
+	x->s.commits--;
+	follow_own(x->s.follow, rev);
+}
+
+static void changes_its_own(const char *path)
+{
+	struct world x;
+	(void)path;
+	follower(&x);
+	for (int i = 0; i < 20; i++)
+		own_change(&x, "/lock/a");
+	follow_own(x.s.follow, 20); /* one without effect has the revision of the last */
+	turn(x.s.loop);
+}
+
+static void sees_another(const char *path)
+{
+	struct world x;
+	(void)path;
+	follower(&x);
+	own_change(&x, "/lock/a");
+	set(&x, "/lock/b", "{}");
+	turn(x.s.loop);
+}
+
+Test(lead, what_another_changed_ends_it)
+{
+	cr_assert_eq(status_of(changes_its_own, NULL), 0);
+	cr_assert_eq(status_of(sees_another, NULL), 1);
+}
 
 static struct vk_store *open_file(struct vk_loop *l, const char *path)
 {
@@ -243,14 +313,7 @@ Test(lead, the_first_write_of_one_that_was_replaced_is_refused_and_ends_it)
 	char dir[] = "/tmp/viking-lead-XXXXXX";
 	cr_assert_not_null(mkdtemp(dir));
 	vk_autofree char *path = vk_asprintf("%s/db", dir);
-	pid_t pid = fork();
-	if (pid == 0) {
-		alarm(DEADLINE_MS / 1000);
-		sleeper(path);
-	}
-	int status;
-	waitpid(pid, &status, 0);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1, "status %d", status);
+	cr_assert_eq(status_of(sleeper, path), 1);
 	struct vk_store *memory = w.s.store;
 	w.s.store = open_file(w.s.loop, path);
 	cr_assert_eq(get(&w, "/lock/a").create_rev, 0);
