@@ -49,10 +49,22 @@ static int read_package(struct expansion *x, struct vk_err *err)
 	return rc != 0 ? vk_err_wrap(err, "%s", path) : 0;
 }
 
-static bool key_there(const json_t *j, const char *keys)
+static bool value_begins(json_t *object, const char *begin)
+{
+	const char *key;
+	json_t *value;
+	json_object_foreach(object, key, value) if (json_is_string(value) &&
+		vk_starts(json_string_value(value), begin)) return true;
+	return false;
+}
+
+/* "KEY[.KEY][=BEGIN]" */
+static bool key_there(json_t *j, const char *keys)
 {
 	while (j != NULL && *keys != '\0') {
-		size_t n = strcspn(keys, ".");
+		size_t n = strcspn(keys, ".=");
+		if (n == 0)
+			return value_begins(j, keys + 1);
 		vk_autofree char *key = vk_strndup(keys, n);
 		j = json_object_get(j, key);
 		keys += n + (keys[n] == '.');
@@ -60,7 +72,7 @@ static bool key_there(const json_t *j, const char *keys)
 	return j != NULL && !json_is_null(j);
 }
 
-static int word_holds(struct expansion *x, const char *word, bool *ret, struct vk_err *err)
+static int alternative_holds(struct expansion *x, const char *word, bool *ret, struct vk_err *err)
 {
 	bool wanted = *word != '!';
 	word += !wanted;
@@ -71,6 +83,17 @@ static int word_holds(struct expansion *x, const char *word, bool *ret, struct v
 	int rc = read_package(x, err);
 	if (rc == 0)
 		*ret = key_there(x->package, word + 5) == wanted;
+	return rc;
+}
+
+static int word_holds(struct expansion *x, char *word, bool *ret, struct vk_err *err)
+{
+	char *save = NULL;
+	int rc = 0;
+	*ret = false;
+	for (char *w = strtok_r(word, "|", &save); w != NULL && !*ret && rc == 0;
+		w = strtok_r(NULL, "|", &save))
+		rc = alternative_holds(x, w, ret, err);
 	return rc;
 }
 

@@ -1,7 +1,8 @@
 /*
  * The Dockerfile of one of our packs: a template that comes with viking (builder/packs/NAME/Dockerfile.in), of
  * which some lines depend on the source. Whole lines only:
- *   %if WORD...   every WORD must hold: FILE, !FILE (in the root of the source); json:KEY[.KEY], !json:.. (package.json)
+ *   %if WORD...   every WORD must hold: FILE (in the root of the source), json:KEY[.KEY] (package.json has it), json:KEY=BEGIN (one of
+ *                 the values in that object begins so), !WORD, WORD|WORD (one of them)
  *   %else
  *   %end
  * They nest. Everything else is copied. Pure: files come through struct manifest_files, below `dir`.

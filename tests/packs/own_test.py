@@ -27,13 +27,15 @@ def expand(pack, files):
     package = json.loads(files.get("package.json", "{}"))
 
     def holds(word):
+        if "|" in word:
+            return any(map(holds, word.split("|")))
         if word.startswith("!"):
             return not holds(word[1:])
         if word.startswith("json:"):
-            at = package
-            for key in word[5:].split("."):
+            at, (keys, _, begin) = package, word[5:].partition("=")
+            for key in keys.split("."):
                 at = at.get(key) if isinstance(at, dict) else None
-            return at is not None
+            return any(v.startswith(begin) for v in at.values()) if begin and at else not begin and at is not None
         return word in files
     out, stack = [], []
     for line in open(os.path.join(PACKS, pack, "Dockerfile.in")):
@@ -184,6 +186,32 @@ class Own(unittest.TestCase):
     def test_python(self):
         self.both("python", PYTHON, "/", b"python from a wheel")
         self.both("python", {"main.py": PYTHON_APP}, "/", b"python no wheel")
+
+    def test_node_with_a_directory_of_the_source_and_no_lock_file(self):
+        self.both("node", {k: v for k, v in NODE.items() if k != "package-lock.json"}, "/", b"node plain dep production")
+
+    def test_python_by_its_other_files(self):
+        wheels = {k: v for k, v in PYTHON.items() if k.startswith("wheels/")}
+        find = "[project]\nname = 'x'\nversion = '1'\ndependencies = ['hello-viking @ file:///app/wheels/hello_viking-1-py3-none-any.whl']\n"
+        # directories beside each other, which are no package: the dependencies are installed all the same
+        self.by_template("python", {"pyproject.toml": find, "app.py": PYTHON_APP, "one/x.py": "", "two/x.py": "", **wheels},
+                         b"python from a wheel")
+
+    def by_template(self, pack, files, expected):
+        tag = f"viking-own-test:one-{pack}-{os.getpid()}"
+        image(pack, files, tag)
+        c = self.serve(tag, "-c", f"/opt/viking/packs/{pack}/bin/web")
+        self.assertEqual(expected, fetch(c, "/")[1])
+
+    def test_what_a_pack_cannot_do_is_one_line(self):
+        rows = [("node", {"package.json": '{"name": "x"}', "yarn.lock": "__metadata:\n  version: 6\n"}, "yarn.lock is of Yarn 2 or later"),
+                ("python", {"pyproject.toml": "[tool.poetry]\nname = 'x'\n", "app.py": "1\n"}, "[tool.poetry] without [build-system]"),
+                ("python", {"pyproject.toml": "name = \n", "app.py": "1\n"}, "pyproject.toml cannot be read"),
+                ("python", {"manage.py": "import django\n"}, "manage.py is there, but Django is not")]
+        for pack, files, line in rows:
+            with self.subTest(line), self.assertRaises(AssertionError) as e:
+                image(pack, files, f"viking-own-test:bad-{os.getpid()}")
+            self.assertIn(line, str(e.exception))
 
     def test_go(self):
         self.both("go", GO, "/", b"go 8123")

@@ -69,6 +69,13 @@ Test(pack_template, keeps_the_lines_that_hold)
 	cr_assert_eq(pack_template_expand(text, strlen(text), &files, ".", &out, &err), 0, "%s",
 		err.msg);
 	cr_expect_str_eq(vk_buf_str(&out), "a\nb\nd\nf\n");
+	static const char either[] =
+		"%if yarn.lock|json:scripts=x json:scripts.build|package.json\na\n%end\n"
+		"%if json:scripts=y|json:none=x\nb\n%end\n%if !json:scripts=y|yarn.lock\nc\n%end\n";
+	vk_buf_clear(&out);
+	cr_assert_eq(pack_template_expand(either, strlen(either), &files, ".", &out, &err), 0, "%s",
+		err.msg);
+	cr_expect_str_eq(vk_buf_str(&out), "a\nc\n");
 	static const char *const bad[] = {"%end\n", "%if x\n", "%what\n"};
 	for (size_t i = 0; i < VK_COUNT(bad); i++)
 		cr_expect_eq(pack_template_expand(bad[i], strlen(bad[i]), &files, ".", &out, &err),
