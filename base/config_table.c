@@ -111,6 +111,13 @@ static int check_branches(const char *v, struct vk_err *err)
 	return vk_err_set(err, VK_INVALID, "branch names with commas between, like main,master");
 }
 
+static int check_digest(const char *v, struct vk_err *err)
+{
+	if (*v == '\0' || (strlen(v) == 64 && v[strspn(v, "0123456789abcdef")] == '\0'))
+		return 0;
+	return vk_err_set(err, VK_INVALID, "64 hex digits: printf %%s TOKEN | sha256sum");
+}
+
 static bool is_role(const char *w)
 {
 	return w[0] != '\0' && w[strspn(w, "abcdefghijklmnopqrstuvwxyz0123456789_.-")] == '\0';
@@ -323,6 +330,8 @@ const struct setting settings[SETTING_COUNT] = {
 	TEXT("web.address", web_address, "127.0.0.1", check_address,
 		"where the API listens on TCP"),
 	PORT("web.port", web_port, "8791", 0, "port of the API; 0: off"),
+	TEXT("metrics.token", metrics_token, "", check_digest,
+		"SHA-256 of the token that may read /metrics there; empty: nobody"),
 	TEXT("cluster.address", cluster_address, "0.0.0.0", check_address,
 		"where the cluster's other hosts reach this one"),
 	PORT("cluster.port", cluster_port, "8792", 1,

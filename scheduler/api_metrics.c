@@ -15,6 +15,14 @@ void api_metrics(struct call *c)
 	call_text_answer(c, "text/plain; version=0.0.4; charset=utf-8", &text);
 }
 
+/* For the web process, which hands the text on. */
+void api_web_metrics(struct call *c)
+{
+	vk_autobuf text = VK_BUF_INIT(TEXT_MAX);
+	metrics_text(c->s, &text);
+	call_json(c, 200, json_pack("{s:s}", "text", vk_buf_str(&text)));
+}
+
 void api_router_stats(struct call *c)
 {
 	struct vk_err err = {0};

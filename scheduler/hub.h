@@ -42,7 +42,7 @@ struct sched {
 	struct receipts *receipts; /* receipts.h */
 	struct certs *certs;       /* certs.h */
 	struct certwork *certwork; /* certwork.h: what the certs process is to do */
-	json_t *metrics;           /* metrics.h: what the router counted, or NULL */
+	struct metrics *metrics;   /* metrics.h; NULL before the first figure */
 	struct vk_timer *refresh;
 	bool reserved;     /* reserve.h */
 	json_t *restoring; /* keys of a restore whose last batch is still to come, or NULL */

@@ -5,6 +5,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "op.h"
 #include "summary.h"
 
 static void head(struct vk_buf *out, const char *name, const char *type, const char *help)
@@ -12,10 +13,53 @@ static void head(struct vk_buf *out, const char *name, const char *type, const c
 	vk_buf_addf(out, "# HELP viking_%s %s\n# TYPE viking_%s %s\n", name, help, name, type);
 }
 
+struct metrics {
+	json_t *nodes;      /* what the router counted, or NULL */
+	json_t *operations; /* "kind/ok" -> [number, milliseconds] */
+	uint64_t commits;
+	int64_t commit_us;
+};
+
+static struct metrics *metrics_of(struct sched *s)
+{
+	if (s->metrics == NULL) {
+		s->metrics = vk_alloc(sizeof(*s->metrics));
+		*s->metrics = (struct metrics){.operations = json_object()};
+	}
+	return s->metrics;
+}
+
+void metrics_free(struct metrics *m)
+{
+	if (m == NULL)
+		return;
+	json_decref(m->nodes);
+	json_decref(m->operations);
+	free(m);
+}
+
 void metrics_router(struct sched *s, const json_t *nodes)
 {
-	json_decref(s->metrics);
-	s->metrics = json_incref((json_t *)(uintptr_t)nodes);
+	struct metrics *m = metrics_of(s);
+	json_decref(m->nodes);
+	m->nodes = json_incref((json_t *)(uintptr_t)nodes);
+}
+
+void metrics_operation(struct sched *s, const char *kind, bool ok, int64_t ms)
+{
+	json_t *all = metrics_of(s)->operations;
+	vk_autofree char *key = vk_asprintf("%s/%s", kind, ok ? "ok" : "failed");
+	const json_t *had = json_object_get(all, key);
+	json_object_set_new(all, key,
+		json_pack("[I,I]", json_integer_value(json_array_get(had, 0)) + 1,
+			json_integer_value(json_array_get(had, 1)) + ms));
+}
+
+void metrics_commit(struct sched *s, int64_t us)
+{
+	struct metrics *m = metrics_of(s);
+	m->commits++;
+	m->commit_us += us;
 }
 
 /* ---- requests ---- */
@@ -33,7 +77,7 @@ static void each_node(
 {
 	const char *place;
 	json_t *v;
-	json_object_foreach(s->metrics, place, v)
+	json_object_foreach(s->metrics->nodes, place, v)
 	{
 		labels(out, name, place, "");
 		vk_buf_addf(out, "%.15g\n", (double)vk_json_int(v, key, 0) * scale);
@@ -48,7 +92,8 @@ static void requests(const struct sched *s, struct vk_buf *out)
 	head(out, "requests_total", "counter", "Requests that a node got from the router.");
 	each_node(s, out, "requests_total", "requests", 1);
 	head(out, "responses_total", "counter", "Answers by class of status.");
-	json_object_foreach(s->metrics, place, v) for (size_t i = 0; i < VK_COUNT(classes); i++)
+	json_object_foreach(s->metrics->nodes, place, v) for (size_t i = 0; i < VK_COUNT(classes);
+							      i++)
 	{
 		vk_autofree char *more = vk_asprintf(",class=\"%s\"", classes[i]);
 		labels(out, "responses_total", place, more);
@@ -67,6 +112,54 @@ static void requests(const struct sched *s, struct vk_buf *out)
 	each_node(s, out, "response_seconds", "response_ms", 0.001);
 	head(out, "request_seconds", "gauge", "Time of a whole request, mean of the last 1024.");
 	each_node(s, out, "request_seconds", "total_ms", 0.001);
+}
+
+/* ---- operations ---- */
+
+static void operations(const struct sched *s, struct vk_buf *out)
+{
+	const char *key;
+	json_t *v;
+	head(out, "operation_seconds", "summary", "Operations that have ended, and their time.");
+	json_object_foreach(s->metrics->operations, key, v)
+	{
+		int kind = (int)strcspn(key, "/");
+		vk_autofree char *labels =
+			vk_asprintf("{kind=\"%.*s\",result=\"%s\"}", kind, key, key + kind + 1);
+		vk_buf_addf(out, "viking_operation_seconds_sum%s %.15g\n", labels,
+			(double)json_integer_value(json_array_get(v, 1)) / 1000);
+		vk_buf_addf(out, "viking_operation_seconds_count%s %lld\n", labels,
+			(long long)json_integer_value(json_array_get(v, 0)));
+	}
+}
+
+static void queue(const struct sched *s, struct vk_buf *out)
+{
+	size_t busy = 0, waiting = 0;
+	const struct stack *sk;
+	table_each(&s->st.stacks, i, sk)
+	{
+		busy += sk->busy != NULL;
+		for (const struct op *op = sk->waiting; op != NULL; op = op->next)
+			waiting++;
+	}
+	head(out, "operations", "gauge", "Operations that run, and that wait for their stack.");
+	vk_buf_addf(out,
+		"viking_operations{state=\"running\"} %zu\n"
+		"viking_operations{state=\"waiting\"} %zu\n",
+		busy, waiting);
+}
+
+static void store(const struct sched *s, struct vk_buf *out)
+{
+	const struct metrics *m = s->metrics;
+	head(out, "store_transaction_seconds", "summary", "Transactions of the store.");
+	vk_buf_addf(out,
+		"viking_store_transaction_seconds_sum %.15g\n"
+		"viking_store_transaction_seconds_count %llu\n",
+		(double)m->commit_us / 1e6, (unsigned long long)m->commits);
+	head(out, "store_transactions_now", "gauge", "Transactions under way.");
+	vk_buf_addf(out, "viking_store_transactions_now %zu\n", s->commits);
 }
 
 /* ---- stacks ---- */
@@ -124,7 +217,7 @@ static void releases(struct sched *s, struct vk_buf *out)
 
 static void builds(struct sched *s, struct vk_buf *out)
 {
-	vk_autojson *states = json_object();
+	vk_autojson *states = json_pack("{s:i,s:i}", "queued", 0, "running", 0);
 	const struct build_row *b;
 	table_each(&s->st.builds, i, b) count(states, b->state != NULL ? b->state : "unknown");
 	head(out, "builds", "gauge", "Builds on record by state; queued ones are the queue.");
@@ -146,13 +239,15 @@ static void certificates(struct sched *s, struct vk_buf *out)
 
 void metrics_text(struct sched *s, struct vk_buf *out)
 {
+	metrics_of(s);
 	requests(s, out);
+	operations(s, out);
+	queue(s, out);
+	store(s, out);
 	instances(s, out);
 	releases(s, out);
 	builds(s, out);
 	certificates(s, out);
-	head(out, "store_transactions_now", "gauge", "Transactions under way.");
-	vk_buf_addf(out, "viking_store_transactions_now %zu\n", s->commits);
 	head(out, "start_time_seconds", "gauge", "When the scheduler was started, Unix time.");
 	vk_buf_addf(out, "viking_start_time_seconds %lld\n", (long long)(s->started_ms / 1000));
 }

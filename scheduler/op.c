@@ -9,6 +9,7 @@
 #include <viking/str.h>
 
 #include "hosts.h"
+#include "metrics.h"
 
 #define QUEUE_MAX  ((size_t)16 << 20)
 #define RESTART_MS 5000 /* an engine may be gone for so long: somebody restarts it */
@@ -273,6 +274,7 @@ void op_end(struct op *op, const struct vk_err *err, json_t *more)
 	vk_log(VK_INFO, "op-end", "kind=%s stack=%s who=%s result=%s ms=%lld", op->type->kind,
 		op->stack, op->who, ok ? "ok" : vk_err_name(err->code),
 		(long long)(vk_mono_ms() - op->began));
+	metrics_operation(s, op->type->kind, ok, vk_mono_ms() - op->began);
 	op->ended = true;
 	vk_timer_set(op->beat, -1);
 	if (op->r != NULL) {

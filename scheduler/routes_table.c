@@ -47,6 +47,7 @@ const struct route routes[] = {
 	INTERNAL("GET", "/v1/internal/front/watch", ROLE_FRONT, api_front_watch),
 	INTERNAL("GET", "/v1/internal/web/watch", ROLE_WEB, api_web_watch),
 	INTERNAL("POST", "/v1/internal/web/ack", ROLE_WEB, api_web_ack),
+	INTERNAL("GET", "/v1/internal/metrics", ROLE_WEB, api_web_metrics),
 
 	PUBLIC("GET", "/v1/keys", ADMIN, false, api_keys),
 	PUBLIC("POST", "/v1/keys", ADMIN, true, api_keys_add),

@@ -23,6 +23,7 @@
 #include "hosts.h"
 #include "lead.h"
 #include "load.h"
+#include "metrics.h"
 #include "netfeed.h"
 #include "receipts.h"
 #include "reserve.h"
@@ -257,7 +258,7 @@ static void program_close(struct program *p)
 	certs_free(s->certs);
 	certwork_free(s->certwork);
 	acme_free(s->acme);
-	json_decref(s->metrics);
+	metrics_free(s->metrics);
 	events_free(s->events);
 	audit_close(s->audit);
 	load_free(p->load);

@@ -3,12 +3,14 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 #include <viking/log.h>
 #include <viking/mem.h>
 #include <viking/str.h>
 
 #include "follow.h"
 #include "lead.h"
+#include "metrics.h"
 #include "reserve.h"
 
 struct txn_item {
@@ -22,9 +24,17 @@ struct txn {
 	size_t n, cap;
 	txn_fn *fn;
 	void *arg;
+	int64_t began_us;         /* monotonic */
 	struct vk_timer *refused; /* not sent: the store is away */
 	struct txn *next;         /* in s->under_way */
 };
+
+static int64_t mono_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
 
 struct txn *txn_new(struct sched *s)
 {
@@ -131,6 +141,7 @@ static void txn_done(void *arg, const struct vk_err *err, bool committed, uint64
 {
 	struct txn *t = arg;
 	t->s->commits--;
+	metrics_commit(t->s, mono_us() - t->began_us);
 	txn_unlist(t);
 	bool failed = err != NULL && err->code != 0;
 	if (failed && (err->code == VK_UNAVAILABLE || err->code == VK_TIMEOUT))
@@ -169,6 +180,7 @@ void txn_commit(struct txn *t, txn_fn *fn, void *arg)
 	t->fn = fn;
 	t->arg = arg;
 	t->s->commits++;
+	t->began_us = mono_us();
 	t->next = t->s->under_way;
 	t->s->under_way = t;
 	if (lead_away(t->s->lead) != NULL) {

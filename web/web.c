@@ -8,6 +8,7 @@
 #include <viking/httpd.h>
 #include <viking/log.h>
 
+#include "figures.h"
 #include "serve.h"
 
 #define ROUTE_USER      "viking-route"
@@ -19,6 +20,7 @@ struct web {
 	struct sites *sites;
 	int listen_fd;
 	struct vk_httpd *httpd;
+	struct figures *figures;
 };
 
 static void on_request(void *arg, struct vk_req *r)
@@ -79,7 +81,8 @@ static int open_all(struct vk_role *role, struct vk_err *err)
 	w->role = role;
 	w->listen_fd = -1;
 	w->serve = (struct serve){.root = -1, .allowed = route_user()};
-	return open_files(w, role->c, err);
+	int rc = open_files(w, role->c, err);
+	return rc == 0 ? figures_new(role, &w->figures, err) : rc;
 }
 
 /* The socket is open already. */
@@ -95,6 +98,8 @@ static int start(struct vk_role *role, struct vk_err *err)
 	struct vk_httpd_opts o = {.body_max = 1, .connections_max = CONNECTIONS_MAX};
 	int rc = vk_httpd_new(role->l, VK_TAKE_FD(w->listen_fd), &o, on_request, w, &w->httpd, err);
 	if (rc == 0)
+		rc = figures_start(w->figures, err);
+	if (rc == 0)
 		vk_role_watch(role, "/v1/internal/web/watch", on_table, w);
 	return rc;
 }
@@ -104,6 +109,7 @@ static void web_free(void *self)
 	struct web *w = self;
 	if (w == NULL)
 		return;
+	figures_free(w->figures);
 	vk_httpd_free(w->httpd);
 	vk_closep(&w->listen_fd);
 	vk_closep(&w->serve.root);

@@ -26,13 +26,14 @@ struct vk_config {
 	char *host_zone;   /* host.zone; "" = none */
 	char *base_domain; /* base_domain; "" = none */
 	/* listeners */
-	char *ssh_address;      /* ssh.address, 0.0.0.0 */
-	uint64_t ssh_port;      /* 2222 */
-	char *http_address;     /* http.address, 0.0.0.0 */
-	uint64_t http_port;     /* 80 */
-	uint64_t https_port;    /* 443; 0 = off */
-	char *web_address;      /* web.address 127.0.0.1 */
-	uint64_t web_port;      /* 8791 */
+	char *ssh_address;   /* ssh.address, 0.0.0.0 */
+	uint64_t ssh_port;   /* 2222 */
+	char *http_address;  /* http.address, 0.0.0.0 */
+	uint64_t http_port;  /* 80 */
+	uint64_t https_port; /* 443; 0 = off */
+	char *web_address;   /* web.address 127.0.0.1 */
+	uint64_t web_port;   /* 8791 */
+	char *metrics_token; /* metrics.token: SHA-256 of the token, "" = /metrics is not on TCP */
 	char *cluster_address;  /* cluster.address, 0.0.0.0: where other hosts reach this one */
 	uint64_t cluster_port;  /* 8792; nothing listens there before this host is in a cluster */
 	char *registry_address; /* registry.address, 127.0.0.1 */

@@ -5,6 +5,7 @@ import subprocess
 import threading
 import unittest
 
+import exposition
 from lib import BASE, Host, wait_for
 
 MANIFEST = """deploy:
@@ -107,8 +108,8 @@ class Domains(unittest.TestCase):
 
         # figures
         def figure(name):
-            lines = h.api("GET", "/metrics")[1].decode().splitlines()
-            return next((float(x.split()[-1]) for x in lines if x.startswith(name) and f'stack="{stack}"' in x), None)
+            figures = exposition.read(h.api("GET", "/metrics")[1].decode())
+            return next((v for (n, labels), v in figures.items() if n == name and ("stack", stack) in labels), None)
         wait_for("the router's counters", lambda: (figure("viking_requests_total") or 0) >= 5, seconds=40)
         self.assertGreaterEqual(figure('viking_responses_total'), 0)
         self.assertEqual(figure('viking_instances'), 1)

@@ -1,4 +1,6 @@
 """What operators do: look, follow, enter, collect, back up and restore; and what deploy keys may not see of it."""
+import hashlib
+import http.client
 import json
 import os
 import socket
@@ -7,6 +9,7 @@ import threading
 import time
 import unittest
 
+import exposition
 from lib import BASE, STAGE, Host, UnixConnection, containers, engine, wait_for
 
 MANIFEST = """viking: {{name: ops}}
@@ -35,7 +38,8 @@ def lines_of(data):
 class Operations(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.h = h = Host()
+        cls.token = os.urandom(32).hex()
+        cls.h = h = Host(**{"metrics.token": hashlib.sha256(cls.token.encode()).hexdigest()})
         h.__enter__()
         cls.stack = h.name("ops")
         cls.other = h.name("other")
@@ -52,6 +56,38 @@ class Operations(unittest.TestCase):
 
     def names(self, prefix):
         return {k["key"]: k["value"] for k in self.h.json("state", "--keys", prefix)["keys"]}
+
+    def scrape(self, token=None, path="/metrics", method="GET"):
+        c = http.client.HTTPConnection("127.0.0.1", self.h.settings["web.port"], timeout=60)
+        try:
+            c.request(method, path, headers={"Authorization": "Bearer " + token} if token else {})
+            r = c.getresponse()
+            return r.status, r.read().decode()
+        finally:
+            c.close()
+
+    def test_figures_over_tcp_for_who_has_the_token(self):
+        for token, path, method, status in ((None, "/metrics", "GET", 403), (self.token[:-1], "/metrics", "GET", 403),
+                                            (self.token + "0", "/metrics", "GET", 403), (self.token, "/v1/stacks", "GET", 404),
+                                            (self.token, "/metrics/", "GET", 404), (self.token, "/metrics", "POST", 400)):
+            self.assertEqual(status, self.scrape(token, path, method)[0], (path, method))
+        status, text = self.scrape(self.token)
+        figures = exposition.read(text)
+        self.assertEqual(200, status)
+        self.assertEqual({name for name, _ in figures}, {name for name, _ in exposition.read(self.h.api("GET", "/metrics")[1].decode())})
+        self.assertGreaterEqual(figures["viking_operation_seconds_count", (("kind", "push"), ("result", "ok"))], 1)
+        self.assertGreater(figures["viking_operation_seconds_sum", (("kind", "push"), ("result", "ok"))], 0)
+        self.assertGreater(figures["viking_store_transaction_seconds_count", ()], 0)
+        self.assertEqual(1, figures["viking_release", (("stack", self.stack),)])
+        self.assertIn(("viking_builds", (("state", "queued"),)), figures)
+        self.assertIn(("viking_operations", (("state", "waiting"),)), figures)
+        self.assertEqual(1, sum(v for (name, labels), v in figures.items() if name == "viking_instances" and ("stack", self.other) in labels))
+
+    def test_figures_come_when_the_scheduler_is_back(self):
+        self.h.kill("scheduler")
+        status, text = self.scrape(self.token)
+        self.assertEqual(200, status, text)
+        exposition.read(text)
 
     def test_ports_name_exactly_the_healthy_instances(self):
         h, stack = self.h, self.stack
