@@ -48,9 +48,10 @@ struct inst {
 	bool dead;    /* known not to run */
 	bool outside; /* somebody else stopped or killed it */
 	bool oom;
-	bool falls;     /* with another of its group: to be stopped */
-	bool timed_out; /* not healthy within health_timeout_ms */
-	int pid;        /* of its first process on this host */
+	bool falls;        /* with another of its group: to be stopped */
+	bool timed_out;    /* not healthy within health_timeout_ms */
+	bool old_resolver; /* it was made when names were answered elsewhere */
+	int pid;           /* of its first process on this host */
 	uint64_t stop_ms;
 	int64_t started_ms;
 	int64_t backoff_ms; /* to wait once the dead container is removed */

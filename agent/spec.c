@@ -117,6 +117,17 @@ static bool on_network(const struct desired_instance *in)
 		in->network != NULL && in->network[0] != '\0';
 }
 
+static bool same_list(const json_t *a, const json_t *b)
+{
+	return json_array_size(a) == json_array_size(b) &&
+		(json_array_size(a) == 0 || json_equal(a, b));
+}
+
+bool spec_same_resolver(const json_t *config, const struct desired_instance *in)
+{
+	return !on_network(in) || same_list(json_object_get(config, "Dns"), in->dns);
+}
+
 static json_t *host_config(const struct vk_config *c, const struct desired_instance *in)
 {
 	uint64_t memory = in->memory != 0 ? in->memory : c->default_memory;

@@ -283,6 +283,30 @@ static size_t check_stack(struct sched *s, const struct stack *sk, json_t *check
 	return bad;
 }
 
+/* Containers keep the resolver they were made with: those from before a change of dns.enabled are named. */
+static void check_resolvers(struct sched *s, const struct stack *sk, json_t *checks)
+{
+	struct inst_list list = {0};
+	const char *first = NULL;
+	size_t n = 0;
+	stack_instances(sk, stack_overlay(sk), &list);
+	for (size_t i = 0; i < list.n; i++) {
+		const struct inst_status *st = hosts_find(s, list.v[i].name);
+		if (list.v[i].stop || st == NULL || !st->old_resolver)
+			continue;
+		first = first != NULL ? first : list.v[i].name;
+		n++;
+	}
+	vk_autofree char *hint = vk_asprintf("viking ps:restart %s", sk->name);
+	if (n > 1)
+		doctor_add(checks, "resolver", VERDICT_WARN, hint,
+			"%s and %zu more keep the resolver they were started with", first, n - 1);
+	else if (n == 1)
+		doctor_add(checks, "resolver", VERDICT_WARN, hint,
+			"%s keeps the resolver it was started with", first);
+	inst_list_release(&list);
+}
+
 static void check_stacks(struct sched *s, json_t *checks)
 {
 	size_t bad = 0, n = 0;
@@ -293,6 +317,7 @@ static void check_stacks(struct sched *s, json_t *checks)
 			continue;
 		n++;
 		bad += check_stack(s, sk, checks);
+		check_resolvers(s, sk, checks);
 		const char *complaint = router_complaint(s, sk->name);
 		if (complaint != NULL)
 			doctor_add(checks, "routes", VERDICT_WARN, "",

@@ -300,6 +300,7 @@ static void status_fill(struct inst_status *st, const json_t *j)
 		.exited = json_is_integer(exit_status),
 		.restarts = (uint64_t)vk_json_int(j, "restarts", 0),
 		.oom = vk_json_bool(j, "oom", false),
+		.old_resolver = vk_json_bool(j, "old_resolver", false),
 		.tail = json_incref(json_object_get(j, "tail")),
 		.published = json_incref(json_object_get(j, "published")),
 		.listening = json_incref(json_object_get(j, "listening")),

@@ -33,7 +33,8 @@ struct inst_status {
 	char *container, *ip, *reason, *probe;
 	int64_t started_ms, exit;
 	uint64_t restarts;
-	bool oom, exited; /* exited: exit is set */
+	bool oom, exited;  /* exited: exit is set */
+	bool old_resolver; /* its container asks elsewhere for names */
 	json_t *tail, *published, *listening;
 };
 

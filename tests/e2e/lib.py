@@ -9,6 +9,7 @@ Every Host has its own ports, state, sub-networks and registry; it removes its c
 end and ends only the processes that it started.
 """
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import json
@@ -131,7 +132,7 @@ class Host:
             "base_domain": "apps.test", "engine.socket": ENGINE,
             "builder.stack_ahead": False,  # 450 MB into the registry of each
             "paths.libexec": STAGE + "/libexec/viking", "receive.min_free": "1M",
-            "networks.range": f"10.{random.randrange(64, 250)}.0.0/16", "nodes.memory": "64M",
+            "networks.range": self.own_range(), "nodes.memory": "64M",
             "deploy.drain": "2s",
         }
         self.settings.update(settings)
@@ -141,6 +142,16 @@ class Host:
         os.makedirs(self.root + "/etc/viking", exist_ok=True)
         self.configure()
         self.key = self.make_key("admin")
+
+    def own_range(self):
+        """One that no test beside this one has: its addresses are the host's."""
+        for n in random.sample(range(64, 250), 186):
+            self.range_lock = open(f"/tmp/viking-range.{n}.lock", "w")
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self.range_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return f"10.{n}.0.0/16"
+            self.range_lock.close()
+        raise AssertionError("no range of addresses is free")
 
     # configuration and processes
     def configure(self, **more):

@@ -26,6 +26,25 @@ static void has(const json_t *j, const char *path, const char *want)
 	cr_expect_str_eq(text, want, "%s: %s, not %s", path, text, want);
 }
 
+Test(spec, a_container_keeps_the_resolver_it_was_made_with)
+{
+	struct desired_instance in =
+		instance_of(INSTANCE(",\"network\":\"n\",\"dns\":[\"10.1.0.1\"]"));
+	struct desired_instance none = instance_of(INSTANCE(",\"network\":\"n\""));
+	struct desired_instance host = instance_of(
+		INSTANCE(",\"network\":\"n\",\"network_mode\":\"host\",\"dns\":[\"10.1.0.1\"]"));
+	vk_autojson *same = json_of("{\"Dns\":[\"10.1.0.1\"]}"), *other = json_of("{\"Dns\":[]}");
+	cr_expect(spec_same_resolver(same, &in));
+	cr_expect_not(spec_same_resolver(other, &in));
+	cr_expect_not(spec_same_resolver(same, &none));
+	cr_expect(spec_same_resolver(other, &none));
+	cr_expect(spec_same_resolver(NULL, &none));
+	cr_expect(spec_same_resolver(other, &host), "it has the host's");
+	desired_instance_release(&in);
+	desired_instance_release(&none);
+	desired_instance_release(&host);
+}
+
 Test(spec, every_container_is_confined_and_bounded)
 {
 	vk_autojson *j = make(INSTANCE(), NULL);
