@@ -22,6 +22,7 @@ static const struct {
 	{"releases", "releases:list"},
 	{"builds", "builds:list"},
 	{"volumes", "volumes:list"},
+	{"hosts", "hosts:list"},
 	{"promote", "releases:promote"},
 	{"abort", "releases:abort"},
 	{"canary:promote", "releases:promote"},
