@@ -140,6 +140,8 @@ int pack_result_explain(const struct pack_result *r, int status, const struct li
 	split(r->failed[0] != '\0' ? r->failed : r->at, name, phase, &script);
 	if (status < 0) {
 		ended_by_us(name, phase, err);
+		if (err->code == VK_TIMEOUT) /* a fork bomb leaves no room to fail earlier */
+			limits_explain(l, signs, err);
 		return err->code;
 	}
 	if (status == PACK_EXIT_OPEN)

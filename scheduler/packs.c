@@ -36,7 +36,6 @@ static void choose_own(struct packs_choice *ret, const char *pack)
 	ret->what = vk_asprintf("with the %s pack", pack);
 }
 
-/* One pack of ours alone has the fast way. */
 static int choose_list(
 	const struct packs_in *in, const json_t *list, struct packs_choice *ret, struct vk_err *err)
 {
@@ -57,12 +56,27 @@ static int choose_list(
 		json_array_append_new(packs, json_string(pack));
 	}
 	const char *first = json_string_value(json_array_get(packs, 0));
-	if (n == 1 && vk_starts(first, "own:")) {
-		choose_own(ret, first + 4);
-		return 0;
-	}
 	ret->builder = json_pack("{s:s,s:O}", "type", "packs", "packs", packs);
-	ret->what = n == 1 ? vk_asprintf("with %s", first) : vk_asprintf("with %zu packs", n);
+	ret->what = n > 1                  ? vk_asprintf("with %zu packs", n)
+		: vk_starts(first, "own:") ? vk_asprintf("with the %s pack", first + 4)
+					   : vk_asprintf("with %s", first);
+	return 0;
+}
+
+/* One pack of ours alone has the fast way, but for a list in the manifest: who writes [node] wants the config vars. */
+static int choose_fast(
+	const struct packs_in *in, const json_t *list, struct packs_choice *ret, struct vk_err *err)
+{
+	struct packs_choice c = {0};
+	int rc = choose_list(in, list, &c, err);
+	const json_t *packs = json_object_get(c.builder, "packs");
+	const char *first = json_string_value(json_array_get(packs, 0));
+	if (rc != 0 || json_array_size(packs) != 1 || !vk_starts(first, "own:")) {
+		*ret = c;
+		return rc;
+	}
+	choose_own(ret, first + 4);
+	packs_choice_release(&c);
 	return 0;
 }
 
@@ -71,7 +85,7 @@ static int choose_one(
 {
 	vk_autojson *list = json_pack("[s]", pack);
 	return list == NULL ? vk_err_set(err, VK_INVALID, "the buildpack's URL is no text")
-			    : choose_list(in, list, ret, err);
+			    : choose_fast(in, list, ret, err);
 }
 
 /* A trusted builder runs its packs beside the engine's socket: only what the host names. */
@@ -137,7 +151,7 @@ static int choose_setting(
 	*ret_said = url || json_array_size(in->list) > 0;
 	if (!*ret_said)
 		return 0;
-	int rc = url ? choose_one(in, in->url, ret, err) : choose_list(in, in->list, ret, err);
+	int rc = url ? choose_one(in, in->url, ret, err) : choose_fast(in, in->list, ret, err);
 	if (rc != 0 && url)
 		vk_err_wrap(err, "config BUILDPACK_URL");
 	if (rc == 0)
@@ -202,7 +216,7 @@ static int choose_files(const struct packs_in *in, const char *boat, const struc
 		rc = choose_cnb(in, boat, in->cfg->builder_cnb, ret, err);
 	} else if (json_array_size(f->list) > 0) {
 		why = ".buildpacks";
-		rc = choose_list(in, f->list, ret, err);
+		rc = choose_fast(in, f->list, ret, err);
 	} else if (f->inline_pack) {
 		why = "bin/detect and bin/compile";
 		rc = choose_one(in, "inline", ret, err);

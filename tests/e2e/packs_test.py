@@ -187,6 +187,7 @@ class Packs(Case):
         tree, out = self.push(stack, files, "Building web with its own scripts", "chosen by bin/detect and bin/compile", "-----> Mine app detected",
                               "Procfile declares types -> web", expected="build 1 25")
         _, again = self.push(stack, {"more": "x"}, tree=tree, expected="build 2 25")
+        again += self.push(stack, {}, "web unchanged: no build", tree=tree, expected="build 2 25")[1]
         self.assertEqual([], self.boxes())
         self.assertEqual(SECRET + "\n", H.viking("run", stack, "printenv", "WORD").out, "it has to be there to be looked for")
         tag = next(t for i in lib.engine("GET", "/images/json")[1] for t in i.get("RepoTags") or [] if f"/{stack}/web:" in t)
@@ -362,8 +363,7 @@ class BadPacks(Case):
     def test_limits_of_a_build(self):
         self.compile_refused("echo waiting; sleep 600", "waiting", "buildpack inline was at its compile", "longer than 20.0 s", "builds.timeout")
         self.compile_refused("python3 -c 'x = bytearray(900 << 20)'", "buildpack inline", "out of memory", "builds.memory")
-        self.compile_refused("bomb() { bomb | bomb & }; bomb; wait; python3 -c 'import os\nfor i in range(400): os.fork() or os.execlp(\"sleep\", "
-                             "\"sleep\", \"30\")'", "buildpack inline", "builds.pids")
+        self.compile_refused("bomb() { bomb | bomb & }; bomb; wait; exit 1", "buildpack inline", "too many processes (builds.pids is 150)")
         out = self.compile_refused("head -c 40000000 /dev/zero | tr '\\0' x | fold -w 1000; echo last words; exit 3", "last words",
                                    "ended with status 3")
         self.assertLess(len(out), 18 << 20)
@@ -376,7 +376,7 @@ class BadPacks(Case):
         self.refused({".buildpacks": SERVER.url("none.git") + "#v9"}, "the pack none could not be fetched")
         self.refused({".buildpacks": SERVER.url("none.git/README.tgz", "http")}, "the pack README could not be fetched")
         self.refused({".buildpacks": SERVER.url("never.tgz", "http")}, "buildpack never was at its fetch", "builds.timeout")
-        for to in ("file//etc/passwd.tgz", "http/127.0.0.1/x.tgz", "http/169.254.169.254/x.tgz", f"http/{SERVER.host}:{H.registry_port}/x.tgz"):
+        for to in ("file//etc/passwd.tgz", "http/169.254.169.254/x.tgz", f"http/{SERVER.host}:{H.registry_port}/x.tgz"):
             self.refused({".buildpacks": SERVER.url("to/" + to, "http")}, "could not be fetched")
 
     def test_hostile_names(self):
@@ -393,7 +393,7 @@ class BadPacks(Case):
         H.viking("config:set", self.stack, "BUILDPACK_URL=ext::sh")
         self.addCleanup(H.viking, "config:unset", self.stack, "BUILDPACK_URL")
         self.refused({".buildpacks": ""}, "config BUILDPACK_URL: buildpack \"ext::sh\"")
-        self.refused({"vikingfile": "build: {web: {builder: 'ext::sh'}}\ndeploy: {web: {boat: web}}\n"}, "vikingfile:1:24", "remote helpers are not run")
+        self.refused({"vikingfile": "build: {web: {builder: 'ext::sh'}}\ndeploy: {web: {boat: web}}\n"}, "vikingfile:1:24", "a transport that runs a program is not allowed")
 
 
 class Interrupted(Case):
