@@ -80,6 +80,7 @@ static int add_publish(const struct mval *v, json_t *node, uint64_t host, uint64
 struct port_fields {
 	uint64_t port;
 	const char *proto, *name;
+	bool h2;
 };
 
 static int port_map(const struct mval *v, struct port_fields *f, struct vk_err *err)
@@ -105,9 +106,12 @@ static int port_map(const struct mval *v, struct port_fields *f, struct vk_err *
 	}
 	if (f->port == 0)
 		return mval_error(v, err, "has an entry without port");
+	f->h2 = strcmp(f->proto, "h2") == 0 || strcmp(f->name, "grpc") == 0;
+	if (strcmp(f->proto, "h2") == 0)
+		f->proto = "tcp";
 	if (strcmp(f->proto, "tcp") != 0 && strcmp(f->proto, "udp") != 0)
-		return mval_error(
-			v, err, "the protocol of a port is tcp or udp, not \"%.40s\"", f->proto);
+		return mval_error(v, err, "the protocol of a port is tcp, h2 or udp, not \"%.40s\"",
+			f->proto);
 	if (*f->name != '\0' && vk_node_name(f->name, NULL) != 0)
 		return mval_error(
 			v, err, "\"%.60s\" is no name of a port: a-z, 0-9, _ and -", f->name);
@@ -135,10 +139,16 @@ static int publish_text(const struct mval *v, const char *text, json_t *node, st
 
 static int expose_item(const struct mval *v, json_t *node, struct vk_err *err)
 {
-	struct port_fields f = {0, "tcp", ""};
+	struct port_fields f = {0, "tcp", "", false};
 	if (v->y->type == VK_YAML_MAP) {
 		int rc = port_map(v, &f, err);
-		return rc == 0 ? add_expose(v, node, f.port, f.proto, f.name, true, err) : rc;
+		if (rc == 0)
+			rc = add_expose(v, node, f.port, f.proto, f.name, true, err);
+		if (rc == 0 && f.h2)
+			json_object_set_new(find_port(json_object_get(node, "expose"), "port",
+						    (int64_t)f.port, f.proto),
+				"h2", json_true());
+		return rc;
 	}
 	const char *text;
 	int rc = mval_text(v, 64, &text, err);
@@ -166,6 +176,30 @@ int mnode_expose(const struct mval *v, json_t *node, struct vk_err *err)
 int mnode_publish(const struct mval *v, json_t *node, struct vk_err *err)
 {
 	return mval_each(v, PORTS_MAX, publish_item, node, err);
+}
+
+/* {5432: pg}: a port of the host, and the TCP port (number or name) it leads to; which there are is known at
+ * the end. */
+int mnode_tcp(const struct mval *v, json_t *node, struct vk_err *err)
+{
+	json_t *list = json_array();
+	int rc = mval_map(v, err);
+	json_object_set_new(node, "tcp", list);
+	for (size_t i = 0; rc == 0 && i < v->y->n; i++) {
+		struct mval item = {v->m, v->y->items[i], v->what};
+		const char *to, *key = v->y->keys[i].name;
+		uint64_t front;
+		if (vk_parse_u64(key, 1, 65535, &front) != 0)
+			return mval_error(&item, err,
+				"\"%.40s\" is no port of the host: a number from 1 to 65535", key);
+		rc = mval_text(&item, 64, &to, err);
+		if (rc == 0 && json_array_size(list) >= PORTS_MAX)
+			rc = mval_error(&item, err, "more than %d ports", PORTS_MAX);
+		if (rc == 0)
+			json_array_append_new(
+				list, json_pack("{s:i, s:s}", "front", (int)front, "port", to));
+	}
+	return rc;
 }
 
 /* -- volumes -- */

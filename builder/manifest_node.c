@@ -359,6 +359,7 @@ static const struct mkey node_keys[] = {
 	{"env", "environment", node_env, APP_ONLY},
 	{"expose", NULL, mnode_expose, APP_ONLY},
 	{"publish", "ports", mnode_publish, APP_ONLY},
+	{"tcp", NULL, mnode_tcp, APP_ONLY},
 	{"volumes", "volume", mnode_volumes, APP_ONLY},
 	{"scale", NULL, node_scale, APP_ONLY},
 	{"service", "static", node_service, APP_ONLY},
@@ -517,6 +518,12 @@ static int claim_all(const struct mval *v, const json_t *node, json_t *taken, co
 	{
 		vk_autofree char *key = vk_asprintf("host port %d/%s",
 			(int)vk_json_int(item, "host", 0), vk_json_str(item, "proto", ""));
+		rc = rc == 0 ? claim(v, taken, key, name, err) : rc;
+	}
+	json_array_foreach(json_object_get(node, "tcp"), i, item)
+	{
+		vk_autofree char *key =
+			vk_asprintf("host port %d/tcp", (int)vk_json_int(item, "front", 0));
 		rc = rc == 0 ? claim(v, taken, key, name, err) : rc;
 	}
 	return rc;

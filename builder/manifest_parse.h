@@ -87,6 +87,7 @@ json_t *manifest_node_new(void);
 int mnode_run(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_expose(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_publish(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_tcp(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_volumes(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_domains(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_traffic(const struct mval *v, json_t *out, struct vk_err *err);

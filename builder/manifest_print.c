@@ -291,14 +291,38 @@ static void print_ports(struct printer *p, const json_t *node, const char *name)
 		char buf[64];
 		put(p, i > 0 ? ", " : "");
 		port_text(port, publish, buf);
-		if (*vk_json_str(port, "name", "") != '\0')
-			put_map(p, port);
+		bool h2 = vk_json_bool(port, "h2", false);
+		vk_autojson *map = json_copy(port);
+		json_object_del(map, "h2");
+		if (h2)
+			json_object_set_new(map, "proto", json_string("h2"));
+		if (h2 || *vk_json_str(port, "name", "") != '\0')
+			put_map(p, map);
 		else if (strpbrk(buf, ":/") != NULL)
 			put_quoted(p, buf);
 		else
 			put(p, buf);
 	}
 	put(p, "]\n");
+}
+
+static void print_tcp(struct printer *p, const json_t *node)
+{
+	const json_t *list = json_object_get(node, "tcp");
+	size_t i;
+	json_t *tcp;
+	if (is_empty(list))
+		return;
+	key(p, 2, "tcp");
+	put(p, " {");
+	json_array_foreach(list, i, tcp)
+	{
+		char text[64];
+		snprintf(text, sizeof(text), "%s%d: %d", i > 0 ? ", " : "",
+			(int)vk_json_int(tcp, "front", 0), (int)vk_json_int(tcp, "port", 0));
+		put(p, text);
+	}
+	put(p, "}\n");
 }
 
 static void print_volumes(struct printer *p, const json_t *node)
@@ -414,6 +438,7 @@ static void print_app(struct printer *p, const json_t *node)
 	print_if(p, node, "env");
 	print_ports(p, node, "expose");
 	print_ports(p, node, "publish");
+	print_tcp(p, node);
 	print_volumes(p, node);
 	line(p, 2, "scale", json_object_get(node, "scale"));
 	line(p, 2, "service", json_object_get(node, "service"));

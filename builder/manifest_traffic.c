@@ -416,7 +416,8 @@ int mnode_domains(const struct mval *v, json_t *node, struct vk_err *err)
 
 /* -- when all of the node is known -- */
 
-static int find_port(const struct mval *v, const json_t *node, const char *place, const char *text,
+/* what: "domain a.com", "tcp 5432" */
+static int find_port(const struct mval *v, const json_t *node, const char *what, const char *text,
 	json_t **ret, struct vk_err *err)
 {
 	size_t i;
@@ -433,7 +434,7 @@ static int find_port(const struct mval *v, const json_t *node, const char *place
 			return 0;
 		}
 	}
-	return mval_error(v, err, "domain %.200s: expose: has no TCP port %.64s", place, text);
+	return mval_error(v, err, "%.200s: expose: has no TCP port %.64s", what, text);
 }
 
 int mnode_check_domains(const struct mval *v, json_t *node, struct vk_err *err)
@@ -453,7 +454,17 @@ int mnode_check_domains(const struct mval *v, json_t *node, struct vk_err *err)
 			continue;
 		if (site)
 			return mval_error(v, err, "a website has no ports");
-		int rc = find_port(v, node, place, text, &port, err);
+		vk_autofree char *what = vk_asprintf("domain %s", place);
+		int rc = find_port(v, node, what, text, &port, err);
+		if (rc != 0)
+			return rc;
+		json_object_set_new(o, "port", port);
+	}
+	json_array_foreach(json_object_get(node, "tcp"), i, o)
+	{
+		json_t *port = NULL;
+		vk_autofree char *what = vk_asprintf("tcp %d", (int)vk_json_int(o, "front", 0));
+		int rc = find_port(v, node, what, vk_json_str(o, "port", ""), &port, err);
 		if (rc != 0)
 			return rc;
 		json_object_set_new(o, "port", port);

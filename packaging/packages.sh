@@ -9,7 +9,7 @@ if dpkg-query -W -f '${Status}' docker-ce 2>/dev/null | grep -q 'ok installed'; 
 	viking_run=${viking_run/docker.io /}
 fi
 viking_demo="busybox-static"
-viking_test="libcriterion-dev clang clang-format libclang-rt-14-dev busybox-static openssh-server
+viking_test="libcriterion-dev nghttp2-client nghttp2-server clang clang-format libclang-rt-14-dev busybox-static openssh-server
 	dropbear-bin python3 python3-paramiko python3-yaml wrk apache2-utils jq lintian man-db universal-ctags systemd iproute2 nftables
 	procps strace sqlite3 socat etcd-server etcd-client pebble"
 

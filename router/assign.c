@@ -21,7 +21,9 @@ static void grow(struct assign *a, unsigned n)
 void assign_init(struct assign *a)
 {
 	*a = (struct assign){0};
-	grow(a, ASSIGN_POOL);
+	grow(a, ASSIGN_POOL + ASSIGN_H2);
+	for (unsigned i = 0; i < ASSIGN_H2; i++)
+		a->rows[ASSIGN_POOL + i].h2 = true;
 }
 
 static void row_release(struct assign_row *r)
@@ -52,6 +54,7 @@ static int parse_row(const json_t *j, struct assign_row *r, struct vk_err *err)
 	for (size_t i = 0; i < n; i++)
 		r->ids[i] = vk_strdup(json_string_value(json_array_get(ids, i)));
 	r->freed = (uint64_t)vk_json_int(j, "freed", 0);
+	r->h2 = vk_json_bool(j, "h2", false);
 	const char *stack = vk_json_str(j, "stack", NULL), *node = vk_json_str(j, "node", NULL);
 	if (stack == NULL)
 		return 0;
@@ -62,6 +65,7 @@ static int parse_row(const json_t *j, struct assign_row *r, struct vk_err *err)
 		return rc;
 	r->stack = vk_strdup(stack);
 	r->node = vk_strdup(node);
+	r->front = table_front(node);
 	return 0;
 }
 
@@ -94,6 +98,8 @@ static json_t *row_json(const struct assign_row *r)
 		json_array_append_new(
 			ids, r->ids[i] != NULL ? json_string(r->ids[i]) : json_null());
 	json_object_set_new(j, "slots", ids);
+	if (r->h2)
+		json_object_set_new(j, "h2", json_true());
 	if (r->freed > 0)
 		json_object_set_new(j, "freed", json_integer((json_int_t)r->freed));
 	if (r->stack != NULL) {
@@ -214,6 +220,8 @@ static void free_row(struct assign *a, struct assign_row *r)
 	free(r->node);
 	r->stack = r->node = NULL;
 	r->freed = ++a->seq;
+	a->reload = a->reload || r->front != 0; /* its listener goes */
+	r->front = 0;
 }
 
 static size_t count_new(const struct index *owned, size_t n, const struct table *t)
@@ -245,6 +253,29 @@ struct update {
 	bool *seen;
 };
 
+/* Who has waited longest of the kind wanted, or of any. */
+static unsigned next_spare(struct update *u, bool h2)
+{
+	while (u->spare[u->next].number == 0)
+		u->next++;
+	size_t i = u->next;
+	while (i < u->n_spare && (u->spare[i].number == 0 || u->spare[i].row->h2 != h2))
+		i++;
+	i = i < u->n_spare ? i : u->next;
+	unsigned number = u->spare[i].number;
+	u->spare[i].number = 0;
+	return number;
+}
+
+/* Another kind than haproxy has it as needs a reload; one, whatever else the table changes. */
+static void set_kind(struct assign *a, struct assign_row *r, const struct table_node *node)
+{
+	uint16_t front = table_front(node->name);
+	a->reload = a->reload || r->front != front || r->h2 != node->h2;
+	r->front = front;
+	r->h2 = node->h2;
+}
+
 static void update_stack(struct assign *a, struct update *u, const struct table_stack *s)
 {
 	for (size_t k = 0; k < s->n_nodes; k++) {
@@ -252,9 +283,10 @@ static void update_stack(struct assign *a, struct update *u, const struct table_
 			continue;
 		unsigned number = lookup(u->owned, u->n_owned, s->name, s->nodes[k].name);
 		if (number == 0) {
-			number = u->spare[u->next++].number;
+			number = next_spare(u, s->nodes[k].h2);
 			take_row(&a->rows[number - 1], s->name, s->nodes[k].name);
 		}
+		set_kind(a, &a->rows[number - 1], &s->nodes[k]);
 		u->seen[number - 1] = true;
 		update_slots(&a->rows[number - 1], &s->nodes[k]);
 	}
@@ -408,6 +440,8 @@ static void model_rows(const struct assign *a, struct model *m)
 		const struct assign_row *r = &a->rows[i];
 		for (unsigned s = 1; s <= r->n; s++)
 			slot_close(model_slot(m, i + 1, s));
+		m->backends[i].front = r->front;
+		m->backends[i].h2 = r->h2;
 		if (r->stack != NULL)
 			m->backends[i].label = vk_asprintf("%s/%s", r->stack, r->node);
 	}

@@ -15,6 +15,7 @@
 #include "table.h"
 
 #define ASSIGN_POOL  16 /* backends of a new installation, and the least that are added */
+#define ASSIGN_H2    2  /* and of those for HTTP/2 */
 #define ASSIGN_SLOTS 2  /* of a spare backend, for two versions; more come at run time */
 #define BOOT_ID_SIZE 40
 
@@ -22,6 +23,8 @@ struct assign_row {
 	char *stack, *node; /* NULL: spare */
 	uint64_t freed; /* order of release: who waited longest is taken first, so that a name just
 	                 * given back does not get another's requests */
+	uint16_t front; /* as haproxy has it in its file: of a TCP service */
+	bool h2;        /* likewise; stays with a spare row */
 	char **ids;     /* server id per slot, NULL = free */
 	unsigned n;
 };

@@ -35,7 +35,7 @@ void files_release(struct files *f)
 void files_render(const struct files *f, const struct model *m, struct vk_buf *out)
 {
 	render_head(f->settings, out);
-	render_backends(m, out);
+	render_backends(f->settings, m, out);
 }
 
 int files_put(const char *path, const struct vk_buf *text, bool *ret_changed, struct vk_err *err)

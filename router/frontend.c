@@ -9,20 +9,14 @@
  * asked to begin anew, which it does without asking its user. */
 #define NONCE_AGE "300"
 
-static void address(const struct render_settings *s, unsigned port, struct vk_buf *out)
-{
-	bool v6 = strchr(s->address, ':') != NULL;
-	vk_buf_addf(out, "\tbind %s%s%s:%u", v6 ? "[" : "", s->address, v6 ? "]" : "", port);
-}
-
 /* What a client says about forwarding is not believed: we are the edge. */
 static void render_request(const struct render_settings *s, struct vk_buf *out)
 {
-	address(s, s->port, out);
+	render_bind(s, s->port, out);
 	vk_buf_addc(out, '\n');
 	if (s->https_port != 0) {
 		/* no certificate, no connection: none is shown for another's name */
-		address(s, s->https_port, out);
+		render_bind(s, s->https_port, out);
 		vk_buf_addf(out, " ssl crt-list %s/certs.list strict-sni alpn h2,http/1.1\n",
 			s->route_dir);
 	}

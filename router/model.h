@@ -32,7 +32,9 @@ struct slot {
 struct backend {
 	struct slot *slots;
 	unsigned n;
-	char *label; /* "stack/node" of names that were checked; NULL for a spare one */
+	char *label;    /* "stack/node" of names that were checked; NULL for a spare one */
+	uint16_t front; /* it is a TCP service on this port; 0 = it gets HTTP from the frontend */
+	bool h2;        /* its servers speak HTTP/2 from the first byte */
 };
 
 /* The maps. A route is "b0012", "sites", or with more: BACKEND|POLICY|GROUP - a policy's id or

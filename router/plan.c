@@ -80,14 +80,14 @@ static struct slot wanted(
 	return s;
 }
 
-static void open_slot(struct writer *w, const char *name, unsigned slot, const struct slot *want,
-	const struct slot *live)
+static void open_slot(struct writer *w, const char *name, const char *proto, unsigned slot,
+	const struct slot *want, const struct slot *live)
 {
 	bool moved = strcmp(want->addr, live->addr) != 0 || want->port != live->port;
 	if (live->state == SLOT_NONE) {
 		bool v6 = strchr(want->addr, ':') != NULL;
-		command(w, "add server %s/s%u %s%s%s:%u" ADDED_SERVER, name, slot, v6 ? "[" : "",
-			want->addr, v6 ? "]" : "", want->port);
+		command(w, "add server %s/s%u %s%s%s:%u%s" ADDED_SERVER, name, slot, v6 ? "[" : "",
+			want->addr, v6 ? "]" : "", want->port, proto);
 	} else if (moved) { /* a ready one too: closing it first would be a gap */
 		command(w, "set server %s/s%u addr %s port %u", name, slot, want->addr, want->port);
 	}
@@ -97,13 +97,13 @@ static void open_slot(struct writer *w, const char *name, unsigned slot, const s
 
 /* A server that is added at run time and drains without ever having been ready makes haproxy 2.6 loop in its
  * tree of servers once it is ready: so it is, for a moment, at an address that refuses. */
-static void end_slot(struct writer *w, const char *name, unsigned slot, const struct slot *want,
-	const struct slot *live)
+static void end_slot(struct writer *w, const char *name, const char *proto, unsigned slot,
+	const struct slot *want, const struct slot *live)
 {
 	struct slot now = *live;
 	if (live->state == SLOT_NONE) {
-		command(w, "add server %s/s%u %s:%u" ADDED_SERVER, name, slot, MODEL_CLOSED_ADDR,
-			MODEL_CLOSED_PORT);
+		command(w, "add server %s/s%u %s:%u%s" ADDED_SERVER, name, slot, MODEL_CLOSED_ADDR,
+			MODEL_CLOSED_PORT, proto);
 		slot_close(&now);
 	}
 	if (want->state == SLOT_DRAIN && now.state == SLOT_FREE)
@@ -122,6 +122,7 @@ static void plan_servers(
 	for (unsigned b = 0; b < n; b++) {
 		char name[BACKEND_NAME_SIZE];
 		unsigned ws = slots_at(want, b), ls = slots_at(live, b);
+		const char *proto = b < want->n && want->backends[b].h2 ? " proto h2" : "";
 		backend_name(b + 1, name);
 		for (unsigned s = 0; s < (ws > ls ? ws : ls); s++) {
 			const struct slot *is = slot_at(live, b, s);
@@ -129,9 +130,9 @@ static void plan_servers(
 			if (slot_equal(&shall, is) || (shall.state == SLOT_READY) != begin)
 				continue;
 			if (begin)
-				open_slot(w, name, s + 1, &shall, is);
+				open_slot(w, name, proto, s + 1, &shall, is);
 			else
-				end_slot(w, name, s + 1, &shall, is);
+				end_slot(w, name, proto, s + 1, &shall, is);
 			touch(w->plan, b + 1);
 		}
 	}

@@ -11,6 +11,7 @@
 
 #include "exchange.h"
 #include "link.h"
+#include "port.h"
 #include "proxy_model.h"
 #include "reload.h"
 
@@ -129,26 +130,15 @@ static void on_told(void *arg, const struct vk_err *err, const char *text)
 	step(p);
 }
 
-/* Could HAProxy have this port? Its own sockets share it (same user, SO_REUSEPORT); another program's do not. */
-static bool port_free(const struct proxy_listener *l)
-{
-	vk_autoclose int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	const int on = 1;
-	const struct sockaddr_in a = {.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)l->port),
-		.sin_addr.s_addr = htonl(l->addr)};
-	return fd >= 0 && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) == 0 &&
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
-		bind(fd, (const struct sockaddr *)&a, sizeof(a)) == 0;
-}
-
 /* One program that sits on one port must not keep all other links from being made. */
 static void look_for_blocked(struct proxy *p)
 {
 	bool any = false;
 	for (size_t i = 0; i < p->want.n; i++) {
-		p->want.v[i].blocked = !port_free(&p->want.v[i]);
+		char address[INET_ADDRSTRLEN];
+		const struct in_addr in = {htonl(p->want.v[i].addr)};
+		inet_ntop(AF_INET, &in, address, sizeof(address));
+		p->want.v[i].blocked = !port_free(address, p->want.v[i].port);
 		any = any || p->want.v[i].blocked;
 	}
 	vk_timer_set(p->again, any ? AGAIN_MS : -1);

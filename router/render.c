@@ -89,6 +89,19 @@ static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 {
 	static const int statuses[] = {400, 403, 408, 413, 500, 502, 503, 504};
 	vk_buf_adds(out,
+		"defaults tcp\n"
+		"\tmode tcp\n"
+		"\tbalance leastconn\n"
+		"\tretries 3\n"
+		"\toption redispatch 1\n"
+		"\toption clitcpka\n"
+		"\toption srvtcpka\n"
+		"\ttimeout connect 1s\n"
+		"\ttimeout queue 5s\n"
+		"\ttimeout client 24h\n"
+		"\ttimeout server 24h\n"
+		"\ttimeout client-fin 30s\n"
+		"\ttimeout server-fin 30s\n\n"
 		"defaults base\n"
 		"\tmode http\n"
 		"\tbalance leastconn\n"
@@ -126,14 +139,22 @@ void render_head(const struct render_settings *s, struct vk_buf *out)
 		s->sites);
 }
 
-static void render_slot(const struct slot *s, unsigned number, struct vk_buf *out)
+void render_bind(const struct render_settings *s, unsigned port, struct vk_buf *out)
 {
-	bool v6 = strchr(s->addr, ':') != NULL;
-	vk_buf_addf(out, "\tserver s%u %s%s%s:%u%s\n", number, v6 ? "[" : "", s->addr,
-		v6 ? "]" : "", s->port, s->state == SLOT_READY ? "" : " disabled");
+	bool v6 = strchr(s->address, ':') != NULL;
+	vk_buf_addf(out, "\tbind %s%s%s:%u", v6 ? "[" : "", s->address, v6 ? "]" : "", port);
 }
 
-void render_backends(const struct model *m, struct vk_buf *out)
+static void render_slot(const struct slot *s, unsigned number, bool h2, struct vk_buf *out)
+{
+	bool v6 = strchr(s->addr, ':') != NULL;
+	vk_buf_addf(out, "\tserver s%u %s%s%s:%u%s%s\n", number, v6 ? "[" : "", s->addr,
+		v6 ? "]" : "", s->port, h2 ? " proto h2" : "",
+		s->state == SLOT_READY ? "" : " disabled");
+}
+
+/* A TCP service is its listener and its servers in one. */
+void render_backends(const struct render_settings *s, const struct model *m, struct vk_buf *out)
 {
 	for (unsigned i = 0; i < m->n; i++) {
 		const struct backend *b = &m->backends[i];
@@ -141,10 +162,18 @@ void render_backends(const struct model *m, struct vk_buf *out)
 		backend_name(i + 1, name);
 		if (b->label != NULL)
 			vk_buf_addf(out, "# %s\n", b->label);
-		vk_buf_addf(out, "backend %s from apps\n", name);
-		for (unsigned s = 0; s < b->n; s++)
-			render_slot(&b->slots[s], s + 1, out);
-		vk_buf_adds(out, "\tuse-server %[var(txn.to)] if { var(txn.to) -m found }\n");
+		if (b->front != 0) {
+			vk_buf_addf(out, "listen %s from tcp\n", name);
+			render_bind(s, b->front, out);
+			vk_buf_addc(out, '\n');
+		} else {
+			vk_buf_addf(out, "backend %s from apps\n", name);
+		}
+		for (unsigned k = 0; k < b->n; k++)
+			render_slot(&b->slots[k], k + 1, b->h2, out);
+		if (b->front == 0)
+			vk_buf_adds(
+				out, "\tuse-server %[var(txn.to)] if { var(txn.to) -m found }\n");
 	}
 }
 
@@ -172,8 +201,8 @@ const char *render_owner(const struct model *m, const char *text, unsigned line)
 	unsigned number = 0;
 	for (unsigned at = 1; at <= line && *text != '\0'; at++) {
 		size_t n = strcspn(text, "\n");
-		if (vk_starts(text, "backend ")) {
-			const char *name = text + strlen("backend ");
+		if (vk_starts(text, "backend ") || vk_starts(text, "listen ")) {
+			const char *name = text + strcspn(text, " ") + 1;
 			if (!backend_number(name, strcspn(name, " \n"), &number))
 				number = 0;
 		}

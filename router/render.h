@@ -29,7 +29,9 @@ int render_check(const struct render_settings *s, struct vk_err *err);
 unsigned render_maxconn(unsigned long nofile_hard);
 
 void render_head(const struct render_settings *s, struct vk_buf *out); /* all but the backends */
-void render_backends(const struct model *m, struct vk_buf *out);
+void render_backends(const struct render_settings *s, const struct model *m, struct vk_buf *out);
+/* "\tbind ADDRESS:PORT", without a newline. */
+void render_bind(const struct render_settings *s, unsigned port, struct vk_buf *out);
 /* The line of a certificate's file with its names ("a.com,b.com") in certs.list. */
 void render_cert(const char *path, const char *names, struct vk_buf *out);
 void render_map(const struct routes *r, struct vk_buf *out);

@@ -18,6 +18,7 @@
 #include "files.h"
 #include "link.h"
 #include "pages.h"
+#include "port.h"
 #include "proxy.h"
 #include "render.h"
 #include "stats.h"
@@ -128,11 +129,31 @@ static void on_drained(void *arg, const char *id)
 
 /* applying */
 
+/* A listener that cannot be bound would keep haproxy from every change: its stack stays as it was. */
+static void settle_fronts(struct router *r)
+{
+	for (size_t i = r->current->n; i-- > 0;) {
+		const struct table_stack *s = &r->current->stacks[i];
+		for (size_t k = 0; k < s->n_nodes; k++) {
+			uint16_t port = table_front(s->nodes[k].name);
+			if (port == 0 || port_free(r->settings.address, port))
+				continue;
+			vk_autofree char *why =
+				vk_asprintf("another program has the host's port %u", port);
+			vk_autofree char *stack = vk_strdup(s->name);
+			faults_add(&r->faults, stack, why);
+			table_revert(r->current, r->previous, stack);
+			break;
+		}
+	}
+}
+
 static void apply(void *arg)
 {
 	struct router *r = arg;
 	struct model want;
 	r->applied = false;
+	settle_fronts(r);
 	assign_update(&r->assign, r->current);
 	assign_model(&r->assign, r->current, &want);
 	if (r->settings.https_port != 0)

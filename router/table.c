@@ -162,7 +162,7 @@ static int parse_servers(const json_t *list, struct table_node *node, struct vk_
 
 int table_backend_name(const char *name, struct vk_err *err)
 {
-	const char *colon = name != NULL ? strchr(name, ':') : NULL;
+	const char *colon = name != NULL ? strpbrk(name, ":@") : NULL;
 	uint64_t port;
 	if (colon == NULL)
 		return vk_node_name(name, err);
@@ -170,6 +170,13 @@ int table_backend_name(const char *name, struct vk_err *err)
 	if (colon[1] == '0' || vk_parse_u64(colon + 1, 1, 65535, &port) != 0)
 		return vk_err_set(err, VK_INVALID, "a backend's port is out of range");
 	return vk_node_name(node, err);
+}
+
+uint16_t table_front(const char *name)
+{
+	const char *at = strchr(name, '@');
+	uint64_t port;
+	return at != NULL && vk_parse_u64(at + 1, 1, 65535, &port) == 0 ? (uint16_t)port : 0;
 }
 
 static struct table_node *add_node(struct table_stack *s, const char *name)
@@ -195,6 +202,7 @@ static int parse_backend(const json_t *b, struct table_node *node, struct vk_err
 		return vk_err_set(
 			err, VK_INVALID, "canary of node %s is no percentage", node->name);
 	node->canary = (unsigned)canary;
+	node->h2 = vk_json_bool(b, "h2", false);
 	return parse_servers(json_object_get(b, "servers"), node, err);
 }
 
@@ -291,6 +299,8 @@ static int parse_domain(
 	int rc = parse_place(text, &d, &depth, err);
 	if (rc == 0)
 		rc = table_backend_name(name, err);
+	if (rc == 0 && table_front(name) != 0)
+		rc = vk_err_set(err, VK_INVALID, "domain %s leads to a TCP service", text);
 	if (rc == 0 && policy != NULL && (rc = policy_parse(policy, depth, &d.policy, err)) != 0)
 		vk_err_wrap(err, "%s", text);
 	if (rc != 0) {

@@ -22,9 +22,11 @@ struct table_server {
 	enum { SERVER_READY, SERVER_CANARY, SERVER_DRAIN } state;
 };
 
-/* A backend: "web", or "web:8080" for another port of the node than its first. */
+/* A backend: "web", "web:8080" for another port of the node than its first, "db@5432" for a TCP service on
+ * that port of the host. */
 struct table_node {
 	char *name;
+	bool h2;   /* HTTP/2 without TLS */
 	bool site; /* its domains show files; servers are of an app it was before, draining */
 	struct table_server *servers;
 	size_t n;
@@ -93,8 +95,9 @@ int table_parse(const json_t *doc, struct table **ret, struct faults *faults, st
 void table_settle(struct table *t, struct table *old, struct faults *faults);
 /* One stack's entry is replaced by that of `old`, or removed if there is none. */
 void table_revert(struct table *t, struct table *old, const char *stack);
-/* "web" or "web:8080"; the forms a backend has in the table and in assign.json. */
+/* "web", "web:8080" or "db@5432"; the forms a backend has in the table and in assign.json. */
 int table_backend_name(const char *name, struct vk_err *err);
+uint16_t table_front(const char *name); /* 5432 of "db@5432", else 0 */
 bool table_node_needs_backend(const struct table_node *node);
 struct table_stack *table_find(const struct table *t, const char *stack);
 void table_free(struct table *t);

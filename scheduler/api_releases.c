@@ -56,7 +56,7 @@ static json_t *release_boats(const struct release *r)
 static json_t *release_nodes(const struct release *r)
 {
 	static const char *const shown[] = {"version", "born", "type", "service", "scale", "port",
-		"domains", "publish", "host"};
+		"domains", "publish", "tcp", "host"};
 	json_t *nodes = json_object(), *entry;
 	const char *name;
 	json_object_foreach(r->nodes, name, entry)

@@ -160,6 +160,21 @@ static bool list_has(const json_t *list, const char *text)
 	return false;
 }
 
+/* Is "5432/tcp" a port of the host that leads to the node? */
+static bool has_front(const json_t *entry, const char *port)
+{
+	size_t i;
+	json_t *tcp;
+	json_array_foreach(json_object_get(entry, "tcp"), i, tcp)
+	{
+		vk_autofree char *text =
+			vk_asprintf("%lld/tcp", (long long)vk_json_int(tcp, "front", 0));
+		if (strcmp(text, port) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool stack_publishes(const struct stack *sk, const char *port)
 {
 	const struct overlay *o = stack_overlay(sk);
@@ -169,7 +184,8 @@ static bool stack_publishes(const struct stack *sk, const char *port)
 	const char *node;
 	json_t *entry;
 	json_object_foreach(r != NULL ? r->nodes : NULL, node,
-		entry) if (list_has(json_object_get(entry, "publish"), port)) return true;
+		entry) if (list_has(json_object_get(entry, "publish"), port) ||
+		has_front(entry, port)) return true;
 	return false;
 }
 

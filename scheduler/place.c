@@ -22,6 +22,17 @@ static bool has_named_volume(const json_t *node)
 	return false;
 }
 
+/* Ports that speak HTTP/2 from the first byte. */
+static json_t *h2_ports(const json_t *node)
+{
+	json_t *ports = json_array();
+	size_t i;
+	json_t *p;
+	json_array_foreach(json_object_get(node, "expose"), i, p) if (vk_json_bool(p, "h2", false))
+		json_array_append(ports, json_object_get(p, "port"));
+	return ports;
+}
+
 static json_t *published_ports(const json_t *node)
 {
 	json_t *ports = json_array();
@@ -50,7 +61,7 @@ static void entry_refresh(json_t *entry, const json_t *node)
 	json_object_set_new(entry, "scale", json_integer(vk_json_int(node, "scale", 1)));
 	json_object_set_new(
 		entry, "domains", domains != NULL ? json_deep_copy(domains) : json_array());
-	static const char *const kept[] = {"traffic", "domain_options"};
+	static const char *const kept[] = {"traffic", "tcp", "domain_options"};
 	for (size_t i = 0; i < VK_COUNT(kept); i++) {
 		json_t *value = json_object_get(node, kept[i]);
 		if (value != NULL)
@@ -58,6 +69,7 @@ static void entry_refresh(json_t *entry, const json_t *node)
 		else
 			json_object_del(entry, kept[i]);
 	}
+	json_object_set_new(entry, "h2", h2_ports(node));
 	json_object_set_new(entry, "publish", published_ports(node));
 	json_object_set_new(entry, "exclusive",
 		json_boolean(has_named_volume(node) ||

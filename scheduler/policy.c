@@ -107,23 +107,32 @@ static bool port_in(const char *ranges, uint64_t port)
 	return false;
 }
 
+static int check_port(
+	const struct vk_config *cfg, const char *name, int64_t port, struct vk_err *err)
+{
+	const char *own = vk_config_own_port(cfg, (uint64_t)port);
+	if (own != NULL)
+		return vk_err_set(err, VK_DENIED, "node %s: host port %lld is viking's own (%s)",
+			name, (long long)port, own);
+	if (port > 0 && port_in(cfg->policy_publish, (uint64_t)port))
+		return 0;
+	vk_autofree char *what = vk_asprintf("publishing host port %lld", (long long)port);
+	return refuse(err, name, what, "policy.publish");
+}
+
 static int check_publish(
 	const struct vk_config *cfg, const char *name, const json_t *node, struct vk_err *err)
 {
-	size_t i;
-	json_t *publish;
-	json_array_foreach(json_object_get(node, "publish"), i, publish)
-	{
-		int64_t port = vk_json_int(publish, "host", 0);
-		const char *own = vk_config_own_port(cfg, (uint64_t)port);
-		if (own != NULL)
-			return vk_err_set(err, VK_DENIED,
-				"node %s: host port %lld is viking's own (%s)", name,
-				(long long)port, own);
-		if (port > 0 && port_in(cfg->policy_publish, (uint64_t)port))
-			continue;
-		vk_autofree char *what = vk_asprintf("publishing host port %lld", (long long)port);
-		return refuse(err, name, what, "policy.publish");
+	static const char *const keys[][2] = {{"publish", "host"}, {"tcp", "front"}};
+	for (size_t k = 0; k < VK_COUNT(keys); k++) {
+		size_t i;
+		json_t *port;
+		json_array_foreach(json_object_get(node, keys[k][0]), i, port)
+		{
+			int rc = check_port(cfg, name, vk_json_int(port, keys[k][1], 0), err);
+			if (rc != 0)
+				return rc;
+		}
 	}
 	return 0;
 }

@@ -32,6 +32,8 @@ json_t *push_claims(const json_t *doc)
 			json_array_append_new(publish,
 				json_sprintf("%d/%s", (int)vk_json_int(value, "host", 0),
 					vk_json_str(value, "proto", "tcp")));
+		json_array_foreach(json_object_get(node, "tcp"), i, value) json_array_append_new(
+			publish, json_sprintf("%d/tcp", (int)vk_json_int(value, "front", 0)));
 	}
 	return json_pack("{s:o,s:o}", "domains", domains, "publish", publish);
 }

@@ -171,6 +171,12 @@ static json_t *resolve_mounts(const struct resolve_in *in, const char *name, con
 /* auto -> http for routed nodes, tcp where a port is exposed, else none (runs for a second). */
 static json_t *resolve_health(const json_t *node, bool routed, int port)
 {
+	size_t i;
+	json_t *p;
+	json_array_foreach(json_object_get(node, "expose"), i,
+		p) if (vk_json_bool(p, "h2", false) && vk_json_int(p, "port", 0) == port) routed =
+		false; /* it would not understand a GET */
+
 	json_t *given = json_object_get(node, "health");
 	json_t *health = given != NULL ? json_deep_copy(given) : json_object();
 	const char *type = vk_json_str(health, "type", "auto");

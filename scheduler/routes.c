@@ -66,6 +66,36 @@ static void more_ports(const json_t *entry, const struct inst *i, const char *no
 	json_decref(seen);
 }
 
+/* A backend for each port of the host that leads to the node. A canary has no part in connections. */
+static void tcp_ports(const json_t *entry, const struct inst *i, const char *addr,
+	const char *state, json_t *backends)
+{
+	size_t at;
+	json_t *tcp;
+	json_array_foreach(json_object_get(entry, "tcp"), at, tcp)
+	{
+		vk_autofree char *name =
+			vk_asprintf("%s@%lld", i->node, (long long)vk_json_int(tcp, "front", 0));
+		backend_add(backends, name, i, addr, (int)vk_json_int(tcp, "port", 0), state);
+	}
+}
+
+/* Which backends lead to ports of HTTP/2. */
+static void mark_h2(const json_t *entry, const char *node, json_t *backends)
+{
+	size_t i;
+	json_t *port;
+	json_array_foreach(json_object_get(entry, "h2"), i, port)
+	{
+		vk_autofree char *name = json_integer_value(port) == vk_json_int(entry, "port", 0)
+			? vk_strdup(node)
+			: vk_asprintf("%s:%lld", node, (long long)json_integer_value(port));
+		json_t *backend = json_object_get(backends, name);
+		if (backend != NULL)
+			json_object_set_new(backend, "h2", json_true());
+	}
+}
+
 static void stack_servers(
 	const struct routes_in *in, const struct stack *sk, const json_t *entries, json_t *backends)
 {
@@ -82,6 +112,8 @@ static void stack_servers(
 			: i->route == ROUTE_READY ? "ready"
 			: i->route == ROUTE_APART ? "canary"
 						  : "drain";
+		if (i->route != ROUTE_APART)
+			tcp_ports(json_object_get(entries, i->node), i, addr, state, backends);
 		backend_add(backends, i->node, i, addr, port, state);
 		more_ports(json_object_get(entries, i->node), i, i->node, addr, state, backends);
 	}
@@ -186,6 +218,8 @@ static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 		}
 	}
 	stack_servers(in, sk, entries, backends);
+	json_object_foreach((json_t *)(uintptr_t)entries, node, entry)
+		mark_h2(entry, node, backends);
 	split_canaries(sk, backends);
 	vk_autojson *domains = domains_of(in->st, sk, entries, in->base_domain);
 	json_object_foreach(domains, domain, value)

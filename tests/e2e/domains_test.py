@@ -1,12 +1,14 @@
 """Certificates, policies, paths and ports of domains, and maintenance: manifest and commands through the whole of viking."""
 import os
 import signal
+import socket
 import subprocess
 import threading
 import unittest
 
 import exposition
 from lib import BASE, Host, wait_for
+from lib import BASE, Host, free_port, wait_for
 
 MANIFEST = """deploy:
   web:
@@ -53,6 +55,43 @@ class Domains(unittest.TestCase):
                         "/CN=test", "-addext", "subjectAltName=" + ",".join("DNS:" + n for n in names), "-keyout", base + ".key", "-out",
                         base + ".crt"], check=True, capture_output=True)
         return base + ".crt", base + ".key"
+
+    def test_tcp_ports_and_http2(self):
+        """Ports of the host: one reload for a listener, none for its servers; refused where they are another's."""
+        h, stack, other = self.h, self.h.name("tcp"), self.h.name("tcp")
+        front = free_port()
+        manifest = ("deploy:\n  db:\n    image: %s:latest\n    run: nc -lk -p 7000 -e echo %%s\n    expose: [{name: pg, port: 7000}]\n    tcp: {%d: pg}\n"
+                    "  rpc: {image: \"%s:latest\", run: nc -lk -p 7001 -e echo, expose: [{name: grpc, port: 7001}]}\n" % (BASE, front, BASE))
+
+        def ask():
+            with socket.create_connection(("127.0.0.1", front), timeout=10) as s:
+                return s.recv(100)
+        tree = h.tree({"vikingfile": manifest % "one"})
+        before = self.reloads()
+        h.push(tree, stack)
+        self.assertEqual(ask(), b"one\n")
+        h.write(tree, {"vikingfile": manifest % "two"})
+        h.commit(tree)
+        h.push(tree, stack)
+        self.assertEqual(ask(), b"two\n")
+        self.assertEqual(self.reloads(), before + 1)
+        r = h.push(tree, other, check=False)
+        self.assertIn(f"host port {front}/tcp belongs to {stack}", r.err)
+        for port, why in ((h.ssh_port, "is viking's own (ssh.port)"), (80, "policy.publish")):
+            bad = h.tree({"vikingfile": (manifest % "x").replace(str(front), str(port))})
+            self.assertIn(why, h.push(bad, other, check=False).err)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            s.listen()
+            port = s.getsockname()[1]
+            bad = h.tree({"vikingfile": (manifest % "x").replace(str(front), str(port))})
+            self.assertIn(f"another program has the host's port {port}", h.push(bad, other, check=False).err)
+        self.assertEqual(h.viking("stacks:destroy", stack, "--force").status, 0)
+
+        def closed():
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", front)) != 0
+        wait_for("the port is closed", closed)
 
     def test_all_of_it(self):
         h, stack = self.h, self.h.name("dom")

@@ -82,8 +82,9 @@ static void set_text(json_t *obj, json_t *key, json_t *value)
 
 static json_t *node_name(struct input *in)
 {
-	static const char *const names[] = {"web", "worker", "help_1", "api", "web:8080"};
-	unsigned pick = take(in, 6);
+	static const char *const names[] = {
+		"web", "worker", "help_1", "api", "web:8080", "db@5432"};
+	unsigned pick = take(in, 7);
 	return pick < VK_COUNT(names) ? json_string(names[pick]) : text(in);
 }
 
@@ -147,6 +148,7 @@ static json_t *stack(struct input *in)
 			json_array_append_new(servers, server(in));
 		json_object_set_new(b, "servers", servers);
 		json_object_set_new(b, "canary", json_integer(take(in, 101)));
+		json_object_set_new(b, "h2", json_boolean(take(in, 4) == 0));
 		set_text(backends, node_name(in), b);
 	}
 	for (unsigned i = take(in, 5); i > 0; i--)
@@ -203,7 +205,8 @@ static void check_text(const struct model *m)
 {
 	vk_autobuf b = VK_BUF_INIT(TEXT_MAX);
 	struct model back = {0};
-	render_backends(m, &b);
+	const struct render_settings settings = {.address = "127.0.0.1"};
+	render_backends(&settings, m, &b);
 	must(cfg_parse(b.data, &back));
 	must(cfg_same(m, &back));
 	model_release(&back);

@@ -63,7 +63,7 @@ Test(assign, slots_are_stable_over_a_deploy)
 	cr_assert_eq(slot_of(&a, 1, "v2"), 2);
 	update(&a, stack_with("ragnar", "v2 v3"));
 	cr_assert_eq(slot_of(&a, 1, "v3"), 1);
-	cr_assert_eq(a.n, ASSIGN_POOL);
+	cr_assert_eq(a.n, ASSIGN_POOL + ASSIGN_H2);
 	assign_release(&a);
 }
 
@@ -131,9 +131,9 @@ Test(assign, the_pool_grows)
 	struct assign a;
 	assign_init(&a);
 	update(&a, many(ASSIGN_POOL / 2));
-	cr_assert_eq(a.n, ASSIGN_POOL, "websites need no backend");
-	update(&a, many(ASSIGN_POOL / 2 + 1));
-	cr_assert_eq(a.n, 2 * (ASSIGN_POOL / 2 + 1) + ASSIGN_POOL);
+	cr_assert_eq(a.n, ASSIGN_POOL + ASSIGN_H2, "websites need no backend");
+	update(&a, many(ASSIGN_POOL / 2 + 2));
+	cr_assert_eq(a.n, 2 * (ASSIGN_POOL / 2 + 2) + ASSIGN_POOL);
 	update(&a, many(1000));
 	cr_assert_eq(a.n, 2000 + 2000 / 16);
 	update(&a, many(1));
@@ -192,7 +192,7 @@ Test(assign, the_model_of_a_table)
 	assign_init(&a);
 	assign_update(&a, t);
 	assign_model(&a, t, &m);
-	cr_assert_eq(m.n, ASSIGN_POOL);
+	cr_assert_eq(m.n, ASSIGN_POOL + ASSIGN_H2);
 	cr_assert_str_eq(m.backends[0].label, "ragnar/web");
 	cr_assert_eq(m.backends[0].slots[0].state, SLOT_DRAIN);
 	cr_assert_eq(m.backends[0].slots[1].state, SLOT_READY);
@@ -231,4 +231,36 @@ Test(assign, an_app_that_becomes_a_website_drains)
 	update(&a, t);
 	cr_assert_null(a.rows[0].stack, "and gives its backend back");
 	assign_release(&a);
+}
+
+/* A spare backend of HTTP/2 needs no reload; a listener does, when it comes and when it goes. */
+Test(assign, kinds)
+{
+	struct assign a;
+	assign_init(&a);
+	struct table *t = parse("{\"rev\": 1, \"stacks\": {\"s\": {\"backends\": {"
+				"\"rpc\": {\"h2\": true, \"servers\": []}}}}}");
+	assign_update(&a, t);
+	cr_assert(!a.reload);
+	cr_assert_str_eq(a.rows[ASSIGN_POOL].node, "rpc");
+	table_free(t);
+	t = parse("{\"rev\": 2, \"stacks\": {\"s\": {\"backends\": {"
+		  "\"rpc\": {\"h2\": true, \"servers\": []}, \"db@5432\": {\"servers\": []}}}}}");
+	assign_update(&a, t);
+	cr_assert(a.reload);
+	cr_assert_eq(a.rows[0].front, 5432);
+	a.reload = false;
+	assign_update(&a, t);
+	cr_assert(!a.reload, "it is there");
+	table_free(t);
+	vk_autojson *doc = assign_json(&a);
+	struct assign again;
+	cr_assert_eq(assign_parse(doc, &again, NULL), 0);
+	cr_assert(again.rows[0].front == 5432 && again.rows[ASSIGN_POOL].h2);
+	t = parse("{\"rev\": 3, \"stacks\": {}}");
+	assign_update(&again, t);
+	cr_assert(again.reload && again.rows[0].front == 0);
+	table_free(t);
+	assign_release(&a);
+	assign_release(&again);
 }

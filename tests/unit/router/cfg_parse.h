@@ -42,7 +42,10 @@ static bool cfg_server(const char *line, struct model *m, unsigned backend)
 		vk_parse_u64(port, 1, 65535, &number) != 0)
 		return false;
 	line += n;
+	bool h2 = vk_starts(line, " proto h2");
+	line += h2 ? strlen(" proto h2") : 0;
 	struct slot *s = model_slot(m, backend, slot);
+	m->backends[backend - 1].h2 = h2;
 	memcpy(s->addr, addr, len + 1);
 	s->port = (uint16_t)number;
 	s->state = *line == '\0' ? SLOT_READY : SLOT_FREE;
@@ -54,7 +57,7 @@ static bool cfg_line(char *line, struct model *m, unsigned *backend, char label[
 	if (strlen(line) > CFG_LINE_MAX)
 		return false;
 	if (vk_starts(line, "# ")) {
-		if (line[2 + strspn(line + 2, "abcdefghijklmnopqrstuvwxyz0123456789_-/:")] !=
+		if (line[2 + strspn(line + 2, "abcdefghijklmnopqrstuvwxyz0123456789_-/:@")] !=
 				'\0' ||
 			strlen(line) > 190)
 			return false;
@@ -63,11 +66,20 @@ static bool cfg_line(char *line, struct model *m, unsigned *backend, char label[
 	}
 	if (strcmp(line, "\tuse-server %[var(txn.to)] if { var(txn.to) -m found }") == 0)
 		return *backend > 0;
-	if (!vk_starts(line, "backend "))
+	if (vk_starts(line, "\tbind 127.0.0.1:")) {
+		uint64_t port;
+		if (*backend == 0 || vk_parse_u64(strrchr(line, ':') + 1, 1, 65535, &port) != 0)
+			return false;
+		m->backends[*backend - 1].front = (uint16_t)port;
+		return true;
+	}
+	bool listener = vk_starts(line, "listen ");
+	if (!listener && !vk_starts(line, "backend "))
 		return *backend > 0 && cfg_server(line, m, *backend);
-	size_t n = strcspn(line + 8, " ");
-	if (!backend_number(line + 8, n, backend) || *backend == 0 ||
-		strcmp(line + 8 + n, " from apps") != 0)
+	const char *name = line + (listener ? 7 : 8);
+	size_t n = strcspn(name, " ");
+	if (!backend_number(name, n, backend) || *backend == 0 ||
+		strcmp(name + n, listener ? " from tcp" : " from apps") != 0)
 		return false;
 	model_slot(m, *backend, 0);
 	if (label[0] != '\0')
@@ -99,6 +111,8 @@ static bool cfg_same(const struct model *want, const struct model *file)
 		return false;
 	for (unsigned b = 0; b < want->n; b++) {
 		if (want->backends[b].n != file->backends[b].n ||
+			want->backends[b].front != file->backends[b].front ||
+			want->backends[b].h2 != file->backends[b].h2 ||
 			!vk_streq(want->backends[b].label, file->backends[b].label))
 			return false;
 		for (unsigned s = 0; s < want->backends[b].n; s++) {

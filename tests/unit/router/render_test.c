@@ -57,7 +57,7 @@ static void golden(const char *name)
 	load(name, &a, &m);
 	render_head(&settings, &cfg);
 	size_t head = cfg.len;
-	render_backends(&m, &cfg);
+	render_backends(&settings, &m, &cfg);
 	for (enum map_id i = 0; i < MAPS; i++) {
 		vk_buf_addf(&maps, "# %s\n", map_names[i]);
 		render_map(&m.maps[i], &maps);
@@ -84,6 +84,11 @@ Test(render, golden_two_stacks)
 Test(render, golden_canary)
 {
 	golden("canary");
+}
+
+Test(render, golden_kinds)
+{
+	golden("kinds");
 }
 
 Test(render, golden_policies)
@@ -143,7 +148,7 @@ Test(render, owner_of_a_line)
 	unsigned lines = 0;
 	for (size_t i = 0; i < b.len; i++)
 		lines += b.data[i] == '\n';
-	render_backends(&m, &b);
+	render_backends(&settings, &m, &b);
 	cr_assert_null(render_owner(&m, vk_buf_str(&b), 1));
 	cr_assert_null(render_owner(&m, vk_buf_str(&b), lines), "the head is nobody's");
 	cr_assert_null(render_owner(&m, vk_buf_str(&b), lines + 2), "a spare one is nobody's");
