@@ -60,8 +60,8 @@ class Domains(unittest.TestCase):
         """Ports of the host: one reload for a listener, none for its servers; refused where they are another's."""
         h, stack, other = self.h, self.h.name("tcp"), self.h.name("tcp")
         front = free_port()
-        manifest = ("deploy:\n  db:\n    image: %s:latest\n    run: nc -lk -p 7000 -e echo %%s\n    expose: [{name: pg, port: 7000}]\n    tcp: {%d: pg}\n"
-                    "  rpc: {image: \"%s:latest\", run: nc -lk -p 7001 -e echo, expose: [{name: grpc, port: 7001}]}\n" % (BASE, front, BASE))
+        manifest = ("deploy:\n  db:\n    image: %s:latest\n    run: nc -ll -p 7000 -e echo %%s\n    expose: [{name: pg, port: 7000}]\n    tcp: {%d: pg}\n"
+                    "  rpc: {image: \"%s:latest\", run: nc -ll -p 7001 -e echo, expose: [{name: grpc, port: 7001}]}\n" % (BASE, front, BASE))
 
         def ask():
             with socket.create_connection(("127.0.0.1", front), timeout=10) as s:
