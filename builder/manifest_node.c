@@ -263,6 +263,15 @@ static int node_stop(const struct mval *v, json_t *out, struct vk_err *err)
 	return rc;
 }
 
+static int node_drain(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	int64_t ms;
+	int rc = mval_duration(v, 0, 24 * 3600 * 1000, &ms, err);
+	if (rc == 0)
+		set_int(out, "drain_ms", ms);
+	return rc;
+}
+
 static int node_restart(const struct mval *v, json_t *out, struct vk_err *err)
 {
 	static const char *const words[][2] = {{"always", "always"}, {"never", "never"},
@@ -368,6 +377,7 @@ static const struct mkey node_keys[] = {
 	{"traffic", NULL, mnode_traffic, 0},
 	{"healthcheck", "health_check health", mnode_health, APP_ONLY},
 	{"stop_timeout", "stop_grace_period", node_stop, APP_ONLY},
+	{"drain", "drain_timeout", node_drain, APP_ONLY},
 	{"memory", "mem_limit", node_memory, APP_ONLY},
 	{"cpus", "cpu", node_cpus, APP_ONLY},
 	{"disk", NULL, mnode_disk, APP_ONLY},

@@ -404,6 +404,8 @@ static void print_limits(struct printer *p, const json_t *node)
 		put(p, number);
 	}
 	print_ms(p, "    ", "stop_timeout", vk_json_int(node, "stop_ms", 0));
+	if (json_object_get(node, "drain_ms") != NULL)
+		print_ms(p, "\n    ", "drain", vk_json_int(node, "drain_ms", 0));
 	put(p, "\n");
 }
 

@@ -256,7 +256,7 @@ static void render_limits(struct vk_buf *out)
 		"no-store content-type \"text/html; charset=utf-8\" lf-string \"<!doctype "
 		"html><meta charset=utf-8><title>Maintenance</title><body style='margin:20vh "
 		"auto;max-width:30em;font:1em/1.5 "
-		"system-ui'><h1>Maintenance</h1><p>%[var(txn.rules),field(6,|),b64dec]\" if "
+		"system-ui'><h1>Maintenance</h1><p>%[var(txn.rules),field(9,|),b64dec]\" if "
 		"closed { req.hdr(accept) -m sub text/html }\n"
 		"\thttp-request return status 503 hdr Retry-After 60 hdr Cache-Control "
 		"no-store content-type \"text/plain; charset=utf-8\" lf-string \"503: "

@@ -16,7 +16,7 @@ struct draft {
 	struct policy *p;
 	struct vk_buf flags; /* one letter a rule; frontend.c asks for them */
 	int64_t hsts, max_body, response_ms, tunnel_ms, hold_ms, watch;
-	char *message; /* base64 */
+	char *message, *html; /* base64; the second escaped for a page */
 };
 
 void policy_hash(const char *text, char ret[static POLICY_ID_SIZE])
@@ -183,7 +183,27 @@ static int parse_allow(const json_t *doc, struct draft *d, struct vk_err *err)
 	return 0;
 }
 
-/* The text reaches HAProxy as base64 alone, and a page as it is: so nothing of HTML may be in it. */
+static char *escaped(const char *text)
+{
+	vk_autobuf b = VK_BUF_INIT(POLICY_MESSAGE_MAX * 6 + 1);
+	for (const char *p = text; *p != '\0'; p++)
+		switch (*p) {
+		case '<':
+			vk_buf_adds(&b, "&lt;");
+			break;
+		case '>':
+			vk_buf_adds(&b, "&gt;");
+			break;
+		case '&':
+			vk_buf_adds(&b, "&amp;");
+			break;
+		default:
+			vk_buf_addc(&b, *p);
+		}
+	return vk_base64(vk_buf_str(&b), b.len);
+}
+
+/* The text reaches HAProxy as base64 alone. */
 static int parse_message(const json_t *doc, struct draft *d, struct vk_err *err)
 {
 	const json_t *v = json_object_get(doc, "maintenance");
@@ -194,10 +214,11 @@ static int parse_message(const json_t *doc, struct draft *d, struct vk_err *err)
 		strlen(text) != json_string_length(v))
 		return vk_err_set(err, VK_INVALID, "maintenance is no short text");
 	for (const char *p = text; *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f || strchr("<>&", *p) != NULL)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			return vk_err_set(
 				err, VK_INVALID, "maintenance has characters that are not allowed");
 	d->message = vk_base64(text, strlen(text));
+	d->html = escaped(text);
 	vk_buf_addc(&d->flags, 'm');
 	return 0;
 }
@@ -240,15 +261,16 @@ int policy_parse(const json_t *doc, unsigned depth, struct policy **ret, struct 
 	vk_buf_addc(&d.flags, 'p');
 	int rc = parse_all(doc, depth, &d, err);
 	if (rc == 0) {
-		d.p->value =
-			vk_asprintf("%s|%lld|%lld|%lld|%lld|%s|%lld|%lld", vk_buf_str(&d.flags),
-				(long long)d.hsts, (long long)d.max_body, (long long)d.response_ms,
-				(long long)d.tunnel_ms, d.message != NULL ? d.message : "0",
-				(long long)d.hold_ms, (long long)d.watch);
+		d.p->value = vk_asprintf("%s|%lld|%lld|%lld|%lld|%s|%lld|%lld|%s",
+			vk_buf_str(&d.flags), (long long)d.hsts, (long long)d.max_body,
+			(long long)d.response_ms, (long long)d.tunnel_ms,
+			d.message != NULL ? d.message : "0", (long long)d.hold_ms,
+			(long long)d.watch, d.html != NULL ? d.html : "0");
 		*ret = VK_TAKE(d.p);
 	}
 	policy_free(d.p);
 	vk_buf_release(&d.flags);
 	free(d.message);
+	free(d.html);
 	return rc;
 }

@@ -2,6 +2,7 @@
 #include "drain.h"
 
 #include <string.h>
+#include <viking/id.h>
 #include <viking/json.h>
 #include <viking/mem.h>
 #include <viking/str.h>
@@ -38,27 +39,59 @@ void drains_free(struct drains *d)
 	free(d);
 }
 
+/* How long an instance may take: its node's word in the release it leaves, else the host's. */
+static int64_t drain_ms(const struct sched *s, const struct stack *sk, const struct inst *i)
+{
+	const struct release *at[] = {
+		stack_current(sk), stack_canary(sk), stack_release(sk, i->born)};
+	for (size_t k = 0; k < VK_COUNT(at); k++) {
+		const json_t *entry = at[k] != NULL ? json_object_get(at[k]->nodes, i->node) : NULL;
+		if (entry != NULL && vk_json_int(entry, "version", 0) == i->version)
+			return vk_json_int(entry, "drain_ms", (int64_t)s->cfg->drain_ms);
+	}
+	return (int64_t)s->cfg->drain_ms;
+}
+
+static json_t *drain_one(const struct sched *s, const struct stack *sk, const struct inst *i)
+{
+	json_t *one = inst_json(i);
+	int64_t ms = drain_ms(s, sk, i);
+	json_object_set_new(one, "until_ms", json_integer((json_int_t)(vk_now_ms() + ms)));
+	json_object_set_new(one, "ms", json_integer((json_int_t)ms));
+	return one;
+}
+
+static bool list_has(const json_t *list, const struct inst *i)
+{
+	size_t at;
+	json_t *one;
+	json_array_foreach(list, at, one) if (vk_json_int(one, "version", 0) == i->version &&
+		vk_json_int(one, "n", 0) == i->n &&
+		strcmp(vk_json_str(one, "node", ""), i->node) == 0) return true;
+	return false;
+}
+
+static json_t *drain_row(json_t *list)
+{
+	return json_pack("{s:i,s:o}", "v", MODEL_VERSION, "instances", list);
+}
+
 void drain_put(
 	struct sched *s, struct txn *t, const struct stack *sk, const struct inst_list *leaving)
 {
-	struct inst_list all = {0};
-	json_t *list = json_array();
+	const json_t *old = json_object_get(sk->drain, "instances");
+	json_t *list = old != NULL ? json_copy((json_t *)(uintptr_t)old) : json_array();
 	for (size_t i = 0; i < leaving->n; i++)
-		*inst_list_add(&all) = leaving->v[i];
-	drain_instances(sk, sk->drain, &all);
-	for (size_t i = 0; i < all.n; i++)
-		if (router_serves(s, sk->name, all.v[i].name))
-			json_array_append_new(list, inst_json(&all.v[i]));
-	inst_list_release(&all);
-	if (json_array_size(list) > 0)
-		txn_put(t,
-			json_pack("{s:i,s:I,s:O}", "v", MODEL_VERSION, "until_ms",
-				(json_int_t)(vk_now_ms() + (int64_t)s->cfg->drain_ms), "instances",
-				list),
-			"/drain/%s", sk->name);
-	else if (sk->drain != NULL)
-		txn_del(t, "/drain/%s", sk->name);
+		if (!list_has(list, &leaving->v[i]) &&
+			router_serves(s, sk->name, leaving->v[i].name))
+			json_array_append_new(list, drain_one(s, sk, &leaving->v[i]));
+	if (json_array_size(list) > 0) {
+		txn_put(t, drain_row(list), "/drain/%s", sk->name);
+		return;
+	}
 	json_decref(list);
+	if (sk->drain != NULL)
+		txn_del(t, "/drain/%s", sk->name);
 }
 
 static void drain_ended(void *arg, const struct vk_err *err)
@@ -78,51 +111,68 @@ static void drain_end(struct sched *s, struct stack *sk)
 	txn_commit(t, drain_ended, s);
 }
 
-void drains_look(struct sched *s)
+/* ms an instance has still; the clock may have been set back. Rows of older versions have one time for all. */
+static int64_t drain_left(const json_t *row, const json_t *one)
 {
-	int64_t now = vk_now_ms(), next = -1;
-	struct stack *sk;
-	table_each(&s->st.stacks, i, sk)
-	{
-		if (sk->drain == NULL)
-			continue;
-		int64_t left = vk_json_int(sk->drain, "until_ms", 0) - now;
-		if (left > (int64_t)s->cfg->drain_ms) /* the clock was set back */
-			left = (int64_t)s->cfg->drain_ms;
-		if (left <= 0)
-			drain_end(s, sk);
-		else if (next < 0 || left < next)
-			next = left;
-	}
-	vk_timer_set(s->drains->timer, next);
+	int64_t until = vk_json_int(one, "until_ms", vk_json_int(row, "until_ms", 0));
+	int64_t left = until - vk_now_ms(), ms = vk_json_int(one, "ms", INT64_MAX);
+	return left < ms ? left : ms;
 }
 
-static json_t *drain_rest(const struct drains *d, const struct stack *sk)
+/* Those that are neither without a connection nor over their time; *ret_next: the first end of one, or -1. */
+static json_t *drain_rest(const struct drains *d, const struct stack *sk, int64_t *ret_next)
 {
-	json_t *rest = json_array();
-	struct inst_list l = {0};
-	drain_instances(sk, sk->drain, &l);
-	for (size_t i = 0; i < l.n; i++)
-		if (!vk_strv_has(&d->done, l.v[i].name))
-			json_array_append_new(rest, inst_json(&l.v[i]));
-	inst_list_release(&l);
+	json_t *rest = json_array(), *one;
+	size_t at;
+	*ret_next = -1;
+	json_array_foreach(json_object_get(sk->drain, "instances"), at, one)
+	{
+		char name[INSTANCE_NAME_MAX];
+		int64_t left = drain_left(sk->drain, one);
+		vk_instance_name(sk->name, vk_json_str(one, "node", ""),
+			(unsigned)vk_json_int(one, "version", 0),
+			(unsigned)vk_json_int(one, "n", 0), name);
+		if (left <= 0 || vk_strv_has(&d->done, name))
+			continue;
+		json_array_append(rest, one);
+		*ret_next = *ret_next < 0 || left < *ret_next ? left : *ret_next;
+	}
 	return rest;
 }
 
-static void drain_shrink(struct sched *s, struct stack *sk)
+/* Returns when to look again, -1 = not by time. */
+static int64_t drain_shrink(struct sched *s, struct stack *sk)
 {
-	vk_autojson *rest = drain_rest(s->drains, sk);
+	int64_t next;
+	const json_t *row;
+	vk_autojson *rest = drain_rest(s->drains, sk, &next);
 	if (json_array_size(rest) == 0) {
 		drain_end(s, sk);
-		return;
+		return -1;
 	}
 	if (json_array_size(rest) == json_array_size(json_object_get(sk->drain, "instances")))
-		return;
-	json_t *row = json_copy(sk->drain);
-	json_object_set(row, "instances", rest);
+		return next;
 	struct txn *t = txn_new(s);
-	txn_put(t, row, "/drain/%s", sk->name);
+	vk_autofree char *key = vk_asprintf("/drain/%s", sk->name);
+	if (txn_latest(t, key, &row)) { /* what is being written may be more: look behind it */
+		txn_free(t);
+		return next;
+	}
+	txn_put(t, drain_row(json_incref(rest)), "%s", key);
 	txn_commit(t, NULL, NULL);
+	return next;
+}
+
+void drains_look(struct sched *s)
+{
+	int64_t next = -1;
+	struct stack *sk;
+	table_each(&s->st.stacks, i, sk)
+	{
+		int64_t ms = sk->drain != NULL ? drain_shrink(s, sk) : -1;
+		next = ms >= 0 && (next < 0 || ms < next) ? ms : next;
+	}
+	vk_timer_set(s->drains->timer, next);
 }
 
 void drain_drained(struct sched *s, const char *instance)
@@ -135,7 +185,7 @@ void drain_drained(struct sched *s, const char *instance)
 		if (sk->drain == NULL)
 			continue;
 		any = true;
-		drain_shrink(s, sk);
+		(void)drain_shrink(s, sk);
 	}
 	if (!any) /* names are never used again, so the list may start anew */
 		vk_strv_release(&s->drains->done);

@@ -61,7 +61,7 @@ static void entry_refresh(json_t *entry, const json_t *node)
 	json_object_set_new(entry, "scale", json_integer(vk_json_int(node, "scale", 1)));
 	json_object_set_new(
 		entry, "domains", domains != NULL ? json_deep_copy(domains) : json_array());
-	static const char *const kept[] = {"traffic", "tcp", "domain_options"};
+	static const char *const kept[] = {"traffic", "tcp", "drain_ms", "domain_options"};
 	for (size_t i = 0; i < VK_COUNT(kept); i++) {
 		json_t *value = json_object_get(node, kept[i]);
 		if (value != NULL)

@@ -5,7 +5,7 @@
  *
  *	{"version", "hash", "born": release whose document defines this version, "type", "service", "scale", "port",
  *	 "exclusive": stop the old before starting the new (volume or host port), "domains": [...], "publish": [ports],
- *	 "traffic", "domain_options", "tcp": as in the document, or absent, "h2": [ports],
+ *	 "traffic", "domain_options", "tcp", "drain_ms": as in the document, or absent, "h2": [ports],
  *	 "links": with their ports (links.h), "require", "shared": [globs of stacks], "dns": policy of its name,
  *	 "task": has a release task, "place": what of a host it needs (dispatch.h), or absent, "files": stack whose name a website's files lie under, if not this one's}
  */

@@ -111,7 +111,9 @@ class Domains(unittest.TestCase):
         r = h.viking("maintenance:on", stack, "--message", "back at nine")
         self.assertEqual(r.status, 0, r)
         self.assertEqual(self.curl(d), (503, "503: back at nine"))
-        self.assertNotEqual(h.viking("maintenance:on", stack, "--message", "<b>").status, 0)
+        self.assertEqual(h.viking("maintenance:on", stack, "--message", "<b>").status, 0)
+        self.assertIn("<p>&lt;b&gt;", self.curl(d, "/", "-H", "Accept: text/html")[1])
+        self.assertNotEqual(h.viking("maintenance:on", stack, "--message", "a\nb").status, 0)
         self.assertEqual(h.viking("maintenance:off", stack).status, 0)
         self.assertEqual(self.curl(d), (200, "web"))
 

@@ -137,6 +137,10 @@ class TrafficTest(Routed):
         self.assertEqual((status, body), (503, '503: back at nine; it\'s "soon"'))
         status, body, _ = self.curl("a.com", "/", "-H", "Accept: text/html")
         self.assertIn("<p>back at nine", body)
+        self.policy({"maintenance": "<b>&\"'</b>%[src]"})
+        self.assertEqual(self.curl("a.com")[1], "503: <b>&\"'</b>%[src]", "plain text has it as it is")
+        self.assertIn("<p>&lt;b&gt;&amp;\"'&lt;/b&gt;%[src]", self.curl("a.com", "/", "-H", "Accept: text/html")[1])
+        self.policy({}, **{"b.com": "web"})
         self.assertEqual(self.curl("b.com")[0], 200)
         self.policy({})
         self.assertEqual(self.curl("a.com")[0], 200)
@@ -232,7 +236,7 @@ class TrafficTest(Routed):
         good = app(["ok.com"], self.server("two"))
         self.table(good=good)
         bad = ({"allow": ["10.0.0.0/8;shutdown sessions"]}, {"allow": ["1.2.3.4\nquit"]}, {"auth": {"a b": hashes("a", "b")}},
-               {"auth": {"bob": "x"}}, {"auth": {"bob|x": hashes("b", "c")}}, {"maintenance": "<script>"}, {"maintenance": "a\nb"},
+               {"auth": {"bob": "x"}}, {"auth": {"bob|x": hashes("b", "c")}}, {"maintenance": "a\nb"},
                {"max_body": -1}, {"max_body": "1;quit"}, {"strip": True}, {"auth": {}}, {"allow": []}, {"auth_mode": "none", "auth": {"b": "x"}})
         stacks = {f"bad-{i}": {"domains": {f"x{i}.com": {"to": "web", "policy": p}}} for i, p in enumerate(bad)}
         for i, place in enumerate(("a.com/x y", "a.com/../b", "a.com/x;y", "a.com/x%00", "a.com//x", "a.com/")):
