@@ -369,6 +369,7 @@ static const struct mkey node_keys[] = {
 	{"expose", NULL, mnode_expose, APP_ONLY},
 	{"publish", "ports", mnode_publish, APP_ONLY},
 	{"tcp", NULL, mnode_tcp, APP_ONLY},
+	{"error_pages", "errors", mnode_error_pages, APP_ONLY},
 	{"volumes", "volume", mnode_volumes, APP_ONLY},
 	{"scale", NULL, node_scale, APP_ONLY},
 	{"service", "static", node_service, APP_ONLY},

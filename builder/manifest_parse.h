@@ -87,6 +87,9 @@ json_t *manifest_node_new(void);
 int mnode_run(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_expose(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_publish(const struct mval *v, json_t *out, struct vk_err *err);
+int mnode_error_pages(const struct mval *v, json_t *out, struct vk_err *err);
+/* {"path"} gets the file's "text". */
+int manifest_page_read(const struct manifest_files *files, json_t *page, struct vk_err *err);
 int mnode_tcp(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_volumes(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_domains(const struct mval *v, json_t *out, struct vk_err *err);

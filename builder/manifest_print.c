@@ -306,6 +306,25 @@ static void print_ports(struct printer *p, const json_t *node, const char *name)
 	put(p, "]\n");
 }
 
+static void print_pages(struct printer *p, const json_t *node)
+{
+	json_t *pages = json_object_get(node, "error_pages"), *page;
+	const char *status, *before = "";
+	if (is_empty(pages))
+		return;
+	key(p, 2, "error_pages");
+	put(p, " {");
+	json_object_foreach(pages, status, page)
+	{
+		put(p, before);
+		put(p, status);
+		put(p, ": ");
+		put_quoted(p, vk_json_str(page, "path", ""));
+		before = ", ";
+	}
+	put(p, "}\n");
+}
+
 static void print_tcp(struct printer *p, const json_t *node)
 {
 	const json_t *list = json_object_get(node, "tcp");
@@ -441,6 +460,7 @@ static void print_app(struct printer *p, const json_t *node)
 	print_ports(p, node, "expose");
 	print_ports(p, node, "publish");
 	print_tcp(p, node);
+	print_pages(p, node);
 	print_volumes(p, node);
 	line(p, 2, "scale", json_object_get(node, "scale"));
 	line(p, 2, "service", json_object_get(node, "service"));

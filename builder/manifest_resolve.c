@@ -230,6 +230,20 @@ static int check_roots(const struct resolve *r, struct vk_err *err)
 	return 0;
 }
 
+static int read_pages(const struct resolve *r, struct vk_err *err)
+{
+	const char *name, *status;
+	json_t *node, *page;
+	json_object_foreach(json_object_get(r->m->doc, "nodes"), name, node)
+	{
+		json_object_foreach(
+			json_object_get(node, "error_pages"), status, page) if (r->files != NULL &&
+			manifest_page_read(r->files, page, err) != 0) return fail_at(r->m, "deploy",
+			name, err);
+	}
+	return 0;
+}
+
 static int read_signals(const struct resolve *r, struct vk_err *err)
 {
 	const char *name;
@@ -265,5 +279,7 @@ int manifest_resolve(struct manifest *m, const struct manifest_files *files, str
 	int rc = check_order(&r, err);
 	if (rc == 0)
 		rc = read_signals(&r, err);
+	if (rc == 0)
+		rc = read_pages(&r, err);
 	return rc == 0 ? check_roots(&r, err) : rc;
 }

@@ -33,6 +33,7 @@ static void row_release(struct assign_row *r)
 	free(r->ids);
 	free(r->stack);
 	free(r->node);
+	free(r->pages);
 }
 
 void assign_release(struct assign *a)
@@ -41,6 +42,16 @@ void assign_release(struct assign *a)
 		row_release(&a->rows[i]);
 	free(a->rows);
 	*a = (struct assign){0};
+}
+
+static bool pages_ok(const char *list)
+{
+	vk_autofree char *copy = vk_strdup(list);
+	char *rest = copy;
+	for (char *page; (page = strsep(&rest, " ")) != NULL;)
+		if (!table_page_ok(page))
+			return false;
+	return true;
 }
 
 static int parse_row(const json_t *j, struct assign_row *r, struct vk_err *err)
@@ -66,6 +77,10 @@ static int parse_row(const json_t *j, struct assign_row *r, struct vk_err *err)
 	r->stack = vk_strdup(stack);
 	r->node = vk_strdup(node);
 	r->front = table_front(node);
+	const char *pages = vk_json_str(j, "pages", NULL);
+	if (pages != NULL && !pages_ok(pages))
+		return vk_err_set(err, VK_INVALID, "a backend has pages that are none");
+	r->pages = vk_strdup(pages);
 	return 0;
 }
 
@@ -100,6 +115,8 @@ static json_t *row_json(const struct assign_row *r)
 	json_object_set_new(j, "slots", ids);
 	if (r->h2)
 		json_object_set_new(j, "h2", json_true());
+	if (r->pages != NULL)
+		json_object_set_new(j, "pages", json_string(r->pages));
 	if (r->freed > 0)
 		json_object_set_new(j, "freed", json_integer((json_int_t)r->freed));
 	if (r->stack != NULL) {
@@ -220,8 +237,10 @@ static void free_row(struct assign *a, struct assign_row *r)
 	free(r->node);
 	r->stack = r->node = NULL;
 	r->freed = ++a->seq;
-	a->reload = a->reload || r->front != 0; /* its listener goes */
+	/* its listener goes; pages of its own cannot be another's */
+	a->reload = a->reload || r->front != 0 || r->pages != NULL;
 	r->front = 0;
+	free(VK_TAKE(r->pages));
 }
 
 static size_t count_new(const struct index *owned, size_t n, const struct table *t)
@@ -271,9 +290,12 @@ static unsigned next_spare(struct update *u, bool h2)
 static void set_kind(struct assign *a, struct assign_row *r, const struct table_node *node)
 {
 	uint16_t front = table_front(node->name);
-	a->reload = a->reload || r->front != front || r->h2 != node->h2;
+	a->reload = a->reload || r->front != front || r->h2 != node->h2 ||
+		!vk_streq(r->pages, node->pages);
 	r->front = front;
 	r->h2 = node->h2;
+	free(r->pages);
+	r->pages = vk_strdup(node->pages);
 }
 
 static void update_stack(struct assign *a, struct update *u, const struct table_stack *s)
@@ -442,6 +464,7 @@ static void model_rows(const struct assign *a, struct model *m)
 			slot_close(model_slot(m, i + 1, s));
 		m->backends[i].front = r->front;
 		m->backends[i].h2 = r->h2;
+		m->backends[i].pages = vk_strdup(r->pages);
 		if (r->stack != NULL)
 			m->backends[i].label = vk_asprintf("%s/%s", r->stack, r->node);
 	}

@@ -25,6 +25,7 @@ struct assign_row {
 	                 * given back does not get another's requests */
 	uint16_t front; /* as haproxy has it in its file: of a TCP service */
 	bool h2;        /* likewise; stays with a spare row */
+	char *pages;    /* likewise */
 	char **ids;     /* server id per slot, NULL = free */
 	unsigned n;
 };

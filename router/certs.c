@@ -6,6 +6,9 @@
 #include <viking/json.h>
 #include <viking/log.h>
 #include <viking/mem.h>
+#include <viking/str.h>
+
+#include "pages.h"
 
 struct certs {
 	const struct files *files;
@@ -61,6 +64,66 @@ static void on_cert(void *arg, const struct vk_err *err, const json_t *answer)
 		c->fn(c->arg);
 }
 
+static void on_page(void *arg, const struct vk_err *err, const json_t *answer)
+{
+	struct fetch *f = arg;
+	struct certs *c = f->c;
+	struct vk_err why = *err;
+	vk_autobuf page = VK_BUF_INIT(PAGE_FILE_MAX);
+	const char *text = vk_json_str(answer, "text", NULL);
+	uint64_t status = 0;
+	if (why.code == 0 &&
+		(text == NULL ||
+			vk_parse_u64(vk_json_str(answer, "status", ""), 502, 504, &status) != 0))
+		vk_err_set(&why, VK_INVALID, "not of the form that was agreed");
+	if (why.code == 0 && page_custom((int)status, text, &page) != 0)
+		vk_err_set(&why, VK_LIMIT, "larger than %d bytes", PAGE_FILE_MAX);
+	if (why.code == 0) {
+		vk_autofree char *path = files_page(c->files, f->id);
+		vk_fs_write_atomic(path, page.data, page.len, 0600, &why);
+	}
+	if (why.code != 0) {
+		vk_err_wrap(&why, "page %s", f->id);
+		vk_log_err(VK_ERROR, "no-page", &why);
+	}
+	free(f);
+	if (--c->asked == 0)
+		c->fn(c->arg);
+}
+
+static void ask_page(struct certs *c, const char *id)
+{
+	vk_autofree char *file = files_page(c->files, id);
+	if (vk_fs_exists(file))
+		return;
+	struct fetch *f = vk_alloc(sizeof(*f));
+	f->c = c;
+	memcpy(f->id, id, POLICY_ID_SIZE - 1);
+	vk_autofree char *path = vk_asprintf("/v1/internal/router/pages/%s", f->id);
+	c->asked++;
+	vk_api_queue_add(c->queue, "GET", path, NULL, on_page, f);
+}
+
+static void ask_pages(struct certs *c, const struct table_stack *s)
+{
+	for (size_t i = 0; i < s->n_nodes; i++)
+		for (const char *p = s->nodes[i].pages; p != NULL; p = strchr(p, ' ')) {
+			p += *p == ' ';
+			ask_page(c, p + 4);
+		}
+}
+
+void certs_settle_pages(const struct files *f, struct table *t)
+{
+	for (size_t s = 0; s < t->n; s++)
+		for (size_t i = 0; i < t->stacks[s].n_nodes; i++) {
+			struct table_node *node = &t->stacks[s].nodes[i];
+			char *there = files_pages_there(f, node->pages);
+			free(node->pages);
+			node->pages = there;
+		}
+}
+
 static void ask(struct certs *c, const char *id)
 {
 	vk_autofree char *file = files_cert(c->files, id);
@@ -76,9 +139,11 @@ static void ask(struct certs *c, const char *id)
 
 bool certs_fetch(struct certs *c, const struct table *t)
 {
-	for (size_t s = 0; s < t->n; s++)
+	for (size_t s = 0; s < t->n; s++) {
 		for (size_t i = 0; i < t->stacks[s].n_certs; i++)
 			ask(c, t->stacks[s].certs[i].id);
+		ask_pages(c, &t->stacks[s]);
+	}
 	return c->asked == 0;
 }
 

@@ -18,6 +18,8 @@ struct certs *certs_new(
 void certs_free(struct certs *c);
 /* Asks for what is missing; true if nothing is, else fn is called later. */
 bool certs_fetch(struct certs *c, const struct table *t);
+/* Takes pages that could not be had out of the table. */
+void certs_settle_pages(const struct files *f, struct table *t);
 /* The certificates of the table that are on disk, into the model. */
 /* What the table before could show stays with the stack until all of its certificates are here: one that was replaced before it
  * was fetched is no gap. */

@@ -19,6 +19,7 @@ void files_init(struct files *f, const struct render_settings *s)
 	f->assign = vk_asprintf("%s/assign.json", s->route_dir);
 	f->certs = vk_asprintf("%s/certs.list", s->route_dir);
 	f->cert_dir = vk_asprintf("%s/certs", s->route_dir);
+	f->page_dir = vk_asprintf("%s/pages", s->route_dir);
 }
 
 void files_release(struct files *f)
@@ -30,6 +31,7 @@ void files_release(struct files *f)
 	free(f->assign);
 	free(f->certs);
 	free(f->cert_dir);
+	free(f->page_dir);
 }
 
 void files_render(const struct files *f, const struct model *m, struct vk_buf *out)
@@ -69,6 +71,44 @@ char *files_cert(const struct files *f, const char *id)
 	return vk_asprintf("%s/%s.pem", f->cert_dir, id);
 }
 
+char *files_page(const struct files *f, const char *id)
+{
+	return vk_asprintf("%s/%.24s.http", f->page_dir, id);
+}
+
+char *files_pages_there(const struct files *f, const char *pages)
+{
+	vk_autobuf there = VK_BUF_INIT(256);
+	vk_autofree char *copy = vk_strdup(pages);
+	char *rest = copy;
+	for (char *page; copy != NULL && (page = strsep(&rest, " ")) != NULL;) {
+		vk_autofree char *path = files_page(f, page + 4);
+		if (vk_fs_exists(path))
+			vk_buf_addf(&there, "%s%s", there.len > 0 ? " " : "", page);
+	}
+	return there.len > 0 ? vk_buf_take(&there) : NULL;
+}
+
+static bool page_used(const struct assign *a, const char *id)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->rows[i].pages != NULL && strstr(a->rows[i].pages, id) != NULL)
+			return true;
+	return false;
+}
+
+void files_sweep_pages(const struct files *f, const struct assign *a)
+{
+	DIR *dir = opendir(f->page_dir);
+	for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+		vk_autofree char *id = vk_strndup(e->d_name, strcspn(e->d_name, "."));
+		if (e->d_name[0] != '.' && !page_used(a, id))
+			unlinkat(dirfd(dir), e->d_name, 0);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
 void files_sweep_certs(const struct files *f, const struct model *m)
 {
 	DIR *dir = opendir(f->cert_dir);
@@ -102,6 +142,11 @@ void files_get_assign(const struct files *f, struct assign *ret, bool *ret_fresh
 		assign_parse(j, ret, NULL) != 0;
 	if (*ret_fresh)
 		assign_init(ret);
+	for (unsigned i = 0; i < ret->n; i++) {
+		char *there = files_pages_there(f, ret->rows[i].pages);
+		free(ret->rows[i].pages);
+		ret->rows[i].pages = there;
+	}
 }
 
 static void get_map(const char *path, enum map_id id, unsigned backends, struct routes *ret)

@@ -18,18 +18,24 @@ struct files {
 	const struct render_settings *settings; /* borrowed */
 	char *cfg, *candidate, *assign;
 	char *maps[MAPS];
+	char *page_dir;         /* ID.http: pages of nodes' own */
 	char *certs, *cert_dir; /* certs.list names certs/ID.pem with the names they are for */
 };
 
 #define FILES_MAX (512u << 20) /* bytes of one file */
 
 char *files_cert(const struct files *f, const char *id); /* path; the caller frees */
+char *files_page(const struct files *f, const char *id); /* likewise */
+/* Of "502:ID 503:ID" what is on disk; NULL = none. The caller frees. */
+char *files_pages_there(const struct files *f, const char *pages);
 void files_init(struct files *f, const struct render_settings *s);
 void files_release(struct files *f);
 void files_render(const struct files *f, const struct model *m, struct vk_buf *out);
 /* Writes `text` unless the file has it already; *ret_changed may be NULL. */
 int files_put(const char *path, const struct vk_buf *text, bool *ret_changed, struct vk_err *err);
 int files_put_maps(const struct files *f, const struct model *m, struct vk_err *err);
+/* Removes the pages that no backend has. */
+void files_sweep_pages(const struct files *f, const struct assign *a);
 /* Removes the files of certificates that the model does not have. */
 void files_sweep_certs(const struct files *f, const struct model *m);
 int files_put_assign(const struct files *f, const struct assign *a, struct vk_err *err);

@@ -56,6 +56,7 @@ void model_release(struct model *m)
 	for (unsigned i = 0; i < m->n; i++) {
 		free(m->backends[i].slots);
 		free(m->backends[i].label);
+		free(m->backends[i].pages);
 	}
 	free(m->backends);
 	for (size_t i = 0; i < MAPS; i++)

@@ -35,6 +35,7 @@ struct backend {
 	char *label;    /* "stack/node" of names that were checked; NULL for a spare one */
 	uint16_t front; /* it is a TCP service on this port; 0 = it gets HTTP from the frontend */
 	bool h2;        /* its servers speak HTTP/2 from the first byte */
+	char *pages;    /* "502:ID 503:ID": pages of its own, files pages/ID.http; NULL = none */
 };
 
 /* The maps. A route is "b0012", "sites", or with more: BACKEND|POLICY|GROUP - a policy's id or

@@ -48,17 +48,32 @@ static void page_body(const struct page *p, struct vk_buf *out)
 		p->status, p->text, p->status, p->title, p->title, p->text, p->status);
 }
 
+static void page_head(
+	int status, const char *reason, const char *type, size_t length, struct vk_buf *out)
+{
+	vk_buf_addf(out,
+		"HTTP/1.1 %d %s\r\nContent-Type: %s; charset=utf-8\r\nContent-Length: %zu\r\n"
+		"Cache-Control: no-store\r\n%s%s\r\n",
+		status, reason, type, length, status == 503 ? "Retry-After: 5\r\n" : "",
+		status == 404 || status == 503 ? "" : "Connection: close\r\n");
+}
+
 void page_render(const struct page *p, struct vk_buf *out)
 {
 	vk_autobuf body = VK_BUF_INIT(PAGE_MAX);
 	page_body(p, &body);
-	vk_buf_addf(out,
-		"HTTP/1.1 %d %s\r\nContent-Type: %s; charset=utf-8\r\nContent-Length: %zu\r\n"
-		"Cache-Control: no-store\r\n%s%s\r\n%s",
-		p->status, p->reason, p->title != NULL ? "text/html" : "text/plain", body.len,
-		p->status == 503 ? "Retry-After: 5\r\n" : "",
-		p->status == 404 || p->status == 503 ? "" : "Connection: close\r\n",
-		vk_buf_str(&body));
+	page_head(
+		p->status, p->reason, p->title != NULL ? "text/html" : "text/plain", body.len, out);
+	vk_buf_add(out, body.data, body.len);
+}
+
+int page_custom(int status, const char *text, struct vk_buf *out)
+{
+	const struct page *p = pages;
+	while (p->name != NULL && p->status != status)
+		p++;
+	page_head(status, p->name != NULL ? p->reason : "Error", "text/html", strlen(text), out);
+	return vk_buf_adds(out, text);
 }
 
 int pages_write_hold(const char *dir, struct vk_err *err)

@@ -13,6 +13,9 @@ struct page {
 };
 extern const struct page pages[];
 
+#define PAGE_FILE_MAX 12000 /* bytes of a whole answer: haproxy keeps it in one buffer of 16 KiB */
+/* An answer with a page of the tenant's; VK_LIMIT if it is too large for out. */
+int page_custom(int status, const char *text, struct vk_buf *out);
 void page_render(const struct page *p, struct vk_buf *out);
 int pages_write(const char *dir, struct vk_err *err);
 /* hold.lua: a held request waits until its policy is gone from policies.map, or its time is over. HAProxy has

@@ -169,6 +169,11 @@ void render_backends(const struct render_settings *s, const struct model *m, str
 		} else {
 			vk_buf_addf(out, "backend %s from apps\n", name);
 		}
+		for (const char *p = b->pages; p != NULL; p = strchr(p, ' ')) {
+			p += *p == ' ';
+			vk_buf_addf(out, "\terrorfile %.3s %s/pages/%.24s.http\n", p, s->route_dir,
+				p + 4);
+		}
 		for (unsigned k = 0; k < b->n; k++)
 			render_slot(&b->slots[k], k + 1, b->h2, out);
 		if (b->front == 0)

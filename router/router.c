@@ -154,6 +154,7 @@ static void apply(void *arg)
 	struct model want;
 	r->applied = false;
 	settle_fronts(r);
+	certs_settle_pages(&r->files, r->current);
 	assign_update(&r->assign, r->current);
 	assign_model(&r->assign, r->current, &want);
 	if (r->settings.https_port != 0)
@@ -204,6 +205,7 @@ static void on_applied(void *arg, const struct applier_result *result)
 	}
 	r->applied = true;
 	sweep_certs(r);
+	files_sweep_pages(&r->files, &r->assign);
 	drain_set(r->drain, r->current);
 	if (r->ack_wanted)
 		send_ack(r);
@@ -297,6 +299,8 @@ static int load_nonce_key(struct router *r, struct vk_err *err)
 static int make_directories(const struct router *r, struct vk_err *err)
 {
 	int rc = vk_fs_mkdir_p(r->files.cert_dir, 0700, err);
+	if (rc == 0)
+		rc = vk_fs_mkdir_p(r->files.page_dir, 0700, err);
 	if (rc == 0)
 		rc = vk_fs_mkdir_p(r->run_dir, 0700, err);
 	if (rc == 0)

@@ -53,6 +53,7 @@ static void stack_release(struct table_stack *s)
 			free(s->nodes[i].servers[k].id);
 		free(s->nodes[i].servers);
 		free(s->nodes[i].name);
+		free(s->nodes[i].pages);
 	}
 	for (size_t i = 0; i < s->n_domains; i++)
 		domain_release(&s->domains[i]);
@@ -195,6 +196,34 @@ static struct table_node *find_node(const struct table_stack *s, const char *nam
 	return NULL;
 }
 
+bool table_page_ok(const char *page)
+{
+	static const char hex[] = "0123456789abcdef";
+	return (vk_starts(page, "502:") || vk_starts(page, "503:") || vk_starts(page, "504:")) &&
+		strspn(page + 4, hex) == POLICY_ID_SIZE - 1 && page[4 + POLICY_ID_SIZE - 1] == '\0';
+}
+
+/* {"503": ID}, in the order of the statuses. */
+static int parse_pages(const json_t *pages, struct table_node *node, struct vk_err *err)
+{
+	static const char *const statuses[] = {"502", "503", "504"};
+	vk_autobuf list = VK_BUF_INIT(256);
+	size_t known = 0;
+	for (size_t i = 0; i < VK_COUNT(statuses); i++) {
+		const char *id = json_string_value(json_object_get(pages, statuses[i]));
+		if (id == NULL)
+			continue;
+		vk_autofree char *page = vk_asprintf("%s:%s", statuses[i], id);
+		if (!table_page_ok(page))
+			break;
+		vk_buf_addf(&list, "%s%s", known++ > 0 ? " " : "", page);
+	}
+	if (known != json_object_size(pages) || (pages != NULL && !json_is_object(pages)))
+		return vk_err_set(err, VK_INVALID, "pages of node %s are not valid", node->name);
+	node->pages = known > 0 ? vk_buf_take(&list) : NULL;
+	return 0;
+}
+
 static int parse_backend(const json_t *b, struct table_node *node, struct vk_err *err)
 {
 	int64_t canary = vk_json_int(b, "canary", 0);
@@ -203,6 +232,9 @@ static int parse_backend(const json_t *b, struct table_node *node, struct vk_err
 			err, VK_INVALID, "canary of node %s is no percentage", node->name);
 	node->canary = (unsigned)canary;
 	node->h2 = vk_json_bool(b, "h2", false);
+	int rc = parse_pages(json_object_get(b, "pages"), node, err);
+	if (rc != 0)
+		return rc;
 	return parse_servers(json_object_get(b, "servers"), node, err);
 }
 

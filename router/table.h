@@ -26,8 +26,9 @@ struct table_server {
  * that port of the host. */
 struct table_node {
 	char *name;
-	bool h2;   /* HTTP/2 without TLS */
-	bool site; /* its domains show files; servers are of an app it was before, draining */
+	bool h2;     /* HTTP/2 without TLS */
+	char *pages; /* as in the model */
+	bool site;   /* its domains show files; servers are of an app it was before, draining */
 	struct table_server *servers;
 	size_t n;
 	unsigned canary; /* of 100 requests those that its canary servers get; 0 = none */
@@ -97,6 +98,7 @@ void table_settle(struct table *t, struct table *old, struct faults *faults);
 void table_revert(struct table *t, struct table *old, const char *stack);
 /* "web", "web:8080" or "db@5432"; the forms a backend has in the table and in assign.json. */
 int table_backend_name(const char *name, struct vk_err *err);
+bool table_page_ok(const char *page);   /* "503:ID" */
 uint16_t table_front(const char *name); /* 5432 of "db@5432", else 0 */
 bool table_node_needs_backend(const struct table_node *node);
 struct table_stack *table_find(const struct table *t, const char *stack);

@@ -71,7 +71,7 @@ route_fn api_config, api_config_change;
 route_fn api_domains, api_domains_add, api_domains_remove;
 route_fn api_certs, api_certs_add, api_certs_remove, api_certs_watch, api_certs_job, api_certs_auto,
 	api_certs_challenge, api_router_cert, api_maintenance, api_hold;
-route_fn api_metrics, api_web_metrics, api_router_stats, api_router_tally;
+route_fn api_metrics, api_web_metrics, api_router_stats, api_router_tally, api_router_page;
 route_fn api_buildpacks, api_buildpacks_add, api_buildpacks_set, api_buildpacks_remove,
 	api_buildpacks_clear;
 route_fn api_ps, api_scale, api_restart, api_stop, api_start, api_rebuild, api_redeploy;

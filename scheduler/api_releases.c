@@ -137,3 +137,46 @@ void api_rollback(struct call *c)
 		spec.kind = DEPLOY_ABORT;
 	call_submit(c, deploy_new(c->s, c->stack, c->who.name, &spec), OP_REFUSE);
 }
+
+/* The text of {"503": id} of a release that serves or is on trial. */
+static bool find_page(const struct release *r, const char *id, json_t **ret)
+{
+	const char *node, *status;
+	json_t *entry, *value;
+	json_object_foreach(r != NULL ? r->nodes : NULL, node, entry)
+		json_object_foreach(json_object_get(entry, "pages"), status, value)
+	{
+		if (strcmp(json_string_value(value), id) != 0)
+			continue;
+		vk_autojson *doc = release_doc(r);
+		json_t *page = json_object_get(
+			json_object_get(json_object_get(json_object_get(doc, "nodes"), node),
+				"error_pages"),
+			status);
+		*ret = json_pack(
+			"{s:s,s:s}", "status", status, "text", vk_json_str(page, "text", ""));
+		return true;
+	}
+	return false;
+}
+
+void api_router_page(struct call *c)
+{
+	struct vk_err err = {0};
+	json_t *page = NULL;
+	struct stack *sk;
+	table_each(&c->s->st.stacks, i, sk)
+	{
+		const struct overlay *o = stack_overlay(sk);
+		if (page == NULL && sk->exists &&
+			(find_page(stack_current(sk), c->part[0], &page) ||
+				find_page(o != NULL ? o->release : NULL, c->part[0], &page)))
+			break;
+	}
+	if (page != NULL) {
+		call_json(c, 200, page);
+		return;
+	}
+	vk_err_set(&err, VK_NOTFOUND, "there is no page of that id now");
+	call_error(c, &err);
+}

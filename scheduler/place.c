@@ -2,8 +2,10 @@
 #include "place.h"
 
 #include <string.h>
+#include <viking/crypt.h>
 #include <viking/id.h>
 #include <viking/json.h>
+#include <viking/str.h>
 
 #include "links.h"
 #include "model.h"
@@ -20,6 +22,22 @@ static bool has_named_volume(const json_t *node)
 	json_array_foreach(json_object_get(node, "volumes"), i,
 		volume) if (vk_json_str(volume, "host", "")[0] == '\0') return true;
 	return false;
+}
+
+/* {"503": id}: the texts stay in the document. */
+static json_t *page_ids(const json_t *node)
+{
+	json_t *ids = json_object(), *page;
+	const char *status;
+	json_object_foreach(json_object_get(node, "error_pages"), status, page)
+	{
+		char hash[65];
+		vk_autofree char *seed =
+			vk_asprintf("%s %s", status, vk_json_str(page, "text", ""));
+		vk_sha256_hex(seed, strlen(seed), hash);
+		json_object_set_new(ids, status, json_stringn(hash, PAGE_ID_SIZE - 1));
+	}
+	return ids;
 }
 
 /* Ports that speak HTTP/2 from the first byte. */
@@ -70,6 +88,7 @@ static void entry_refresh(json_t *entry, const json_t *node)
 			json_object_del(entry, kept[i]);
 	}
 	json_object_set_new(entry, "h2", h2_ports(node));
+	json_object_set_new(entry, "pages", page_ids(node));
 	json_object_set_new(entry, "publish", published_ports(node));
 	json_object_set_new(entry, "exclusive",
 		json_boolean(has_named_volume(node) ||

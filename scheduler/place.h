@@ -6,6 +6,7 @@
  *	{"version", "hash", "born": release whose document defines this version, "type", "service", "scale", "port",
  *	 "exclusive": stop the old before starting the new (volume or host port), "domains": [...], "publish": [ports],
  *	 "traffic", "domain_options", "tcp", "drain_ms": as in the document, or absent, "h2": [ports],
+ *	 "pages": {"503": id},
  *	 "links": with their ports (links.h), "require", "shared": [globs of stacks], "dns": policy of its name,
  *	 "task": has a release task, "place": what of a host it needs (dispatch.h), or absent, "files": stack whose name a website's files lie under, if not this one's}
  */
@@ -16,6 +17,8 @@
 
 #include "resolve.h"
 #include "table.h"
+
+#define PAGE_ID_SIZE 25 /* hex digits of a hash, and NUL */
 
 struct place_in {
 	struct resolve_in resolve;

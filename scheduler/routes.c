@@ -96,6 +96,17 @@ static void mark_h2(const json_t *entry, const char *node, json_t *backends)
 	}
 }
 
+/* HTTP backends of the node show its pages. */
+static void mark_pages(const json_t *entry, const char *node, json_t *backends)
+{
+	json_t *pages = json_object_get(entry, "pages"), *backend;
+	const char *name;
+	size_t n = strlen(node);
+	json_object_foreach(json_object_size(pages) > 0 ? backends : NULL, name,
+		backend) if (strncmp(name, node, n) == 0 && (name[n] == '\0' || name[n] == ':'))
+		json_object_set(backend, "pages", pages);
+}
+
 static void stack_servers(
 	const struct routes_in *in, const struct stack *sk, const json_t *entries, json_t *backends)
 {
@@ -219,7 +230,10 @@ static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 	}
 	stack_servers(in, sk, entries, backends);
 	json_object_foreach((json_t *)(uintptr_t)entries, node, entry)
+	{
 		mark_h2(entry, node, backends);
+		mark_pages(entry, node, backends);
+	}
 	split_canaries(sk, backends);
 	vk_autojson *domains = domains_of(in->st, sk, entries, in->base_domain);
 	json_object_foreach(domains, domain, value)

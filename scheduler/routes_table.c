@@ -41,6 +41,7 @@ const struct route routes[] = {
 	INTERNAL("POST", "/v1/internal/router/stats", ROLE_ROUTER, api_router_stats),
 	INTERNAL("POST", "/v1/internal/router/tally", ROLE_ROUTER, api_router_tally),
 	INTERNAL("GET", "/v1/internal/router/certs/{id}", ROLE_ROUTER, api_router_cert),
+	INTERNAL("GET", "/v1/internal/router/pages/{id}", ROLE_ROUTER, api_router_page),
 	INTERNAL("GET", "/v1/internal/certs/watch", ROLE_CERTS, api_certs_watch),
 	INTERNAL("POST", "/v1/internal/certs/jobs/{id}", ROLE_CERTS, api_certs_job),
 	INTERNAL("POST", "/v1/internal/certs/challenges", ROLE_CERTS, api_certs_challenge),

@@ -93,6 +93,45 @@ class Domains(unittest.TestCase):
                 return s.connect_ex(("127.0.0.1", front)) != 0
         wait_for("the port is closed", closed)
 
+    def test_pages_of_the_commit(self):
+        h, stack = self.h, self.h.name("pages")
+        app = h.app("one", vikingfile="deploy: {web: {expose: [8080], error_pages: {503: errors/503.html}}}\n", **{"errors/503.html": "<h1>first</h1>\n"})
+        before = self.reloads()
+        h.push(app, stack)
+        host = stack + ".apps.test"
+        self.assertEqual(h.get(host), (200, "one\n"))
+        self.assertEqual(h.viking("ps:stop", stack).status, 0)
+        self.assertEqual(h.get(host), (503, "<h1>first</h1>\n"))
+        h.write(app, {"errors/503.html": "<h1>second</h1>\n"})
+        h.commit(app)
+        h.push(app, stack)
+        self.assertEqual(h.get(host), (503, "<h1>second</h1>\n"))
+        self.assertEqual(h.viking("rollback", stack).status, 0)
+        self.assertEqual(h.get(host), (503, "<h1>first</h1>\n"))
+        self.assertEqual(self.reloads(), before + 3)
+        h.write(app, {"errors/503.html": "x" * 9000})
+        h.commit(app)
+        self.assertIn("larger than 8 KiB", h.push(app, stack, check=False).err)
+
+    def test_time_to_drain(self):
+        """A slow request outlives the host's deploy.drain (2 s) where the node says so."""
+        h, stack = self.h, self.h.name("drain")
+        files = {"vikingfile": "deploy: {web: {expose: [8080], drain: 60s}}\n", "www/cgi-bin/x": "#!/bin/sh\nsleep 5\nprintf '\\r\\n\\r\\nslow\\n'\n",
+                 "Dockerfile": f"FROM {BASE}\nCOPY www /www\nRUN chmod +x /www/cgi-bin/x\nEXPOSE 8080\nCMD [\"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/www\"]\n"}
+        app = h.app("one", **files)
+        h.push(app, stack)
+        answers = []
+        visitor = threading.Thread(target=lambda: answers.append(h.get(stack + ".apps.test", "/cgi-bin/x", timeout=60)))
+        visitor.start()
+        h.write(app, {"www/index.html": "two\n"})
+        h.commit(app)
+        h.push(app, stack)
+        self.assertEqual(h.get(stack + ".apps.test"), (200, "two\n"))
+        visitor.join()
+        self.assertEqual(answers[0][0], 200)
+        self.assertIn("slow", answers[0][1])
+        wait_for("the old one is gone", lambda: len(h.json("ps", stack)["instances"]) == 1)
+
     def test_all_of_it(self):
         h, stack = self.h, self.h.name("dom")
         d = stack + ".example.org"

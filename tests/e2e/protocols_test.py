@@ -191,6 +191,35 @@ class Tcp(Routed):
         self.assertEqual(self.s.get("a.com"), "200 one")
 
 
+class Pages(Routed):
+    def test_pages_of_its_own(self):
+        """One reload for all pages of a table; other stacks keep the usual ones; what cannot be had is left out."""
+        pages = {"1" * 24: ("503", "<h1>mine: \u00e4 %[src] \\ \"'</h1>\n"), "2" * 24: ("502", "cut\n"), "3" * 24: ("504", "x" * 8192)}
+        for ident, (status, text) in pages.items():
+            self.s.api.pages[ident] = {"status": status, "text": text}
+
+        def stack(ident, *servers):
+            return {"backends": {"web": {"pages": ident, "servers": list(servers)}}, "domains": {"a.com": {"to": "web", "policy": {"response_ms": 300}}}}
+        one = server("one", self.b.port["one"])
+        mine = {"503": "1" * 24, "502": "2" * 24, "504": "3" * 24}
+        answer = self.table(ragnar=stack(mine, one), other=app(["o.com"]), third={"backends": {"w": {"pages": {"503": "1" * 24}, "servers": []}}, "domains": {"t.com": "w"}})
+        self.assertEqual(answer["reloads"], 1)
+        self.assertEqual(self.s.get("a.com", "/cut"), "502 cut")
+        self.assertEqual(self.s.request("a.com", "/slow/2")[2], "x" * 8192)
+        self.assertEqual(self.s.request("t.com")[2].encode("latin-1").decode(), pages["1" * 24][1])
+        self.assertIn("Not available", self.s.request("o.com", headers={"Accept": "text/html"})[2])
+        self.assertEqual(self.table(ragnar=stack(mine), other=app(["o.com"]))["reloads"], 2, "the third one's is no more")
+        self.assertIn("mine", self.s.request("a.com")[2])
+        self.s.kill("haproxy")
+        self.s.haproxy()
+        wait_for("it is back", lambda: "mine" in self.s.request("a.com")[2])
+        self.assertEqual(self.table(ragnar=stack({"503": "9" * 24}, one))["reloads"], 3)
+        self.assertEqual(self.s.get("a.com"), "200 one", "a page that cannot be had stops nothing")
+        self.assertEqual(os.listdir(self.s.state("pages")), [])
+        for bad in ({"404": "1" * 24}, {"503": "x"}, {"503": "1" * 24 + "\nlisten x"}, {"503": 7}, []):
+            self.table(errors=["bad"], bad={"backends": {"w": {"pages": bad, "servers": []}}, "domains": {}}, ragnar=stack({}, one))
+
+
 def smuggled(head, body=b""):
     return b"POST /first HTTP/1.1\r\nHost: a.com\r\n" + head + b"\r\n\r\n" + body + b"GET /smuggled HTTP/1.1\r\nHost: a.com\r\n\r\n"
 

@@ -40,7 +40,7 @@ class Api:
 
     def __init__(self, path):
         self.path, self.lock = path, threading.Condition()
-        self.certs = {}  # id -> PEM
+        self.certs, self.pages = {}, {}  # id -> PEM, {"status", "text"}
         self.docs, self.acks, self.drained, self.roles = {}, [], [], []
         api = self
 
@@ -60,11 +60,12 @@ class Api:
                     k, v = h.split(":", 1)
                     head[k.lower()] = v.strip()
                 body = self.rfile.read(int(head.get("content-length", 0)))
-                if "/router/certs/" in url:
-                    pem = api.certs.get(url.rsplit("/", 1)[1])
-                    answer = json.dumps({"pem": pem} if pem else {"error": "NOTFOUND", "message": "no such"}).encode()
+                if "/router/certs/" in url or "/router/pages/" in url:
+                    ident = url.rsplit("/", 1)[1]
+                    found = {"pem": api.certs[ident]} if ident in api.certs else api.pages.get(ident)
+                    answer = json.dumps(found or {"error": "NOTFOUND", "message": "no such"}).encode()
                     self.wfile.write(b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-                                     % (b"200 OK" if pem else b"404 Not Found", len(answer), answer))
+                                     % (b"200 OK" if found else b"404 Not Found", len(answer), answer))
                     return True
                 if method == "GET":
                     self.watch(url.split("/")[3], head)

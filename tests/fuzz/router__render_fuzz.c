@@ -149,6 +149,11 @@ static json_t *stack(struct input *in)
 		json_object_set_new(b, "servers", servers);
 		json_object_set_new(b, "canary", json_integer(take(in, 101)));
 		json_object_set_new(b, "h2", json_boolean(take(in, 4) == 0));
+		if (take(in, 4) == 0)
+			json_object_set_new(b, "pages",
+				json_pack("{s:o}", take(in, 4) ? "503" : "404",
+					take(in, 4) ? json_string("0123456789abcdef01234567")
+						    : text(in)));
 		set_text(backends, node_name(in), b);
 	}
 	for (unsigned i = take(in, 5); i > 0; i--)
@@ -205,7 +210,7 @@ static void check_text(const struct model *m)
 {
 	vk_autobuf b = VK_BUF_INIT(TEXT_MAX);
 	struct model back = {0};
-	const struct render_settings settings = {.address = "127.0.0.1"};
+	const struct render_settings settings = {.address = "127.0.0.1", .route_dir = "/R"};
 	render_backends(&settings, m, &b);
 	must(cfg_parse(b.data, &back));
 	must(cfg_same(m, &back));

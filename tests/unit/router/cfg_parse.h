@@ -52,6 +52,20 @@ static bool cfg_server(const char *line, struct model *m, unsigned backend)
 	return *line == '\0' || strcmp(line, " disabled") == 0;
 }
 
+/* "503 /ROUTE/pages/ID.http" */
+static bool cfg_page(const char *line, struct model *m, unsigned backend)
+{
+	char **pages = &m->backends[backend - 1].pages;
+	const char *id = strstr(line, "/pages/");
+	if (id == NULL || line[3] != ' ' || strcmp(id + 7 + 24, ".http") != 0)
+		return false;
+	char *now = vk_asprintf("%s%s%.3s:%.24s", *pages != NULL ? *pages : "",
+		*pages != NULL ? " " : "", line, id + 7);
+	free(*pages);
+	*pages = now;
+	return true;
+}
+
 static bool cfg_line(char *line, struct model *m, unsigned *backend, char label[static 200])
 {
 	if (strlen(line) > CFG_LINE_MAX)
@@ -73,6 +87,8 @@ static bool cfg_line(char *line, struct model *m, unsigned *backend, char label[
 		m->backends[*backend - 1].front = (uint16_t)port;
 		return true;
 	}
+	if (vk_starts(line, "\terrorfile 50"))
+		return *backend > 0 && cfg_page(line + strlen("\terrorfile "), m, *backend);
 	bool listener = vk_starts(line, "listen ");
 	if (!listener && !vk_starts(line, "backend "))
 		return *backend > 0 && cfg_server(line, m, *backend);
@@ -113,6 +129,7 @@ static bool cfg_same(const struct model *want, const struct model *file)
 		if (want->backends[b].n != file->backends[b].n ||
 			want->backends[b].front != file->backends[b].front ||
 			want->backends[b].h2 != file->backends[b].h2 ||
+			!vk_streq(want->backends[b].pages, file->backends[b].pages) ||
 			!vk_streq(want->backends[b].label, file->backends[b].label))
 			return false;
 		for (unsigned s = 0; s < want->backends[b].n; s++) {
