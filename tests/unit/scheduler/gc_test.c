@@ -79,3 +79,15 @@ Test(gc, the_serving_release_is_kept_however_old)
 	cr_expect(kept(k, 6) && kept(k, 5));
 	cr_expect_not(kept(k, 4));
 }
+
+Test(gc, a_release_on_trial_is_kept)
+{
+	put_stack("t");
+	for (unsigned n = 1; n <= 5; n++)
+		put_release("t", n, n == 2 ? "canary" : "ok", "{}");
+	put_current("t", 1);
+	scene_put(&st, "/canary/t", "{'v':1,'n':2,'percent':10,'nodes':[]}");
+	vk_autojson *k = gc_kept(state_stack(&st, "t"), 1);
+	cr_expect(kept(k, 1) && kept(k, 2) && kept(k, 5));
+	cr_expect_not(kept(k, 3));
+}

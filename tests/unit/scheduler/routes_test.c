@@ -136,3 +136,86 @@ Test(routes, sites_are_those_of_the_release_that_bore_them)
 		scene_equal(stack, "{'backends':{},'domains':{'h.com':'help'},'sites':['help']}"));
 	state_release(&st);
 }
+
+static struct stack *with_canary(struct state *st)
+{
+	struct stack *sk = world(st);
+	scene_put(st, "/release/a/2",
+		"{'v':1,'outcome':'canary','receipt':{'until_ms':1,'watch_ms':1},'nodes':{"
+		"'web':{'version':2,'born':2,'scale':1,'port':80,'domains':['new.com']},"
+		"'more':{'version':1,'born':2,'scale':1,'port':80}}}");
+	scene_put(st, "/canary/a", "{'v':1,'n':2,'percent':30,'nodes':['web','more']}");
+	return sk;
+}
+
+Test(routes, a_canary_gets_its_part)
+{
+	struct state st;
+	with_canary(&st);
+	static const char *const all[] = {"a-web-1-1=10.0.0.1", "a-web-1-2=10.0.0.2",
+		"a-web-2-1=10.0.0.3", "a-more-1-1=10.0.0.4", NULL};
+	vk_autojson *j = stack_of(&st, all);
+	cr_expect(scene_equal(json_object_get(json_object_get(j, "backends"), "web"),
+		"{'canary':30,'servers':[" SERVER("a-web-1-1", "10.0.0.1", "ready") "," SERVER(
+			"a-web-1-2", "10.0.0.2", "ready") "," SERVER("a-web-2-1", "10.0.0.3",
+			"canary") "]}"));
+	cr_expect(scene_equal(json_object_get(j, "domains"),
+			  "{'a.com':{'to':'web','policy':{'canary':true}}}"),
+		"its domains wait for the promotion");
+	cr_expect_eq(vk_json_int(j, "watch", 0), 2);
+	static const char *const alone[] = {
+		"a-web-1-1!10.0.0.1", "a-web-1-2!10.0.0.2", "a-web-2-1=10.0.0.3", NULL};
+	vk_autojson *k = stack_of(&st, alone);
+	cr_expect(scene_equal(json_object_get(json_object_get(k, "backends"), "web"),
+			  "{'servers':[" SERVER("a-web-1-1", "10.0.0.1", "drain") "," SERVER(
+				  "a-web-1-2", "10.0.0.2", "drain") "," SERVER("a-web-2-1",
+				  "10.0.0.3", "ready") "]}"),
+		"who else is there gets all");
+	state_release(&st);
+}
+
+/* What each end of a trial makes of its instances, and of those that serve. */
+Test(routes, a_trial_ends)
+{
+	struct state st;
+	struct stack *sk = with_canary(&st);
+	struct op op = {.running = true, .overlay = {.switched = true, .abort = true}};
+	static const char *const both[] = {"a-web-1-1=10.0.0.1", "a-web-2-1=10.0.0.3", NULL};
+	sk->busy = &op;
+	vk_autojson *aborted = stack_of(&st, both);
+	cr_expect(scene_equal(json_object_get(json_object_get(aborted, "backends"), "web"),
+		"{'servers':[" SERVER("a-web-1-1", "10.0.0.1", "ready") "," SERVER(
+			"a-web-2-1", "10.0.0.3", "drain") "]}"));
+	op.overlay.abort = false;
+	op.overlay.release = stack_canary(sk);
+	vk_autojson *promoted = stack_of(&st, both);
+	cr_expect(scene_equal(json_object_get(json_object_get(promoted, "backends"), "web"),
+		"{'servers':[" SERVER("a-web-1-1", "10.0.0.1", "drain") "," SERVER(
+			"a-web-2-1", "10.0.0.3", "ready") "]}"));
+	cr_expect(json_object_get(json_object_get(promoted, "domains"), "new.com") != NULL);
+	op.overlay.trial = scene_json("{'n':3,'percent':5,'nodes':['web']}");
+	vk_autojson *another = stack_of(&st, both);
+	cr_expect(scene_equal(json_object_get(json_object_get(another, "backends"), "web"),
+			  "{'servers':[" SERVER("a-web-1-1", "10.0.0.1", "ready") "," SERVER(
+				  "a-web-2-1", "10.0.0.3", "drain") "]}"),
+		"another canary takes the place of the first alone");
+	overlay_release(&op.overlay);
+	sk->busy = NULL;
+	state_release(&st);
+}
+
+Test(routes, tcp_services_http2_and_pages)
+{
+	struct state st;
+	state_init(&st);
+	scene_stack(&st, "a", 0,
+		"{'db':{'version':1,'born':1,'scale':1,'port':80,'h2':[80],'pages':{'503':'x'},"
+		"'tcp':[{'front':5432,'port':9000}]}}");
+	static const char *const there[] = {"a-db-1-1=10.0.0.1", NULL};
+	vk_autojson *j = stack_of(&st, there);
+	cr_expect(scene_equal(json_object_get(j, "backends"),
+		"{'db':{'h2':true,'pages':{'503':'x'},'servers':[" SERVER("a-db-1-1", "10.0.0.1",
+			"ready") "]},'db@5432':{'servers':[{'id':'a-db-1-1','addr':'10.0.0.1','"
+				 "port':9000,'state':'ready'}]}}"));
+	state_release(&st);
+}
