@@ -21,6 +21,7 @@ static const struct {
 	{"buildpacks", "buildpacks:list"},
 	{"releases", "releases:list"},
 	{"builds", "builds:list"},
+	{"hosts", "hosts:list"},
 	{"volumes", "volumes:list"},
 	{"hosts", "hosts:list"},
 	{"promote", "releases:promote"},

@@ -127,7 +127,7 @@ build:
     COPY www /www
     CMD ["sh", "-c", "echo started; exec httpd -f -p 8080 -h /www"]
 deploy:
-  web: {{image: "viking:shapes/src", expose: [8080], healthcheck: /, volume: [/data], domains: [{{host: shapes.test, tls: auto}}]}}
+  web: {{image: "viking:shapes/src", expose: [8080], healthcheck: /, volume: [/data], error_pages: {{503: www/index.html}}, domains: [{{host: shapes.test, tls: auto}}]}}
   pages: {{type: website, document_root: www, domains: [pages.test]}}
 """
 
@@ -153,10 +153,10 @@ class Answers(unittest.TestCase):
                        check=True, capture_output=True)
         assert h.viking("certs:add", cls.stack, pem + ".crt", pem + ".key").status == 0
 
-    def certificate(self):
-        """The id that the router knows it by."""
+    def named(self):
+        """The ids of the certificate and the page that the router knows."""
         table = self.first_lines("/v1/internal/router/watch", "router")[0]
-        return next(iter(table["stacks"][self.stack]["certs"]))
+        return next(iter(table["stacks"][self.stack]["certs"])), table["stacks"][self.stack]["backends"]["web"]["pages"]["503"]
 
     def first_lines(self, path, role):
         """Some lines of a stream that may have no end."""
@@ -180,7 +180,8 @@ class Answers(unittest.TestCase):
     def values(self, path, op):
         host = self.h.settings.get("host.name") or os.uname().nodename.split(".")[0]
         query = {"/v1/internal/agent/watch": "?host=" + host, "/v1/stacks/{stack}/config": "?reveal=1"}.get(path, "")
-        ident = self.certificate() if "/router/certs/" in path else self.build
+        named = "/router/certs/" in path or "/router/pages/" in path
+        ident = self.named()["pages" in path] if named else self.build
         url = path.format(stack=self.stack, n=2, id=ident, node="web", host=host) + query
         role = op.get("x-roles", [None])[0]
         if "application/x-ndjson" in op["responses"]["200"]["content"]:
