@@ -23,7 +23,6 @@ static const struct {
 	{"builds", "builds:list"},
 	{"hosts", "hosts:list"},
 	{"volumes", "volumes:list"},
-	{"hosts", "hosts:list"},
 	{"promote", "releases:promote"},
 	{"abort", "releases:abort"},
 	{"canary:promote", "releases:promote"},

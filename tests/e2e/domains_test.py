@@ -7,7 +7,6 @@ import threading
 import unittest
 
 import exposition
-from lib import BASE, Host, wait_for
 from lib import BASE, Host, free_port, wait_for
 
 MANIFEST = """deploy:
