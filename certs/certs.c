@@ -139,13 +139,13 @@ static void on_list(void *arg, json_t *line)
 {
 	struct certs *c = arg;
 	const char *id;
-	json_t *doc;
+	bool ours = strcmp(vk_json_str(line, "host", ""), c->role->c->host_name) == 0;
+	json_t *doc, *jobs = ours ? json_object_get(line, "jobs") : NULL;
 	for (struct job *j = c->jobs; j != NULL; j = j->next)
-		j->listed = json_object_get(json_object_get(line, "jobs"), j->id) != NULL;
+		j->listed = json_object_get(jobs, j->id) != NULL;
 	drop_unlisted(c);
-	remove_left(c, json_object_get(line, "jobs"));
-	json_object_foreach(json_object_get(line, "jobs"), id, doc) if (find(c, id) == NULL)
-		begin(c, id, doc);
+	remove_left(c, jobs);
+	json_object_foreach(jobs, id, doc) if (find(c, id) == NULL) begin(c, id, doc);
 }
 
 static void rights(const struct vk_config *c, struct vk_role_rights *ret)

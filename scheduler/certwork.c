@@ -35,7 +35,7 @@ void certwork_refresh(struct sched *s)
 	for (const struct check *c = w->checks; c != NULL; c = c->next)
 		if (c->job != NULL)
 			json_object_set(jobs, c->id, c->job);
-	feed_set(w->feed, json_pack("{s:o}", "jobs", jobs));
+	feed_set(w->feed, json_pack("{s:s,s:o}", "host", s->cfg->host_name, "jobs", jobs));
 }
 
 static void watch_changed(void *arg)
