@@ -145,7 +145,7 @@ class Answers(unittest.TestCase):
         assert h.viking("buildpacks:add", cls.stack, "node").status == 0
         assert h.viking("lock", cls.stack, "a look").status == 0
         wait_for("a log line", lambda: "started" in h.viking("logs", cls.stack).out)
-        assert h.viking("hosts:label", h.json("hosts")["hosts"][0]["name"], "db").status == 0
+        assert h.viking("hosts:label", h.json("hosts:list")["hosts"][0]["name"], "db").status == 0
         cls.build = h.json("builds")["builds"][0]["id"]
         pem = h.path("shapes")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "90", "-subj",

@@ -105,6 +105,12 @@ static int act_socket(const char *arg)
 	return result(socket(AF_UNIX, SOCK_STREAM, 0));
 }
 
+static int act_inet_socket(const char *arg)
+{
+	(void)arg;
+	return result(socket(AF_INET, SOCK_STREAM, 0));
+}
+
 static int act_packet_socket(const char *arg)
 {
 	(void)arg;
@@ -314,6 +320,16 @@ Test(sandbox, seccomp_spawn)
 	cr_assert_eq(outcome(&s, act_clone_namespace, NULL), EPERM);
 	cr_assert_eq(outcome(&s, act_mount, "/mnt"), EPERM);
 	cr_assert_eq(outcome(&s, act_packet_socket, NULL), EPERM);
+}
+
+Test(sandbox, seccomp_client)
+{
+	struct vk_sandbox s = filter(VK_SECCOMP_CLIENT);
+	cr_assert_eq(outcome(&s, act_exec, "/bin/true"), 0);
+	cr_assert_eq(outcome(&s, act_inet_socket, NULL), 0);
+	cr_assert_eq(outcome(&s, act_socket, NULL), EPERM, "one of this host");
+	cr_assert_eq(outcome(&s, act_packet_socket, NULL), EPERM);
+	cr_assert_eq(outcome(&s, act_mount, "/mnt"), EPERM);
 }
 
 static void closed_profile(enum vk_seccomp profile)
