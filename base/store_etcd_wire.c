@@ -358,7 +358,7 @@ int vk_etcd_refusal(long status, const json_t *body, struct vk_err *err)
 		strstr(shown, "larger than max") != NULL) {
 		vk_err_set(err, VK_LIMIT, "etcd: %s", shown);
 		return vk_err_hint(
-			err, "start etcd with --max-txn-ops=10000 --max-request-bytes=8388608");
+			err, "start etcd with --max-txn-ops=65536 --max-request-bytes=8388608");
 	}
 	if (text == NULL)
 		return vk_err_set(err, code, "etcd answered HTTP %ld", status);

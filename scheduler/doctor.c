@@ -15,6 +15,7 @@
 #include "dpkg.h"
 #include "hosts.h"
 #include "instances.h"
+#include "lead.h"
 #include "netfeed.h"
 #include "router.h"
 #include "stackpacks.h"
@@ -109,6 +110,17 @@ static void check_connected(struct sched *s, json_t *checks)
 		doctor_add(checks, parts[i].name, parts[i].live ? VERDICT_OK : VERDICT_BROKEN,
 			"journalctl -u viking -n 100",
 			parts[i].live ? "%s is connected" : "%s is not connected", parts[i].name);
+}
+
+static void check_store(struct sched *s, json_t *checks)
+{
+	const struct vk_err *away = lead_away(s->lead);
+	if (away != NULL)
+		doctor_add(
+			checks, "store", VERDICT_BROKEN, "viking cluster:status", "%s", away->msg);
+	else
+		doctor_add(checks, "store", VERDICT_OK, "", "%s, epoch %llu", s->cfg->store,
+			(unsigned long long)s->st.epoch);
 }
 
 static void check_dns(struct sched *s, json_t *checks)
@@ -356,6 +368,7 @@ static void check_stack_image(struct sched *s, json_t *checks)
 void doctor_look(struct sched *s, json_t *checks)
 {
 	check_processes(s, checks);
+	check_store(s, checks);
 	check_connected(s, checks);
 	check_dns(s, checks);
 	check_links(s, checks);

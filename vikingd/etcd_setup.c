@@ -118,7 +118,7 @@ void etcd_argv(const struct vk_config *c, struct vk_strv *ret)
 	vk_strv_add(ret, "--auto-compaction-mode=periodic");
 	vk_strv_add(ret, "--auto-compaction-retention=1h");
 	vk_strv_add(ret,
-		"--max-txn-ops=10000"); /* a destroyed stack, a restore: one transaction each */
+		"--max-txn-ops=65536"); /* a destroyed stack, a restore: one transaction each */
 	vk_strv_add(ret, "--max-request-bytes=8388608");
 	vk_strv_add(ret, "--logger=zap");
 	vk_strv_add(ret, "--log-level=warn");

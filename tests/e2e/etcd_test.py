@@ -150,6 +150,8 @@ class OneHost(unittest.TestCase):
             self.assertEqual(r.status, 6, r)
             self.assertEqual(self.h.viking("ps", self.stack).status, 0)
             self.assertIn("etcd at", self.h.viking("cluster:status").out)
+            store = [c for c in self.h.json_any("doctor")["checks"] if c["name"] == "store"]
+            self.assertFalse(store[0]["ok"], store)
             self.assertEqual(self.h.get(self.host), before)
         self.assertEqual(load.failed, 0, load.errors)
         self.etcd.start()
