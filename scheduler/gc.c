@@ -146,7 +146,8 @@ static size_t collect_releases(struct sched *s, struct txn *t, const struct stac
 		struct release slim = *r;
 		slim.doc = NULL;
 		slim.boats = slim.config = NULL;
-		vk_autojson *versions = slim.nodes = only_versions(r->nodes);
+		vk_autojson *versions = only_versions(r->nodes);
+		slim.nodes = versions;
 		if (old)
 			txn_del(t, "/release/%s/%u", sk->name, r->n);
 		else

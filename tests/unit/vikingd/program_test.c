@@ -49,3 +49,38 @@ Test(program, every_role_starts_after_a_known_one)
 		cr_assert((r->kind == PROGRAM_ROLE) == (r->executable != NULL));
 	}
 }
+
+Test(program, the_store_says_which_scheduler)
+{
+	char libexec[] = "/le", sqlite[] = "sqlite", etcd[] = "etcd";
+	struct vk_config c = {.libexec_dir = libexec, .store = sqlite};
+	vk_autostrv one = {0}, other = {0};
+	program_argv(&program_rows[0], &c, NULL, &one);
+	c.store = etcd;
+	program_argv(&program_rows[0], &c, NULL, &other);
+	cr_assert_str_eq(one.v[0], "/le/viking-scheduler");
+	cr_assert_str_eq(other.v[0], "/le/viking-scheduler-etcd");
+}
+
+/* A Dockerfile reaches loopback: who has no certificate must not be served there either. */
+Test(program, etcd_listens_on_loopback_for_certificates_only)
+{
+	char path[] = "/usr/bin/etcd", host[] = "h", state[] = "/s";
+	const struct vk_config c = {.etcd_path = path,
+		.host_name = host,
+		.state_dir = state,
+		.etcd_port = 1,
+		.etcd_peer_port = 2};
+	vk_autostrv argv = {0};
+	for (size_t i = 0; i < program_rows_n; i++)
+		if (vk_streq(program_rows[i].name, "etcd"))
+			program_argv(&program_rows[i], &c, NULL, &argv);
+	cr_assert(vk_strv_has(&argv, "--client-cert-auth") &&
+		vk_strv_has(&argv, "--peer-client-cert-auth"));
+	cr_assert(vk_strv_has(&argv, "--listen-client-urls=https://127.0.0.1:1"));
+	cr_assert(vk_strv_has(&argv, "--listen-peer-urls=https://127.0.0.1:2"));
+	for (size_t i = 0; i < argv.n; i++)
+		cr_assert(strstr(argv.v[i], "http://") == NULL &&
+				strstr(argv.v[i], "0.0.0.0") == NULL,
+			"%s", argv.v[i]);
+}
