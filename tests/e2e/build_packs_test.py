@@ -2,10 +2,12 @@
 
 As in builder_test the neighbours are stand-ins (scheduler, export.sock); the source comes through the real viking-export.
 """
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -189,26 +191,40 @@ ls -A "$2"; date +%s%N > "$2/kept"
         self.b.start()
         lib.wait_for("box gone after the builder was killed", lambda: self.boxes() == [], 20)
 
+    def container_of_a_stack(self, port):
+        """Its address, on a network of its own as stacks have; something listens there, which this host reaches."""
+        name = f"packs-e2e-{os.path.basename(self.dir)}"
+        docker("network", "create", name)
+        self.addCleanup(docker, "network", "rm", name)
+        docker("run", "-d", "--name", name, "--network", name, "--entrypoint", "python3", "viking-stack:run", "-m", "http.server", str(port))
+        self.addCleanup(docker, "rm", "-f", name)
+        address = docker("inspect", "-f", f"{{{{(index .NetworkSettings.Networks \"{name}\").IPAddress}}}}", name).stdout.strip()
+
+        def answers():
+            with contextlib.suppress(OSError), socket.create_connection((address, port), 2):
+                return True
+        lib.wait_for("the other container", answers)
+        return address
+
     def test_the_build_cannot_reach_this_host(self):
         port = self.b.port  # the registry listens on loopback; a listener on every address stands for the rest
         script = """
 exec 2>&1
 gateway=$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p'); echo "gateway $gateway"
-for host in $gateway 169.254.169.254 %s; do
+for host in $gateway 169.254.169.254 %s %s; do
     timeout 3 bash -c "exec 3<>/dev/tcp/$host/%d" 2>/dev/null && echo "reached $host" || echo "no way to $host"
 done
 ls -l /var/run/docker.sock 2>/dev/null && echo has socket; id -u; ip route add 10.9.9.9 dev lo 2>/dev/null && echo is admin; true
 """
-        import socket
         with socket.create_server(("0.0.0.0", 0)) as server:
             other = server.getsockname()[1]
             own = docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "bridge").stdout.strip()
-            job = self.packs({**pack(script % (own, other)), "Procfile": "web: true\n"})
+            job = self.packs({**pack(script % (own, self.container_of_a_stack(other), other)), "Procfile": "web: true\n"})
             self.assertTrue(self.build(job, 300)["ok"])
         out = self.s.out(job["id"])
         self.assertTrue(port)
         self.assertTrue(any(line.startswith("gateway 1") for line in out), out)
-        self.assertEqual(len([line for line in out if line.startswith("no way to")]), 3, out)
+        self.assertEqual(len([line for line in out if line.startswith("no way to")]), 4, out)
         self.assertNotIn("has socket", out)
         self.assertNotIn("is admin", out)
         self.assertIn("1000", out)
