@@ -698,6 +698,9 @@ class Packs(Case):
         self.assertEqual(([], False), offered(None))
         self.assertEqual(([(True, "")], False), offered("sha256:" + "1" * 64))
         self.assertEqual(([(None, "viking ps:rebuild ragnar")], True), offered("sha256:" + "2" * 64))
+        offered("sha256:" + "2" * 64)  # told again: no news
+        events = [e["stack"] for e in self.w.call("GET", "/v1/events") if str(e.get("what")).startswith("rebuild offered")]
+        self.assertEqual(["ragnar"], events)
         self.w.builder.more |= {"stack_image": "sha256:" + "2" * 64}
         self.assertTrue(self.w.stream("POST", "/v1/stacks/ragnar/ps/rebuild", {}).end()["ok"])
         self.assertEqual(([(True, "")], False), offered("sha256:" + "2" * 64))
