@@ -27,6 +27,7 @@ static const struct {
 	{"abort", "releases:abort"},
 	{"canary:promote", "releases:promote"},
 	{"canary:abort", "releases:abort"},
+	{"hosts", "hosts:list"},
 	{"keys:rm", "keys:remove"},
 	{"ps:report", "ps"},
 	{"config:report", "config:show"},

@@ -118,15 +118,38 @@ static int check(struct call *c, struct vk_err *err)
 	return r < 0 ? r : run_program(c, "viking-export", &words, VK_FD_NULL, err);
 }
 
+/* Of a stack as it stands. */
+static int plan_stack(struct call *c, struct vk_err *err)
+{
+	const char *s;
+	vk_autojson *answer = NULL;
+	size_t i;
+	json_t *v;
+	int r = stack_word(c, 0, &s, err);
+	if (r == 0)
+		r = api_get(c, &answer, err, "/v1/plan/%s", s);
+	if (r < 0)
+		return r;
+	if (c->json)
+		return print_json(answer);
+	json_array_foreach(json_object_get(answer, "placements"), i, v)
+		printf("%s/%s.%lld %s\n", s, vk_json_str(v, "node", "?"),
+			(long long)vk_json_int(v, "n", 0), vk_json_str(v, "host", "?"));
+	json_array_foreach(json_object_get(answer, "lines"), i, v) puts(json_string_value(v));
+	return 0;
+}
+
 static int plan(struct call *c, struct vk_err *err)
 {
 	vk_autostrv words = {0};
+	if (c->words.n > 0)
+		return plan_stack(c, err);
 	int r = local_only(c, err);
 	if (r < 0)
 		return r;
 	if (call_value(c, "--from") == NULL) {
-		vk_err_set(err, VK_USAGE, "plan: which cluster?");
-		return vk_err_hint(err, "viking plan --from FILE (- is standard input)");
+		vk_err_set(err, VK_USAGE, "plan: which stack, or which described cluster?");
+		return vk_err_hint(err, "viking plan STACK, or viking plan --from FILE");
 	}
 	vk_strv_add(&words, call_value(c, "--from"));
 	if (call_value(c, "--explain") != NULL) {
@@ -188,8 +211,8 @@ static const struct option backup_options[] = {
 const struct command file_commands[] = {
 	{"check", "[FILE] [--print|--context|--dockerfile F --rewrite]", 0, 1, false, true, check,
 		check_options, "explain a manifest, a build context or a Dockerfile"},
-	{"plan", "--from FILE [--explain SERVICE]", 0, 0, false, true, plan, plan_options,
-		"where the planner would place the services of a described cluster"},
+	{"plan", "STACK | --from FILE [--explain SERVICE]", 0, 1, false, true, plan, plan_options,
+		"where a stack's instances are and could be; or those of a described cluster"},
 	{"cluster:init", "", 0, 0, false, false, cluster_init, NULL,
 		"move the state of this host to an etcd of its own, while all runs on"},
 	{"backup", "FILE [--volumes]", 1, 1, false, false, backup, backup_options,

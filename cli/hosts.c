@@ -161,6 +161,32 @@ static int cluster_status(struct call *c, struct vk_err *err)
 	return 0;
 }
 
+static int rebalance(struct call *c, struct vk_err *err)
+{
+	vk_autojson *answer = NULL,
+		    *body = json_pack("{s:b}", "dry_run", call_flag(c, "--dry-run"));
+	int r = api_send(c, "POST", body, &answer, err, "/v1/rebalance");
+	if (r != 0)
+		return r;
+	const json_t *moves = json_object_get(answer, "moves");
+	size_t i;
+	json_t *m;
+	json_array_foreach(moves, i, m)
+	{
+		vk_autofree char *from = joined(json_object_get(m, "from"));
+		vk_autofree char *to = joined(json_object_get(m, "to"));
+		printf("%s/%s %s -> %s\n", vk_json_str(m, "stack", "?"),
+			vk_json_str(m, "node", "?"), from, to);
+	}
+	if (json_array_size(moves) == 0)
+		puts("nothing would be better elsewhere");
+	return 0;
+}
+
+static const struct option rebalance_options[] = {
+	{"--dry-run", NULL, NULL, "only say what would move"},
+	{0},
+};
 static const struct option remove_options[] = {
 	{"--data-lost", NULL, NULL,
 		"it will not come back: nodes with volumes there begin anew, empty"},
@@ -178,6 +204,8 @@ const struct command hosts_commands[] = {
 		"place nothing new on a machine, and move what can be moved"},
 	{"hosts:undrain", "HOST", 1, 1, false, false, hosts_undrain, NULL,
 		"let it take instances again"},
+	{"rebalance", "[--dry-run]", 0, 0, false, false, rebalance, rebalance_options,
+		"spread instances over hosts anew, by releases of their nodes, a few at a time"},
 	{"hosts:remove", "HOST [--data-lost]", 1, 1, false, false, hosts_remove, remove_options,
 		"forget a machine that is gone"},
 	{"leader", "", 0, 0, false, true, leader, NULL, "the machine whose scheduler decides"},

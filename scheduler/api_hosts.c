@@ -8,6 +8,7 @@
 #include "api.h"
 #include "hosts.h"
 #include "instances.h"
+#include "moves.h"
 
 #define ROLES_MAX 32
 
@@ -171,6 +172,7 @@ static void host_drain(struct call *c, bool draining)
 		return;
 	struct host_row row = *old;
 	row.draining = draining;
+	moves_again(c->s);
 	hub_event(c->s, "host", NULL, draining ? "draining" : "takes instances again", c->who.name);
 	host_put(c, &row);
 }

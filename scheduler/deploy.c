@@ -257,8 +257,10 @@ static char *release_why(const struct deploy *d)
 		return vk_asprintf("rollback to v%u%s%s", d->to, d->cause != NULL ? ": " : "",
 			d->cause != NULL ? d->cause : "");
 	case DEPLOY_REDEPLOY:
-		return vk_asprintf("redeploy%s%s", d->node != NULL ? " of " : "",
-			d->node != NULL ? d->node : "");
+		if (d->cause != NULL)
+			return vk_strdup(d->cause);
+		return vk_asprintf("redeploy%s%s", d->only.n > 0 ? " of " : "",
+			d->only.n > 0 ? d->only.v[0] : "");
 	default:
 		return vk_strdup(kind_names[d->kind]);
 	}
@@ -304,7 +306,7 @@ static int place(struct deploy *d, struct stack *sk, struct vk_err *err)
 		.release = d->rel->n,
 		.services = d->services,
 		.force = d->force,
-		.only = d->node,
+		.only = d->only.n > 0 ? &d->only : NULL,
 		.foreign_port = net_foreign_port,
 		.arg = &s->st,
 	};
@@ -465,8 +467,8 @@ static void deploy_free(struct op *op)
 	free(d->old);
 	free(d->commit);
 	free(d->note);
-	free(d->node);
 	free(d->cause);
+	vk_strv_release(&d->only);
 	free(d);
 }
 
@@ -497,8 +499,11 @@ struct op *deploy_new(struct sched *s, const char *stack, const char *who, struc
 	d->old = vk_strdup(spec->old);
 	d->commit = vk_strdup(spec->new);
 	d->note = vk_strdup(spec->note);
-	d->node = vk_strdup(spec->node);
 	d->cause = vk_strdup(spec->why);
+	if (spec->node != NULL)
+		vk_strv_add(&d->only, spec->node);
+	for (size_t i = 0; spec->nodes != NULL && i < spec->nodes->n; i++)
+		vk_strv_add(&d->only, spec->nodes->v[i]);
 	d->no_cache = spec->no_cache || spec->kind == DEPLOY_REBUILD;
 	d->force = spec->kind == DEPLOY_REDEPLOY;
 	d->services = spec->kind == DEPLOY_REDEPLOY;

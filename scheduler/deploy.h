@@ -51,12 +51,13 @@ struct deploy_spec {
 	const char *ref, *old, *new; /* push */
 	const char *note;
 	bool no_cache;
-	json_t *set;      /* config: {"K": sealed or null}, reference taken */
-	bool rows_only;   /* config: stored, and left to the next release */
-	unsigned to;      /* rollback, 0 = the one before */
-	const char *why;  /* abort, rollback: what is told besides; NULL = nothing */
-	const char *node; /* redeploy: only this one; NULL = all */
-	json_t *scale;    /* scale: {"web": 2}, reference taken */
+	json_t *set;                 /* config: {"K": sealed or null}, reference taken */
+	bool rows_only;              /* config: stored, and left to the next release */
+	unsigned to;                 /* rollback, 0 = the one before */
+	const char *node;            /* redeploy: only this one; NULL = all */
+	const struct vk_strv *nodes; /* or only these, over it; copied */
+	const char *why; /* told in the history: instead of "redeploy of ...", behind a rollback; may be NULL */
+	json_t *scale;   /* scale: {"web": 2}, reference taken */
 };
 
 enum wave { WAVE_NEW_STORES, WAVE_TASKS, WAVE_NODES, WAVE_STOP, WAVE_STORES, WAVE_END };
@@ -76,7 +77,8 @@ struct deploy {
 	enum deploy_kind kind;
 	enum deploy_stage stage;
 	json_t *doc;
-	char *ref, *old, *commit, *note, *node, *cause;
+	char *ref, *old, *commit, *note, *cause;
+	struct vk_strv only; /* redeploy: nodes it is about, none = all */
 	bool no_cache, force, services, rows_only;
 	json_t *set;
 	unsigned to;

@@ -9,7 +9,13 @@
 #include "hosts.h"
 
 #define ROOM_UNKNOWN (UINT64_C(1) << 50) /* of a host that has not told: it takes what comes */
+#define TOKEN        (UINT64_C(64) << 10)
 #define KEY_MAX      224
+
+/*
+ * What reserves nothing weighs TOKEN bytes of memory, so that a host with fewer of such is the emptier one; each host has so
+ * much more that it is never a token that does not fit.
+ */
 
 /* ---- hosts ---- */
 
@@ -28,6 +34,7 @@ static uint64_t room(uint64_t told, uint64_t unit)
 
 static void add_host(struct dispatch *p, const struct host_row *row, bool only)
 {
+	uint64_t tokens = p->instances * TOKEN;
 	vk_autostrv roles = {0};
 	const json_t *lists[] = {row->told, row->roles};
 	size_t i;
@@ -37,7 +44,8 @@ static void add_host(struct dispatch *p, const struct host_row *row, bool only)
 	dow_set_host(p->d,
 		&(struct dow_host){.name = row->name,
 			.zone = row->zone,
-			.cap = {room(row->cpus, 1000), room(row->memory, 1), room(row->disk, 1)},
+			.cap = {room(row->cpus, 1000), room(row->memory, 1) + tokens,
+				room(row->disk, 1)},
 			.labels = (const char *const *)roles.v,
 			.nlabels = roles.n,
 			.draining = row->draining && !only,
@@ -53,6 +61,26 @@ static void add_hosts(struct dispatch *p)
 	table_each(&st->hosts, i, row) add_host(p, row, st->hosts.n + !known == 1);
 	if (!known)
 		add_host(p, &own, st->hosts.n == 0);
+}
+
+bool dispatch_knows_host(const struct sched *s, const char *host)
+{
+	return strcmp(host, s->cfg->host_name) == 0 || table_get(&s->st.hosts, host) != NULL;
+}
+
+bool dispatch_knows_role(const struct sched *s, const char *role)
+{
+	const struct host_row *row;
+	table_each(&s->st.hosts, k, row)
+	{
+		const json_t *lists[] = {row->told, row->roles};
+		size_t i;
+		json_t *r;
+		for (size_t n = 0; n < VK_COUNT(lists); n++)
+			json_array_foreach(lists[n], i,
+				r) if (strcmp(json_string_value(r), role) == 0) return true;
+	}
+	return false;
 }
 
 /* ---- services ---- */
@@ -125,6 +153,7 @@ static void add_inst(struct dispatch *p, const struct stack *sk, const json_t *g
 	}
 	if (n > (unsigned)vk_json_int(svc, "n", 0))
 		json_object_set_new(svc, "n", json_integer(n));
+	p->instances++;
 	if (host != NULL && host[0] != '\0')
 		json_array_append_new(p->placed, json_pack("[s,i,s]", key, (int)n, host));
 }
@@ -177,7 +206,7 @@ static void tell_service(struct dispatch *p, const char *key, const json_t *svc)
 			.replicas = (unsigned)vk_json_int(svc, "n", 1),
 			.max_per_host = (unsigned)vk_json_int(place, "max_per_host", 0),
 			.demand = {(uint64_t)vk_json_int(place, "cpus", 0),
-				(uint64_t)vk_json_int(place, "memory", 0),
+				(uint64_t)vk_json_int(place, "memory", 0) + TOKEN,
 				(uint64_t)vk_json_int(place, "disk", 0)},
 			.roles = (const char *const *)roles.v,
 			.nroles = roles.n,
@@ -194,8 +223,8 @@ void dispatch_open(struct dispatch *p, struct sched *s, const struct dispatch_as
 	*p = (struct dispatch){
 		.s = s, .d = dow_new(), .services = json_object(), .placed = json_array()};
 	struct stack *sk;
-	add_hosts(p);
 	table_each(&s->st.stacks, i, sk) if (sk->exists) add_stack(p, sk, ask);
+	add_hosts(p);
 	const char *key;
 	json_t *svc, *at;
 	size_t i;
@@ -295,6 +324,13 @@ int dispatch_place(struct sched *s, const struct dispatch_ask *ask, struct vk_er
 	dow_plan_release(&plan);
 	dispatch_close(&p);
 	return rc;
+}
+
+const char *dispatch_where(struct dispatch *p, const struct stack *sk, const struct inst *i)
+{
+	char key[KEY_MAX];
+	unsigned n = key_of(sk, goal_of(sk, NULL), i, key);
+	return dow_where(p->d, key, n);
 }
 
 void dispatch_why(struct dispatch *p, const char *stack, const char *node, struct vk_strv *ret)

@@ -11,6 +11,7 @@
 #include "drain.h"
 #include "front.h"
 #include "hosts.h"
+#include "moves.h"
 #include "net.h"
 #include "netfeed.h"
 #include "op.h"
@@ -58,6 +59,7 @@ static void hub_pass(void *arg)
 	hub_refresh(s);
 	drains_look(s);
 	receipts_look(s);
+	moves_look(s);
 	acme_touch(s);
 	ops_poke(s);
 }

@@ -40,6 +40,7 @@ struct sched {
 	struct acme *acme;         /* acme.h: certificates that are ordered */
 	struct drains *drains;     /* drain.h */
 	struct receipts *receipts; /* receipts.h */
+	struct moves *moves;       /* moves.h */
 	struct certs *certs;       /* certs.h */
 	struct certwork *certwork; /* certwork.h: what the certs process is to do */
 	struct metrics *metrics;   /* metrics.h; NULL before the first figure */

@@ -107,6 +107,8 @@ static json_t *place_needs(const json_t *node)
 		json_object_set_new(place, "memory", json_integer(memory));
 	if (has_named_volume(node))
 		json_object_set_new(place, "volume", json_true());
+	if (strcmp(vk_json_str(node, "restart", "always"), "never") == 0)
+		json_object_set_new(place, "never", json_true());
 	if (json_object_size(place) > 0)
 		return place;
 	json_decref(place);
@@ -146,7 +148,7 @@ static enum verdict place_verdict(const struct place_in *in, const char *name, c
 	if (old == NULL)
 		return ADD;
 	bool same = strcmp(vk_json_str(old, "hash", ""), hash) == 0;
-	bool meant = in->only == NULL || strcmp(in->only, name) == 0;
+	bool meant = in->only == NULL || vk_strv_has(in->only, name);
 	bool service = vk_json_bool(node, "service", false) && vk_json_bool(old, "service", false);
 	if (!meant)
 		return same ? KEEP : HOLD;

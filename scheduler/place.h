@@ -30,7 +30,7 @@ struct place_in {
 	/* The port of another stack's node, 0 = not known. */
 	int (*foreign_port)(void *arg, const char *stack, const char *node);
 	void *arg;
-	const char *only; /* only this node may change, NULL = all */
+	const struct vk_strv *only; /* only these nodes may change, NULL = all */
 };
 
 struct place_out {

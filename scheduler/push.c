@@ -8,6 +8,7 @@
 #include <viking/str.h>
 
 #include "deploy.h"
+#include "dispatch.h"
 #include "domains.h"
 #include "hosts.h"
 #include "links.h"
@@ -305,6 +306,34 @@ static int check_names(const json_t *doc, struct vk_err *err)
 	return rc;
 }
 
+/* Unknown hosts and roles, before anything is built; what has room is asked when it is placed. */
+static int check_place(struct sched *s, const json_t *doc, struct vk_err *err)
+{
+	const char *node;
+	json_t *n, *word;
+	size_t i;
+	json_object_foreach(json_object_get(doc, "nodes"), node, n)
+	{
+		const json_t *place = json_object_get(n, "place");
+		bool role = json_array_size(json_object_get(place, "roles")) == 0;
+		json_array_foreach(json_object_get(place, "hosts"), i,
+			word) if (!dispatch_knows_host(s, json_string_value(word)))
+		{
+			vk_err_set(err, VK_INVALID, "node %s: there is no host %s", node,
+				json_string_value(word));
+			return vk_err_hint(err, "viking hosts");
+		}
+		json_array_foreach(json_object_get(place, "roles"), i, word) role =
+			role || dispatch_knows_role(s, json_string_value(word));
+		if (role)
+			continue;
+		vk_err_set(err, VK_INVALID, "node %s: no host has the role %s", node,
+			json_string_value(json_array_get(json_object_get(place, "roles"), 0)));
+		return vk_err_hint(err, "viking hosts:label HOST ROLE");
+	}
+	return 0;
+}
+
 int push_check(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
 	struct vk_err *err)
 {
@@ -318,6 +347,8 @@ int push_check(struct sched *s, const struct caller *c, const char *stack, const
 		rc = check_refs(s, c, stack, doc, err);
 	if (rc == 0)
 		rc = stackpacks_check(s, stack, doc, err);
+	if (rc == 0)
+		rc = check_place(s, doc, err);
 	if (rc == 0)
 		rc = check_links(s, stack, doc, err);
 	if (rc == 0)

@@ -104,6 +104,8 @@ const struct route routes[] = {
 	PUBLIC("POST", STACK "/exec", RUN, true, api_exec),
 	PUBLIC("POST", STACK "/run", RUN, true, api_run),
 
+	PUBLIC("GET", "/v1/plan/{stack}", READ, false, api_plan),
+	PUBLIC("POST", "/v1/rebalance", ADMIN, true, api_rebalance),
 	PUBLIC("GET", "/v1/hosts", READ, false, api_hosts),
 	PUBLIC("GET", "/v1/hosts/{host}", READ, false, api_host_info),
 	PUBLIC("POST", "/v1/hosts/{host}/label", ADMIN, true, api_host_label),

@@ -24,6 +24,7 @@
 #include "lead.h"
 #include "load.h"
 #include "metrics.h"
+#include "moves.h"
 #include "netfeed.h"
 #include "receipts.h"
 #include "reserve.h"
@@ -180,6 +181,7 @@ static int go(struct program *p, struct vk_err *err)
 	s->netfeed = netfeed_new(s);
 	s->drains = drains_new(s);
 	s->receipts = receipts_new(s);
+	s->moves = moves_new(s);
 	s->certs = certs_new(s);
 	s->acme = acme_new(s);
 	s->certwork = certwork_new(s);
@@ -255,6 +257,7 @@ static void program_close(struct program *p)
 	netfeed_free(s->netfeed);
 	drains_free(s->drains);
 	receipts_free(s->receipts);
+	moves_free(s->moves);
 	certs_free(s->certs);
 	certwork_free(s->certwork);
 	acme_free(s->acme);

@@ -7,6 +7,7 @@
 
 #include "domains.h"
 #include "hosts.h"
+#include "moves.h"
 #include "op.h"
 #include "stackpacks.h"
 
@@ -34,18 +35,20 @@ static const char *shown_health(const struct inst_status *st)
 									  : "none";
 }
 
-json_t *summary_instance(struct sched *s, const struct inst *i)
+json_t *summary_instance(struct sched *s, const struct stack *sk, const struct inst *i)
 {
 	const struct inst_status *st = hosts_find(s, i->name);
-	const char *reason = st == NULL     ? NULL
-		: st->reason != NULL        ? st->reason
-		: st->state != INST_HEALTHY ? st->probe
-					    : NULL;
-	json_t *shown = json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:I,s:I,s:s?,s:s?}", "name",
-		i->name, "node", i->node, "n", (int)i->n, "version", (int)i->version, "release",
+	vk_autofree char *delayed = moves_delayed(s, sk, i);
+	const char *reason = delayed != NULL ? delayed
+		: st == NULL                 ? NULL
+		: st->reason != NULL         ? st->reason
+		: st->state != INST_HEALTHY  ? st->probe
+					     : NULL;
+	json_t *shown = json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:I,s:I,s:s?,s:s?}", "name", i->name,
+		"node", i->node, "n", (int)i->n, "version", (int)i->version, "release",
 		(int)i->born, "host", i->host[0] != '\0' ? i->host : s->cfg->host_name, "state",
-		shown_state(i, st), "health", shown_health(st), "started_ms",
-		(json_int_t)(st != NULL ? st->started_ms : 0), "restarts",
+		delayed != NULL ? "delayed" : shown_state(i, st), "health", shown_health(st),
+		"started_ms", (json_int_t)(st != NULL ? st->started_ms : 0), "restarts",
 		(json_int_t)(st != NULL ? st->restarts : 0), "ip", st != NULL ? st->ip : NULL,
 		"reason", reason);
 	if (i->canary)
@@ -60,7 +63,7 @@ json_t *summary_instances(struct sched *s, const struct stack *sk, bool draining
 	stack_instances(sk, stack_overlay(sk), &l);
 	for (size_t i = 0; i < l.n; i++)
 		if (draining || !l.v[i].drain)
-			json_array_append_new(list, summary_instance(s, &l.v[i]));
+			json_array_append_new(list, summary_instance(s, sk, &l.v[i]));
 	inst_list_release(&l);
 	return list;
 }

@@ -99,7 +99,7 @@ class Records(Hosts):
         self.assertEqual({"uno"}, set(self.known()))
 
 
-class Placement(Hosts):
+class Three(Hosts):
     """Three hosts: uno (4 cores), dos (4, db), tres (2, ssd)."""
 
     def setUp(self):
@@ -128,6 +128,8 @@ class Placement(Hosts):
         self.assertIn(text, end["message"])
         return end
 
+
+class Placement(Three):
     def test_instances_are_spread_and_stay_over_a_restart(self):
         self.push(nodes={"web": node(scale=3)})
         first = self.where()
@@ -145,9 +147,15 @@ class Placement(Hosts):
         at = self.where()
         self.assertEqual("dos", at["ragnar-db-1-1"])
         self.assertEqual({"uno", "tres"}, {at["ragnar-web-1-1"], at["ragnar-web-1-2"]})
-        end = self.fails("no host for db.1: no host that is up has the role gpu", nodes={"db": node(place={"roles": ["gpu"]})})
+        def early(text, **place):  # before anything is built
+            with self.assertRaises(ApiError) as e:
+                self.w.check("ragnar", document(self.w.commit(), nodes={"web": node(place=place)}), self.token)
+            self.assertIn(text, e.exception.message)
+        early("node web: no host has the role gpu", roles=["gpu"])
+        early("node web: there is no host quatro", hosts=["uno", "quatro"])
+        end = self.fails("no host for web.1: none of the hosts uno is up and has the role db",
+                         nodes={"web": node(place={"hosts": ["uno"], "roles": ["db"]})})
         self.assertIn("viking hosts", end["hint"])
-        self.fails("no host for web.1: no host is named quatro", nodes={"web": node(place={"hosts": ["quatro"]})})
         self.assertEqual(at, self.where(), "what serves was touched")
 
     def test_what_is_reserved_is_taken_and_missing_room_is_named(self):
@@ -200,6 +208,128 @@ class Placement(Hosts):
         lines = self.w.call("GET", "/v1/explain/ragnar/web")["lines"]
         self.assertTrue(any("uno is draining" in line for line in lines), lines)
         self.assertTrue(any("dos could take one" in line for line in lines), lines)
+
+
+    def test_jobs_that_reserve_nothing_are_spread_too(self):
+        for name in ("a1", "a2", "a3", "a4", "a5", "a6"):
+            self.push(name, nodes={"job": node(domains=[])})
+        hosts = [h for name in ("a1", "a2", "a3", "a4", "a5", "a6") for h in self.where(name).values()]
+        # in proportion to what they have: tres is half of each of the others
+        self.assertEqual([1, 2, 3], sorted(hosts.count(h) for h in ("uno", "dos", "tres")), hosts)
+        self.assertEqual(1, hosts.count("tres"), hosts)
+
+    def test_a_plan_says_where_and_why_not(self):
+        self.push(nodes={"web": node(cpus_milli=3000)})
+        plan = self.w.call("GET", "/v1/plan/ragnar")
+        self.assertEqual([("ragnar-web-1-1", self.where()["ragnar-web-1-1"])], [(p["instance"], p["host"]) for p in plan["placements"]])
+        self.assertTrue(any("web on tres cpu is short by 1 core" in line for line in plan["lines"]), plan["lines"])
+
+    def test_a_new_host_gets_its_share_when_asked(self):
+        for name in ("dos", "tres"):
+            self.w.call("POST", f"/v1/hosts/{name}/drain", {})
+        self.push(nodes={"web": node(scale=3)})
+        self.assertEqual({"uno"}, set(self.where().values()))
+        for name in ("dos", "tres"):
+            self.w.call("POST", f"/v1/hosts/{name}/undrain", {})
+        plan = self.w.call("POST", "/v1/rebalance", {"dry_run": True})["moves"]
+        self.assertEqual([("ragnar", "web", 3)], [(m["stack"], m["node"], len(set(m["to"]))) for m in plan])
+        self.assertEqual({"uno"}, set(self.where().values()), "a dry run moved something")
+        self.w.call("POST", "/v1/rebalance", {})
+        self.w.until(lambda: {"ragnar-web-2-1", "ragnar-web-2-2", "ragnar-web-2-3"} == {n for a in self.agents for n in a.here}, "the move")
+        self.assertEqual({"uno", "dos", "tres"}, set(self.where().values()))
+        self.w.until(lambda: self.w.call("GET", "/v1/stacks")["stacks"][0]["state"] == "running", "its end")
+        self.assertEqual([], self.w.call("POST", "/v1/rebalance", {"dry_run": True})["moves"])
+
+
+class Loss(Three):
+    """A host is lost two seconds after its agent went."""
+
+    def setUp(self):
+        scheduler_test.CONFIG["cluster"] = {"host_grace": "2s"}
+        self.addCleanup(scheduler_test.CONFIG.pop, "cluster")
+        super().setUp()
+
+    def lose(self, agent):
+        agent.close()
+        self.agents.remove(agent)
+        self.w.parts.remove(agent)
+
+    def shown(self, stack="ragnar"):
+        return {i["name"]: i for i in self.w.call("GET", f"/v1/stacks/{stack}/ps")["instances"]}
+
+    def test_what_can_go_runs_elsewhere_and_only_that_moves(self):
+        self.push(nodes={"web": node(scale=3), "job": node(domains=[], restart="never", place={"hosts": ["tres"]})})
+        before = self.where()
+        name = next(n for n, h in before.items() if h == "tres" and "-web-" in n)
+        old = self.tres
+        self.lose(old)
+        self.w.until(lambda: any(name in a.here for a in self.agents), name + " to start elsewhere")
+        after = self.where()
+        self.assertEqual({name}, {n for n in before if after[n] != before[n]})
+        self.assertEqual("lost", self.known()["tres"]["state"])
+        self.assertEqual("delayed", self.shown()["ragnar-job-1-1"]["state"], "a job that is not restarted was done there")
+        self.w.until(lambda: name in self.w.router.servers("ragnar"), "its route")
+        told = [e["what"] for e in self.w.call("GET", "/v1/events") if e.get("type") == "host" and e.get("instance") == name]
+        self.assertEqual(1, len(told), told)
+        self.assertIn("tres is lost", told[0])
+        # it returns with what it had: that is no longer its own, whatever it says
+        back = self.host("tres", cpus=2, memory=4 * GIB, roles=["ssd"])
+        self.agents.append(back)
+        self.assertNotIn(name, back.names())
+        back.post("/v1/internal/agent/status", {"host": "tres", "rev": back.doc["rev"], "full": True,
+                                                "instances": [back.status(dict(old.here[name]), "healthy", ip="10.9.9.9")]})
+        addresses = [s["addr"] for b in self.w.router.doc["stacks"]["ragnar"]["backends"].values() for s in b["servers"]]
+        self.assertNotIn("10.9.9.9", addresses)
+        self.assertEqual(after, self.where())
+
+    def test_data_holds_a_node_where_it_is(self):
+        volume = {"path": "/data", "name": "", "host": ""}
+        self.push(nodes={"db": node(volumes=[volume], place={"roles": ["db"]}), "web": node(place={"hosts": ["uno"]})})
+        self.assertEqual("dos", self.where()["ragnar-db-1-1"])
+        self.lose(self.dos)
+        self.state("dos", "lost")
+        self.w.until(lambda: True)
+        db = self.shown()["ragnar-db-1-1"]
+        self.assertEqual(("delayed", "pinned to dos, which is lost", "dos"), (db["state"], db["reason"], db["host"]))
+        self.assertFalse(any("ragnar-db-1-1" in a.names() for a in self.agents), "it was started twice")
+        end = self.fails("db.1 is delayed: pinned to dos, which is lost",
+                         nodes={"db": node(volumes=[volume], env={"A": "2"}), "web": node(place={"hosts": ["uno"]})})
+        self.assertEqual("UNAVAILABLE", end["error"])
+        self.refused("CONFLICT", self.w.call, "DELETE", "/v1/hosts/dos")
+        back = self.host("dos", roles=["db"])
+        self.agents.append(back)
+        self.w.until(lambda: "ragnar-db-1-1" in back.here, "the database where it was")
+        self.assertEqual("running", self.shown()["ragnar-db-1-1"]["state"])
+
+    def test_a_lost_host_is_found_by_the_next_scheduler_too(self):
+        self.push(nodes={"web": node(scale=3)})
+        name = next(n for n, h in self.where().items() if h == "dos")
+        self.lose(self.dos)
+        self.w.kill()
+        self.w.again()
+        self.w.until(lambda: any(name in a.here for a in self.agents), name + " to start elsewhere")
+
+    def test_killed_at_the_move_it_is_moved_once(self):
+        self.push(nodes={"web": node(scale=3)})
+        name = next(n for n, h in self.where().items() if h == "dos")
+        seen = self.w.follow("ragnar", on_line=lambda e: e.get("type") == "host" and self.w.process.kill())
+        self.lose(self.dos)
+        self.w.until(lambda: seen.over, "the end of the scheduler")
+        self.w.kill()
+        self.w.again()
+        self.w.until(lambda: any(name in a.here for a in self.agents), name + " to start elsewhere")
+        self.assertEqual(1, sum(name in a.names() for a in self.agents))
+
+    def test_a_draining_host_gives_away_what_can_go(self):
+        volume = {"path": "/data", "name": "", "host": ""}
+        self.push(nodes={"web": node(scale=3), "db": node(volumes=[volume], place={"hosts": ["tres"]})})
+        self.w.call("POST", "/v1/hosts/tres/drain", {})
+        self.w.until(lambda: self.tres.names() == ["ragnar-db-1-1"] and not self.w.router.servers("ragnar", "drain"),
+                     "only the data to be left")
+        self.settled()
+        self.assertEqual({"uno", "dos"}, {h for n, h in self.where().items() if "-web-" in n})
+        newest = self.w.call("GET", "/v1/stacks/ragnar/releases")["releases"]
+        self.assertIn("drain of tres", [r["why"] for r in newest])
 
 
 if __name__ == "__main__":

@@ -1159,7 +1159,7 @@ class Standing(Case):
         self.w.settled("ragnar")
         self.assertGreater(self.w.agent.doc["epoch"], agent["epoch"])
         self.assertGreater(self.w.agent.doc["rev"], agent["rev"])
-        self.assertGreater(self.w.router.doc["rev"], router["rev"])
+        self.w.until(lambda: self.w.router.doc["rev"] > router["rev"], "a higher revision for the router")
 
     def test_a_second_scheduler_refuses(self):
         r = subprocess.run([PROGRAM, "--config", self.w.conf, "--root", self.w.root], capture_output=True, text=True,

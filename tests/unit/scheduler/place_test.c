@@ -109,7 +109,9 @@ Test(place, only_the_named_node_changes)
 {
 	vk_autojson *old = entries_after("{'nodes':{'web':{'boat':'src'},'api':{'image':'a'}}}");
 	vk_autofree char *text = vk_json_text(old);
-	struct place_in in = {.force = true, .services = true, .only = "api"};
+	vk_autostrv only = {0};
+	vk_strv_add(&only, "api");
+	struct place_in in = {.force = true, .services = true, .only = &only};
 	struct place_out out;
 	cr_assert_eq(place("{'nodes':{'web':{'boat':'src','env':{'N':'1'}},'api':{'image':'a'}}}",
 			     text, &in, &out),
