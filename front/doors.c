@@ -33,14 +33,14 @@ static void door_free(struct door *d)
 	free(d);
 }
 
-static bool may_use(const struct front *f, int fd)
+static bool may_use(const struct front *f, enum service s, int fd)
 {
 	struct ucred peer = {.uid = (uid_t)-1};
 	socklen_t n = sizeof(peer);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0)
 		return false;
 	return peer.uid == 0 || peer.uid == geteuid() ||
-		(f->scheduler != (uid_t)-1 && peer.uid == f->scheduler);
+		(f->users[s] != (uid_t)-1 && peer.uid == f->users[s]);
 }
 
 static void on_knock(void *arg, int fd, int what)
@@ -51,7 +51,7 @@ static void on_knock(void *arg, int fd, int what)
 	const struct host *to = hosts_find(&d->f->hosts, d->host);
 	if (plain < 0 || to == NULL)
 		return;
-	if (may_use(d->f, plain))
+	if (may_use(d->f, d->service, plain))
 		tunnel_out(d->f, to, d->service, VK_TAKE_FD(plain));
 	else
 		vk_log(VK_WARN, "stranger-at-door", "host=\"%s\"", d->host);

@@ -14,8 +14,9 @@
 #define AGAIN_MS 1000
 
 const struct service_row services[SERVICE_COUNT] = {
-	[SERVICE_API] = {"viking-api", "api.sock"},
-	[SERVICE_AGENT] = {"viking-agent", "agent.sock"},
+	[SERVICE_API] = {"viking-api", "api.sock", "viking-sched"},
+	[SERVICE_AGENT] = {"viking-agent", "agent.sock", "viking-sched"},
+	[SERVICE_REGISTRY] = {"viking-registry", "registry.sock", "viking-route"},
 };
 
 /* ---- the port ---- */
@@ -112,9 +113,10 @@ static int open_front(struct vk_role *role, struct vk_err *err)
 			 *doors = vk_run_path(role->c, "hosts");
 	*f = (struct front){.l = role->l, .c = role->c, .listening = -1};
 	creds_init(&f->creds, role->c);
-	for (size_t i = 0; i < SERVICE_COUNT; i++)
+	for (size_t i = 0; i < SERVICE_COUNT; i++) {
 		f->sockets[i] = vk_run_path(role->c, "%s", services[i].socket);
-	f->scheduler = uid_of("viking-sched");
+		f->users[i] = uid_of(services[i].user);
+	}
 	int rc = vk_fs_exists(tls) ? 0 : vk_fs_mkdir_p(tls, 0750, err);
 	if (rc == 0) /* of a life before, whose hosts may have left meanwhile */
 		rc = vk_fs_remove_tree(doors, err);

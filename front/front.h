@@ -10,10 +10,11 @@
 #include "creds.h"
 #include "hosts.h"
 
-enum service { SERVICE_API, SERVICE_AGENT, SERVICE_COUNT };
+enum service { SERVICE_API, SERVICE_AGENT, SERVICE_REGISTRY, SERVICE_COUNT };
 struct service_row {
 	const char *protocol; /* ALPN */
-	const char *socket;   /* below RUN, and below RUN/hosts/H */
+	const char *socket;   /* below RUN/hosts/H, and for API and agent below RUN */
+	const char *user;     /* who may use the doors, besides root and ourselves */
 };
 extern const struct service_row services[SERVICE_COUNT];
 
@@ -23,7 +24,7 @@ struct front {
 	struct creds creds;
 	struct hosts hosts;
 	char *sockets[SERVICE_COUNT]; /* of this host */
-	uid_t scheduler; /* who may use the doors; (uid_t)-1 when there is no such user */
+	uid_t users[SERVICE_COUNT];   /* of services; (uid_t)-1 when there is no such user */
 	int listening;
 	struct vk_io *listener;
 	struct vk_timer *again; /* takes up listening, or accepting, after a failure */

@@ -6,7 +6,7 @@
 #include <viking/id.h>
 #include <viking/json.h>
 
-static int read_address(const char *text, int64_t port, struct host *h)
+int host_address(struct host *h, const char *text, int64_t port)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&h->addr;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&h->addr;
@@ -32,7 +32,7 @@ static int read_host(const char *name, const json_t *j, struct host *h, struct v
 	if (!vk_is_host(name))
 		return vk_err_set(err, VK_INVALID, "%.80s is not a host's name", name);
 	memcpy(h->name, name, strlen(name) + 1);
-	if (read_address(vk_json_str(j, "addr", ""), vk_json_int(j, "port", 0), h) != 0)
+	if (host_address(h, vk_json_str(j, "addr", ""), vk_json_int(j, "port", 0)) != 0)
 		return vk_err_set(err, VK_INVALID, "host %s has no address and port", name);
 	size_t n = strlen(key);
 	if ((n != 0 && n != 64) || key[strspn(key, "0123456789abcdef")] != '\0')

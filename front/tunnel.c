@@ -81,6 +81,30 @@ static int admit_stranger(struct tunnel *t, struct vk_tls_join *j, struct vk_err
 	return 0;
 }
 
+static int dial(const struct sockaddr_storage *to, socklen_t n, const char *whom, int *ret_fd,
+	struct vk_err *err)
+{
+	vk_autoclose int fd = socket(to->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return vk_err_errno(err, errno, "socket");
+	if (connect(fd, (const struct sockaddr *)to, n) != 0 && errno != EINPROGRESS)
+		return vk_err_errno(err, errno, "%s", whom);
+	*ret_fd = VK_TAKE_FD(fd);
+	return 0;
+}
+
+/* The registry has a password of its own, and no use for the name of the host. */
+static int reach(struct tunnel *t, enum service s, int *ret_fd, struct vk_err *err)
+{
+	const struct vk_config *c = t->f->c;
+	struct host registry = {0};
+	if (s != SERVICE_REGISTRY)
+		return vk_connect_unix_as(t->f->sockets[s], t->host, ret_fd, err);
+	int rc = host_address(&registry, c->registry_address, (int64_t)c->registry_port);
+	return rc == 0 ? dial(&registry.addr, registry.addr_len, "the registry", ret_fd, err)
+		       : vk_err_set(err, VK_INVALID, "registry.address");
+}
+
 static int on_caller(
 	void *arg, struct vk_tls_join *j, const struct vk_tls_peer *p, struct vk_err *err)
 {
@@ -92,7 +116,7 @@ static int on_caller(
 	int fd = -1;
 	int rc = vk_starts(p->protocol, "viking-") ? admit(t, p, err) : admit_stranger(t, j, err);
 	if (rc == 0)
-		rc = vk_connect_unix_as(t->f->sockets[s], t->host, &fd, err);
+		rc = reach(t, s, &fd, err);
 	return rc == 0 ? fd : rc;
 }
 
@@ -123,19 +147,6 @@ static int on_reached(
 	return VK_TAKE_FD(t->plain);
 }
 
-static int dial(const struct host *to, int *ret_fd, struct vk_err *err)
-{
-	vk_autoclose int fd =
-		socket(to->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return vk_err_errno(err, errno, "socket");
-	if (connect(fd, (const struct sockaddr *)&to->addr, to->addr_len) != 0 &&
-		errno != EINPROGRESS)
-		return vk_err_errno(err, errno, "%s", to->name);
-	*ret_fd = VK_TAKE_FD(fd);
-	return 0;
-}
-
 void tunnel_out(struct front *f, const struct host *to, enum service s, int plain)
 {
 	const struct vk_tls *tls;
@@ -146,7 +157,7 @@ void tunnel_out(struct front *f, const struct host *to, enum service s, int plai
 		? creds_get(&f->creds, &tls, &err)
 		: vk_err_set(&err, VK_LIMIT, "%u connections between hosts", f->n_tunnels);
 	if (rc == 0)
-		rc = dial(to, &fd, &err);
+		rc = dial(&to->addr, to->addr_len, to->name, &fd, &err);
 	if (rc != 0) {
 		vk_log(VK_WARN, "tunnel", "host=\"%s\" error=\"%s\"", to->name, err.msg);
 		return;

@@ -23,7 +23,7 @@
 struct proxy {
 	struct vk_role *role;
 	struct vk_loop *l;
-	char *cfg, *admin, *idle, *master;
+	char *cfg, *admin, *idle, *master, *hosts;
 	unsigned maxconn;
 	struct proxy_model have, want; /* have: as HAProxy has it; unknown while !known */
 	bool known, wanted;            /* wanted: a document has come */
@@ -39,7 +39,7 @@ struct proxy {
 static int write_file(const struct proxy *p, const struct proxy_model *m, struct vk_err *err)
 {
 	vk_autobuf text = VK_BUF_INIT(PROXY_FILE_MAX), old = VK_BUF_INIT(PROXY_FILE_MAX);
-	const struct proxy_paths paths = {p->admin, p->idle, p->maxconn};
+	const struct proxy_paths paths = {p->admin, p->idle, p->hosts, p->maxconn};
 	proxy_render(m, &paths, &text);
 	if (vk_fs_read(p->cfg, &old, NULL) == 0 && strcmp(vk_buf_str(&old), vk_buf_str(&text)) == 0)
 		return 0;
@@ -220,6 +220,7 @@ int proxy_new(struct vk_role *role, unsigned maxconn, struct proxy **ret, struct
 		.admin = vk_run_path(c, "route/links.sock"),
 		.idle = vk_run_path(c, "route/links-idle.sock"),
 		.master = vk_run_path(c, "route/links-master.sock"),
+		.hosts = vk_run_path(c, "hosts"),
 		.maxconn = maxconn,
 		.acked = -1};
 	p->again = vk_timer_new(role->l, on_again, p);
@@ -254,5 +255,6 @@ void proxy_free(struct proxy *p)
 	free(p->admin);
 	free(p->idle);
 	free(p->master);
+	free(p->hosts);
 	free(p);
 }

@@ -107,6 +107,24 @@ static int read_net(struct proxy_model *m, const json_t *net, const struct proxy
 	return rc;
 }
 
+/* On the address of the registry of a host that has none: every engine pulls from its own loopback. */
+static int read_registry(struct proxy_model *m, const json_t *registry, struct vk_err *err)
+{
+	const char *host = vk_json_str(registry, "host", "");
+	struct proxy_listener l = {0};
+	int rc = read_port(registry, &l.port, err);
+	if (rc == 0)
+		rc = read_address(vk_json_str(registry, "addr", ""), &l.addr, err);
+	if (rc == 0 && !vk_is_host(host))
+		rc = vk_err_set(err, VK_INVALID, "the registry's host has no name");
+	if (rc != 0)
+		return rc;
+	memcpy(l.registry, host, strlen(host) + 1);
+	m->v = vk_reallocarray(m->v, m->n + 1, sizeof(*m->v));
+	m->v[m->n++] = l;
+	return 0;
+}
+
 int proxy_model_parse(const json_t *doc, const struct proxy_model *have, struct proxy_model *ret,
 	struct vk_err *err)
 {
@@ -118,6 +136,8 @@ int proxy_model_parse(const json_t *doc, const struct proxy_model *have, struct 
 		? 0
 		: vk_err_set(err, VK_INVALID, "the document has no rev or no networks");
 	json_array_foreach(nets, i, net) if (rc == 0) rc = read_net(&m, net, have, err);
+	if (rc == 0 && json_object_get(doc, "registry") != NULL)
+		rc = read_registry(&m, json_object_get(doc, "registry"), err);
 	if (rc != 0)
 		proxy_model_release(&m);
 	else
@@ -137,7 +157,8 @@ bool proxy_model_same_listeners(const struct proxy_model *a, const struct proxy_
 {
 	for (size_t i = 0; i < a->n; i++) {
 		const struct proxy_listener *l = find(b, a->v[i].addr, a->v[i].port);
-		if (l == NULL || l->n_slots != a->v[i].n_slots || l->blocked != a->v[i].blocked)
+		if (l == NULL || l->n_slots != a->v[i].n_slots || l->blocked != a->v[i].blocked ||
+			!vk_streq(l->registry, a->v[i].registry))
 			return false;
 	}
 	return a->n == b->n;
@@ -175,6 +196,17 @@ static void render_listener(const struct proxy_listener *l, struct vk_buf *out)
 	}
 }
 
+static void render_registry(
+	const struct proxy_listener *l, const struct proxy_paths *p, struct vk_buf *out)
+{
+	char a[INET_ADDRSTRLEN];
+	(void)vk_buf_addf(out,
+		"\n# the registry is on %s; viking-front brings the bytes there, over TLS with "
+		"certificates\n"
+		"listen registry\n\tbind %s:%u\n\tserver front unix@%s/%s/registry.sock\n",
+		l->registry, dotted(l->addr, a), l->port, p->hosts, l->registry);
+}
+
 void proxy_render(const struct proxy_model *m, const struct proxy_paths *p, struct vk_buf *out)
 {
 	/* Buffers are held only while bytes are in them; with these a bulk transfer costs half the processor of 16 kB ones. */
@@ -191,7 +223,11 @@ void proxy_render(const struct proxy_model *m, const struct proxy_paths *p, stru
 		"listen idle\n\tbind unix@%s mode 600\n",
 		p->maxconn, p->admin, p->idle);
 	for (size_t i = 0; i < m->n; i++)
-		if (!m->v[i].blocked)
+		if (m->v[i].blocked)
+			continue;
+		else if (m->v[i].registry[0] != '\0')
+			render_registry(&m->v[i], p, out);
+		else
 			render_listener(&m->v[i], out);
 }
 

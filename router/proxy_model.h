@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <viking/err.h>
+#include <viking/id.h>
 #include <viking/mem.h>
 
 #define PROXY_FILE_MAX (64u << 20)
@@ -17,8 +18,10 @@ struct proxy_slot {
 struct proxy_listener {
 	uint32_t addr;
 	unsigned port;
+	char registry[VK_NAME_MAX +
+		1]; /* leads to the registry of this host and has no slots; "" = a link */
 	struct proxy_slot *slots;
-	size_t n_slots; /* a power of two, 4 at least */
+	size_t n_slots; /* a power of two, 4 at least; 0 for the registry */
 	bool blocked;   /* somebody else has the port: left out of the file */
 };
 struct proxy_model {
@@ -35,6 +38,7 @@ bool proxy_model_same_listeners(const struct proxy_model *a, const struct proxy_
 
 struct proxy_paths {
 	const char *admin, *idle; /* sockets */
+	const char *hosts;        /* RUN/hosts, viking-front's doors to the other hosts */
 	unsigned maxconn;
 };
 void proxy_render(const struct proxy_model *m, const struct proxy_paths *p, struct vk_buf *out);

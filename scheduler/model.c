@@ -181,6 +181,7 @@ const struct vk_field host_fields[] = {
 	F(VK_F_STR, host_row, addr),
 	F(VK_F_U64, host_row, port),
 	F(VK_F_STR, host_row, key),
+	F(VK_F_BOOL, host_row, registry),
 	F(VK_F_I64, host_row, created_ms),
 	END,
 };

@@ -186,6 +186,7 @@ struct host_row {
 	bool draining;               /* takes nothing new, gives away what can go */
 	char *addr;    /* where viking-front of it is reached; NULL: not in a cluster */
 	uint64_t port; /* of that address */
+	bool registry; /* the images of all hosts are here */
 	char *key;     /* hex SHA-256 of its public key (vk_tls_info); NULL = any of its name */
 	int64_t created_ms;
 };

@@ -5,6 +5,7 @@
 #include <viking/mem.h>
 
 #include "feed.h"
+#include "front.h"
 #include "hosts.h"
 #include "net.h"
 
@@ -43,8 +44,16 @@ void netfeed_refresh(struct sched *s)
 		.def = wanted_def,
 		.address = hosts_address,
 		.arg = s};
-	if (hosts_synced(s))
-		feed_set(s->netfeed->feed, net_build(&in));
+	if (!hosts_synced(s))
+		return;
+	json_t *doc = net_build(&in);
+	const char *registry = front_registry(&s->st, s->cfg->host_name);
+	if (registry != NULL)
+		json_object_set_new(doc, "registry",
+			json_pack("{s:s,s:s,s:I}", "host", registry, "addr",
+				s->cfg->registry_address, "port",
+				(json_int_t)s->cfg->registry_port));
+	feed_set(s->netfeed->feed, doc);
 }
 
 void netfeed_watch(struct sched *s, struct vk_req *r)

@@ -8,45 +8,12 @@ import signal
 import socket
 import ssl
 import subprocess
-import tempfile
 import unittest
 
+from ca import Ca
 from lib import Host, UnixConnection, unix_call, wait_for
 
 DEADLINE = 30
-
-
-class Ca:
-    """Made with openssl(1), not with our own code: whatever keeps to the form is taken."""
-
-    def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="ca-")
-        self.run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=viking",
-                 "-days", "10", "-keyout", "ca.key", "-out", "ca.pem")
-
-    def run(self, *words):
-        subprocess.run(["openssl", *words], cwd=self.dir, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def host(self, name):
-        with open(self.path("ext"), "w") as f:
-            f.write(f"subjectAltName=DNS:{name},IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n"
-                    "basicConstraints=critical,CA:FALSE\nkeyUsage=digitalSignature\n")
-        if not os.path.exists(self.path(name + ".key")):
-            self.run("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", name + ".key")
-        self.run("req", "-new", "-key", name + ".key", "-subj", "/CN=" + name, "-out", name + ".csr")
-        self.run("x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "5",
-                 "-extfile", "ext", "-out", name + ".pem")
-
-    def install(self, name, host):
-        self.host(name)
-        d = host.path("var/lib/viking/tls")
-        os.makedirs(d, exist_ok=True)
-        for ours, theirs in (("ca.pem", "ca.pem"), (name + ".key", "host.key"), (name + ".pem", "host.pem")):
-            shutil.copy(self.path(ours), os.path.join(d, "new"))
-            os.rename(os.path.join(d, "new"), os.path.join(d, theirs))
 
 
 class Two(unittest.TestCase):
@@ -64,7 +31,7 @@ class Two(unittest.TestCase):
             rows = {"/host/" + name: {"v": 1, "addr": "127.0.0.1", "port": h.settings["cluster.port"]}
                     for name, h in (("h1", cls.a), ("h2", cls.b))}
             for name, h in (("h1", cls.a), ("h2", cls.b)):
-                cls.ca.install(name, h)
+                cls.ca.install(name, h.root)
                 status, answer = unix_call(h.api_socket, "POST", "/v1/restore", json.dumps(
                     {"keys": [{"key": k, "value": v} for k, v in rows.items()], "more": False}))
                 assert status == 200, answer
@@ -194,7 +161,7 @@ class FrontTest(Two):
     def test_another_certificate_is_shown_from_the_next_connection_on(self):
         with self.raw() as s:
             before = s.getpeercert()["serialNumber"]
-        self.ca.install("h2", self.b)
+        self.ca.install("h2", self.b.root)
         with self.raw() as s:
             self.assertNotEqual(s.getpeercert()["serialNumber"], before)
         self.assertEqual(self.ask(self.a, "h2")[0], 200)

@@ -66,7 +66,7 @@ Test(proxy, more_servers_than_slots_is_another_structure)
 
 Test(proxy, the_file_has_addresses_and_numbers)
 {
-	const struct proxy_paths paths = {"/r/admin", "/r/idle", 100};
+	const struct proxy_paths paths = {"/r/admin", "/r/idle", "/r/hosts", 100};
 	struct proxy_model m = model(A "," A, NULL, 0);
 	vk_autobuf out = VK_BUF_INIT(65536), without = VK_BUF_INIT(65536);
 	proxy_render(&m, &paths, &out);
@@ -77,6 +77,46 @@ Test(proxy, the_file_has_addresses_and_numbers)
 	proxy_render(&m, &paths, &without);
 	cr_assert_null(strstr(vk_buf_str(&without), "10.1.0.1"));
 	proxy_model_release(&m);
+}
+
+static int read_registry(const char *text, struct proxy_model *ret)
+{
+	vk_autofree char *doc = vk_asprintf("{'rev':1,'networks':[],'registry':%s}", text);
+	for (char *p = doc; *p != '\0'; p++)
+		*p = *p == '\'' ? '"' : *p;
+	vk_autojson *j = NULL;
+	cr_assert_eq(vk_json_parse(doc, strlen(doc), &j, NULL), 0);
+	return proxy_model_parse(j, &(struct proxy_model){0}, ret, NULL);
+}
+
+Test(proxy, the_registry_of_another_host_is_behind_its_door)
+{
+	const struct proxy_paths paths = {"/r/admin", "/r/idle", "/r/hosts", 100};
+	struct proxy_model h1 = {0}, h2 = {0}, none = {0};
+	vk_autobuf out = VK_BUF_INIT(65536), plan = VK_BUF_INIT(4096);
+	cr_assert_eq(read_registry("{'host':'h1','addr':'127.0.0.1','port':5000}", &h1), 0);
+	cr_assert_eq(read_registry("{'host':'h2','addr':'127.0.0.1','port':5000}", &h2), 0);
+	proxy_render(&h1, &paths, &out);
+	cr_assert_str_eq(strstr(vk_buf_str(&out), "listen registry"),
+		"listen registry\n\tbind 127.0.0.1:5000\n\tserver front "
+		"unix@/r/hosts/h1/registry.sock\n");
+	/* where it leads is part of the file: nothing to say to a worker that has it */
+	cr_assert_not(proxy_model_same_listeners(&h1, &h2));
+	cr_assert_not(proxy_model_same_listeners(&h1, &none));
+	proxy_plan(&h1, &h1, &plan);
+	cr_assert_eq(plan.len, 0);
+	proxy_model_release(&h1);
+	proxy_model_release(&h2);
+}
+
+Test(proxy, a_registry_without_a_host_or_port_is_refused)
+{
+	struct proxy_model m = {0};
+	cr_assert_eq(
+		read_registry("{'host':'../x','addr':'127.0.0.1','port':5000}", &m), VK_INVALID);
+	cr_assert_eq(read_registry("{'host':'','addr':'127.0.0.1','port':5000}", &m), VK_INVALID);
+	cr_assert_eq(read_registry("{'host':'h1','addr':'127.0.0.1'}", &m), VK_INVALID);
+	cr_assert_eq(read_registry("{'host':'h1','addr':'localhost','port':5000}", &m), VK_INVALID);
 }
 
 Test(proxy, what_is_no_address_or_port_is_refused)
