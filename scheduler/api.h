@@ -79,8 +79,8 @@ route_fn api_releases, api_release_info, api_rollback, api_promote, api_abort;
 route_fn api_builds, api_build_output, api_build_cancel;
 route_fn api_logs, api_exec, api_run;
 route_fn api_plan, api_rebalance;
-route_fn api_hosts, api_host_info, api_host_label, api_host_drain, api_host_undrain,
-	api_host_remove;
+route_fn api_hosts, api_host_info, api_host_label, api_host_address, api_host_drain,
+	api_host_undrain, api_host_remove;
 route_fn api_events, api_explain, api_state, api_doctor, api_volumes, api_volume_remove, api_gc,
 	api_backup, api_restore;
 

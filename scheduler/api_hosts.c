@@ -1,4 +1,5 @@
 /* Hosts: what they are, what they are for, and whether they take more. */
+#include <arpa/inet.h>
 #include <string.h>
 #include <viking/id.h>
 #include <viking/json.h>
@@ -162,6 +163,39 @@ void api_host_label(struct call *c)
 		return;
 	}
 	row.roles = roles;
+	host_put(c, &row);
+}
+
+static int address_check(const struct call *c, struct vk_err *err)
+{
+	const char *addr = vk_json_str(c->body, "addr", ""), *key = vk_json_str(c->body, "key", "");
+	int64_t port = vk_json_int(c->body, "port", 0);
+	struct in6_addr a;
+	if (!vk_is_host(c->part[0]))
+		return vk_err_set(err, VK_INVALID, "%.80s is not a host's name", c->part[0]);
+	if (inet_pton(AF_INET, addr, &a) != 1 && inet_pton(AF_INET6, addr, &a) != 1)
+		return vk_err_set(err, VK_INVALID, "addr must be an IP address");
+	if (port < 1 || port > 65535)
+		return vk_err_set(err, VK_INVALID, "port must be 1 to 65535");
+	if (key[0] != '\0' && (strlen(key) != 64 || key[strspn(key, "0123456789abcdef")] != '\0'))
+		return vk_err_set(err, VK_INVALID, "key must be 64 hex digits");
+	return 0;
+}
+
+/* Where the other hosts reach its viking-front, and whether it has the registry: from then on it is in the cluster. */
+void api_host_address(struct call *c)
+{
+	const struct host_row *old = table_get(&c->s->st.hosts, c->part[0]);
+	struct vk_err err = {0};
+	if (address_check(c, &err) != 0) {
+		call_error(c, &err);
+		return;
+	}
+	struct host_row row = old != NULL ? *old : (struct host_row){.created_ms = vk_now_ms()};
+	row.addr = (char *)(uintptr_t)call_text(c, "addr");
+	row.key = (char *)(uintptr_t)call_text(c, "key");
+	row.port = (uint64_t)vk_json_int(c->body, "port", 0);
+	row.registry = vk_json_bool(c->body, "registry", row.registry);
 	host_put(c, &row);
 }
 

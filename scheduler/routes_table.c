@@ -109,6 +109,7 @@ const struct route routes[] = {
 	PUBLIC("GET", "/v1/hosts", READ, false, api_hosts),
 	PUBLIC("GET", "/v1/hosts/{host}", READ, false, api_host_info),
 	PUBLIC("POST", "/v1/hosts/{host}/label", ADMIN, true, api_host_label),
+	PUBLIC("POST", "/v1/hosts/{host}/address", ADMIN, true, api_host_address),
 	PUBLIC("POST", "/v1/hosts/{host}/drain", ADMIN, true, api_host_drain),
 	PUBLIC("POST", "/v1/hosts/{host}/undrain", ADMIN, true, api_host_undrain),
 	PUBLIC("DELETE", "/v1/hosts/{host}", ADMIN, true, api_host_remove),

@@ -28,13 +28,12 @@ class Two(unittest.TestCase):
         try:
             cls.a = cls.stack.enter_context(Host(**{"host.name": "h1"}, **off))
             cls.b = cls.stack.enter_context(Host(**{"host.name": "h2"}, **off))
-            rows = {"/host/" + name: {"v": 1, "addr": "127.0.0.1", "port": h.settings["cluster.port"]}
-                    for name, h in (("h1", cls.a), ("h2", cls.b))}
             for name, h in (("h1", cls.a), ("h2", cls.b)):
                 cls.ca.install(name, h.root)
-                status, answer = unix_call(h.api_socket, "POST", "/v1/restore", json.dumps(
-                    {"keys": [{"key": k, "value": v} for k, v in rows.items()], "more": False}))
-                assert status == 200, answer
+                for api in (cls.a.api_socket, cls.b.api_socket):
+                    known = {"addr": "127.0.0.1", "port": h.settings["cluster.port"]}
+                    status, answer = unix_call(api, "POST", f"/v1/hosts/{name}/address", json.dumps(known))
+                    assert status == 200, answer
             wait_for("both to hear each other", lambda: cls.ask(cls.a, "h2")[0] == cls.ask(cls.b, "h1")[0] == 200)
         except BaseException:
             cls.stack.close()
