@@ -11,6 +11,7 @@
 #include "api.h"
 #include "desired.h"
 #include "dial.h"
+#include "hosts.h"
 #include "pick.h"
 #include "relay.h"
 
@@ -104,9 +105,9 @@ static void on_taken(void *arg, int fd, const void *early, size_t n)
 static const struct dial_events events = {
 	.head = on_head, .body = on_body, .end = on_end, .taken = on_taken};
 
-static void ask_agent(struct call *c, const json_t *body, int64_t silence_ms)
+static void ask_agent(struct call *c, const char *host, const json_t *body, int64_t silence_ms)
 {
-	vk_autofree char *socket = vk_run_path(c->s->cfg, "agent.sock");
+	vk_autofree char *socket = hosts_agent_socket(c->s, host);
 	struct takeover *t = vk_alloc(sizeof(*t));
 	t->c = c;
 	t->loop = c->s->loop;
@@ -192,7 +193,7 @@ void api_exec(struct call *c)
 	}
 	vk_autojson *ask = json_pack("{s:s,s:o}", "instance", i.name, "cmd", enter_cmd(c, sk, &i));
 	set_terminal(c, ask);
-	ask_agent(c, ask, EXEC_MS);
+	ask_agent(c, i.host, ask, EXEC_MS);
 }
 
 /* As the node's release task would be, under a name of its own, with the caller's command. */
@@ -219,6 +220,15 @@ static json_t *run_instance(struct call *c, const struct stack *sk, const char *
 	return run;
 }
 
+/* Beside the node's first instance, where its volumes are. */
+static const char *run_host(const struct stack *sk, const char *node, const json_t *entry)
+{
+	struct inst first = {0};
+	inst_set(&first, sk->name, node, (unsigned)vk_json_int(entry, "version", 0), 1, 0);
+	const char *host = stack_host(sk, first.name);
+	return host != NULL ? host : "";
+}
+
 void api_run(struct call *c)
 {
 	struct vk_err err = {0};
@@ -235,5 +245,5 @@ void api_run(struct call *c)
 	}
 	vk_autojson *ask = json_pack("{s:o}", "run", run);
 	set_terminal(c, ask);
-	ask_agent(c, ask, RUN_MS);
+	ask_agent(c, run_host(sk, node, entry), ask, RUN_MS);
 }

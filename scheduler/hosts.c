@@ -428,6 +428,13 @@ const char *hosts_where(const struct sched *s, const char *instance)
 	return vk_json_str(json_object_get(s->hosts->where, instance), "host", NULL);
 }
 
+char *hosts_agent_socket(const struct sched *s, const char *host)
+{
+	if (host[0] == '\0' || strcmp(host, s->cfg->host_name) == 0)
+		return vk_run_path(s->cfg, "agent.sock");
+	return vk_run_path(s->cfg, "hosts/%s/agent.sock", host);
+}
+
 /* What another host says of an instance does not count: it is to stop it. */
 const struct inst_status *hosts_find(const struct sched *s, const char *instance)
 {

@@ -60,6 +60,8 @@ int hosts_engine(const struct sched *s, int64_t ms, struct vk_err *err);
 const json_t *hosts_facts(const struct sched *s, const char *host);
 /* The host that shall run it; NULL = it is not wanted. */
 const char *hosts_where(const struct sched *s, const char *instance);
+/* The socket of the agent of a host ("" = ours): on another it leads through viking-front. Caller frees. */
+char *hosts_agent_socket(const struct sched *s, const char *host);
 const struct inst_status *hosts_find(
 	const struct sched *s, const char *instance); /* NULL: nothing is known of it */
 /* Why it is as it is, in the agent's words without what "exits with status N" or "does not start" say; or NULL. */
