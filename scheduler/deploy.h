@@ -56,8 +56,9 @@ struct deploy_spec {
 	unsigned to;                 /* rollback, 0 = the one before */
 	const char *node;            /* redeploy: only this one; NULL = all */
 	const struct vk_strv *nodes; /* or only these, over it; copied */
-	const char *why; /* told in the history: instead of "redeploy of ...", behind a rollback; may be NULL */
-	json_t *scale;   /* scale: {"web": 2}, reference taken */
+	const char *
+		why; /* told in the history: instead of "redeploy of ...", behind a rollback; may be NULL */
+	json_t *scale; /* scale: {"web": 2}, reference taken */
 };
 
 enum wave { WAVE_NEW_STORES, WAVE_TASKS, WAVE_NODES, WAVE_STOP, WAVE_STORES, WAVE_END };

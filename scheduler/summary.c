@@ -44,8 +44,8 @@ json_t *summary_instance(struct sched *s, const struct stack *sk, const struct i
 		: st->reason != NULL         ? st->reason
 		: st->state != INST_HEALTHY  ? st->probe
 					     : NULL;
-	json_t *shown = json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:I,s:I,s:s?,s:s?}", "name", i->name,
-		"node", i->node, "n", (int)i->n, "version", (int)i->version, "release",
+	json_t *shown = json_pack("{s:s,s:s,s:i,s:i,s:i,s:s,s:s,s:s,s:I,s:I,s:s?,s:s?}", "name",
+		i->name, "node", i->node, "n", (int)i->n, "version", (int)i->version, "release",
 		(int)i->born, "host", i->host[0] != '\0' ? i->host : s->cfg->host_name, "state",
 		delayed != NULL ? "delayed" : shown_state(i, st), "health", shown_health(st),
 		"started_ms", (json_int_t)(st != NULL ? st->started_ms : 0), "restarts",
