@@ -71,6 +71,7 @@ class Operations(unittest.TestCase):
                                             (self.token + "0", "/metrics", "GET", 403), (self.token, "/v1/stacks", "GET", 404),
                                             (self.token, "/metrics/", "GET", 404), (self.token, "/metrics", "POST", 400)):
             self.assertEqual(status, self.scrape(token, path, method)[0], (path, method))
+        self.h.push(self.h.app("third"), self.h.name("third"))  # they count from the scheduler's start, which others end here
         status, text = self.scrape(self.token)
         figures = exposition.read(text)
         self.assertEqual(200, status)
@@ -78,7 +79,7 @@ class Operations(unittest.TestCase):
         self.assertGreaterEqual(figures["viking_operation_seconds_count", (("kind", "push"), ("result", "ok"))], 1)
         self.assertGreater(figures["viking_operation_seconds_sum", (("kind", "push"), ("result", "ok"))], 0)
         self.assertGreater(figures["viking_store_transaction_seconds_count", ()], 0)
-        self.assertEqual(1, figures["viking_release", (("stack", self.stack),)])
+        self.assertGreaterEqual(figures["viking_release", (("stack", self.stack),)], 1)
         self.assertIn(("viking_builds", (("state", "queued"),)), figures)
         self.assertIn(("viking_operations", (("state", "waiting"),)), figures)
         self.assertEqual(1, sum(v for (name, labels), v in figures.items() if name == "viking_instances" and ("stack", self.other) in labels))
