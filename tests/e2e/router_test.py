@@ -183,6 +183,8 @@ class RouterTest(unittest.TestCase):
             text = text.replace("/ROUTE", self.s.state("").rstrip("/")).replace("/RUN", self.s.path("run/viking/route"))
             text = text.replace("/SITES", self.s.path("run/viking/web"))
             put(self.s.path("golden.cfg"), text)
+            for page in re.findall(r"errorfile \d+ (\S+/pages/\S+)", text):  # a stack's own
+                put(page, "HTTP/1.0 503 Service Unavailable\r\nContent-Length: 3\r\n\r\nown")
             for part in get(os.path.join(golden, name + ".maps")).split("# ")[1:]:
                 put(self.s.state(part.split("\n")[0]), part.split("\n", 1)[1])
             p = subprocess.run(["/usr/sbin/haproxy", "-c", "-f", self.s.path("golden.cfg")], capture_output=True, text=True)
