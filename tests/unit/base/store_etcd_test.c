@@ -123,7 +123,7 @@ Test(store_etcd_tls, a_server_of_another_authority_is_refused)
 {
 	fixture_close(&fx);
 	opts.ca = "";
-	opts.timeout_ms = 500;
+	opts.timeout_ms = 5000;
 	open_etcd(&fx);
 	struct done d = store_put(&fx, "/a", "1");
 	cr_assert(d.code == VK_UNAVAILABLE && strstr(d.msg, "certificate") != NULL, "%s", d.msg);

@@ -164,6 +164,8 @@ static void teardown(void)
 	dial_free(answer.d);
 	vk_closep(&answer.fd);
 	vk_closep(&far_fd);
+	for (int i = 0; i < 20; i++)
+		vk_loop_once(loop, 1); /* what joined the two sees that they have gone */
 	vk_buf_release(&answer.body);
 	vk_httpd_free(near_server);
 	vk_httpd_free(far_server);
