@@ -337,6 +337,10 @@ class Package(unittest.TestCase):
         run("dpkg", "--remove", "viking", env=noninteractive)
         self.assertTrue(os.path.exists("/var/lib/viking/sched/viking.db"))
         self.assertEqual([], processes_of_viking())
+        # installed by dpkg alone, debconf has never heard of the question: nobody is asked, the data stays
+        subprocess.run(["debconf-communicate", "viking"], input="PURGE\n", text=True, check=True, stdout=subprocess.DEVNULL)
+        run("sh", "/var/lib/dpkg/info/viking.postrm", "purge", env=noninteractive)
+        self.assertTrue(os.path.exists("/var/lib/viking/sched/viking.db"))
         subprocess.run(["debconf-set-selections"], input="viking viking/purge-data boolean true\n", text=True, check=True)
         run("dpkg", "--purge", "viking", env=noninteractive)
         left = glob.glob("/var/lib/viking/*") + glob.glob("/etc/viking*") + glob.glob("/run/viking/*") + glob.glob("/usr/libexec/viking*") + \
