@@ -391,7 +391,7 @@ const struct setting settings[SETTING_COUNT] = {
 		"share of builds; apps have 1000"),
 	NUMBER("builds.pids", build_pids, "1024", 16, 1000000, "processes of a build"),
 	SIZE("builds.disk", build_disk, "10GiB", 64 * MIB,
-		"disk of a build by buildpacks, with its cache"),
+		"disk that a build may take, its cache included"),
 	TIME("builds.timeout", build_timeout_ms, "30m", SECOND, "longest build"),
 	BOOL("builder.stack_ahead", stack_ahead, "true",
 		"store the stack image in the registry before a push waits for it"),

@@ -9,6 +9,7 @@
 #include <viking/str.h>
 
 #include "box.h"
+#include "disk_watch.h"
 
 #define MEASURE_MS      60000
 #define ALLOWANCE_MIN   (16u << 20) /* nearer to the limit than that it is not measured each second */
@@ -17,18 +18,13 @@
 
 static int free_bytes(const struct box *b, uint64_t *ret)
 {
-	uint64_t total;
-	if (vk_fs_free_bytes(b->disk.root, ret, &total, NULL) == 0)
-		return 0;
-	return vk_fs_free_bytes(b->j->config->state_dir, ret, &total, NULL);
+	return disk_free(b->disk.root, b->j->config->state_dir, ret);
 }
 
 void box_disk_start(struct box *b)
 {
-	vk_autojson *info = NULL;
-	vk_engine_call(b->j->engine, "GET", "/info", NULL, 0, &info, NULL);
 	vk_freep(&b->disk.root);
-	b->disk.root = vk_strdup(vk_json_str(info, "DockerRootDir", "/var/lib/docker"));
+	b->disk.root = disk_root(b->j->engine);
 	b->disk.allowance =
 		0; /* what an earlier build left in the cache counts: measured at once */
 	b->disk.measure_ms = 0;

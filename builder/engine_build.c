@@ -7,6 +7,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "disk_watch.h"
 #include "failure.h"
 #include "image_name.h"
 #include "progress.h"
@@ -126,9 +127,20 @@ static int run_once(struct job *j, struct engine_build *b, struct progress *p, s
 		return code;
 	vk_closep(&b->source.fd);
 	b->source.fd = -1;
-	code = vk_engine_upload(j->engine, "POST", path, NULL, relay.out, -1, on_line, p,
+	struct disk_watch disk;
+	code = disk_watch_start(j->engine, j->config, &disk, err);
+	if (code != 0) {
+		relay_kill(&relay);
+		return code;
+	}
+	code = vk_engine_upload(j->engine, "POST", path, NULL, relay.out, disk.fd, on_line, p,
 		(int64_t)j->config->build_timeout_ms, err);
 	progress_end(p);
+	int full = disk_watch_end(&disk, j->config, code == VK_CANCELLED ? err : NULL);
+	if (full != 0 && code == VK_CANCELLED) {
+		relay_kill(&relay);
+		return full;
+	}
 	if (code == 0 && p->error == NULL && p->image[0] != '\0')
 		return relay_end(&relay, err);
 	relay_kill(&relay);

@@ -1,7 +1,7 @@
 /*
  * viking-job: does one job for viking-builder. `viking-job --config FILE --root DIR` reads the job from
  * stdin; `viking-job --relay` copies a tar from stdin to stdout and says by its exit status whether
- * it came whole.
+ * it came whole; `viking-job --disk ...` is described in disk_watch.h.
  */
 #include <signal.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "disk_watch.h"
 #include "job.h"
 #include "relay.h"
 
@@ -50,6 +51,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 2 && vk_streq(argv[1], "--relay"))
 		return relay_tar(STDIN_FILENO, STDOUT_FILENO, &err) == 0 ? 0 : 1;
+	if (argc == 6 && vk_streq(argv[1], "--disk"))
+		return disk_watch_run(argv + 2) == 0 ? 0 : 1;
 	if (vk_config_from_argv(&argc, argv, &c, &err) != 0 || argc > 1) {
 		vk_log(VK_ERROR, "usage", "why=\"%s\"",
 			err.msg[0] != '\0' ? err.msg : "viking-job takes no words");

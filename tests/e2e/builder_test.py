@@ -560,6 +560,15 @@ class Builds(Case):
         self.assertIn(f"free in {data}, 1.0 MiB are needed", done["message"])
         self.b.registry.start()
 
+    def test_a_step_that_fills_the_disk(self):
+        self.b.configure(**{"builds.disk": "64M", "builds.parallel": 1})
+        self.b.stop()
+        self.b.start()
+        done = self.fails(self.b.job({}, f"FROM {BASE}\nRUN for i in $(seq 60); do head -c 25000000 /dev/urandom >/$i; sleep 0.2; done\n"))
+        self.assertEqual(done["error"], "LIMIT")
+        self.assertIn("builds.disk is 64.0 MiB", done["message"])
+        self.assertIn("raise builds.disk", done["hint"])
+
     def test_a_password_of_another_registry(self):
         with open(self.b.registry.dir + "/password", "w") as f:
             f.write("wrong\n")
