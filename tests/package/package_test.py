@@ -43,6 +43,15 @@ def text(path):
         return f.read()
 
 
+DATA = ["/var/lib/viking", "/etc/viking", "/var/lib/viking-bootstrap"]
+
+
+def purge():
+    """Whatever is installed of viking, and its data."""
+    subprocess.run(["debconf-set-selections"], input="viking viking/purge-data boolean true\n", text=True, check=True)
+    run("dpkg", "--purge", "viking", env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))
+
+
 ROOT_LABEL = "label=viking.root=" + hashlib.sha256(b"/var/lib/viking").hexdigest()[:16]
 
 
@@ -121,7 +130,13 @@ class Package(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        """A copy of the sources, so that whoever edits them meanwhile does not change what is tested."""
+        """A machine without viking. A copy of the sources, so that whoever edits them meanwhile does not change what is tested."""
+        if [d for d in DATA if os.path.exists(d)]:
+            if "true" not in (os.environ.get("CI"), os.environ.get("VIKING_TEST_PURGE")):
+                raise AssertionError("this machine has a viking, which this test would end with all its data; VIKING_TEST_PURGE=true lets it")
+            purge()
+            for d in DATA:
+                shutil.rmtree(d, ignore_errors=True)
         cls.top = tempfile.mkdtemp(prefix="viking-package-test.", dir="/var/tmp")
         cls.src = cls.top + "/viking"
         shutil.copytree(TOP, cls.src, symlinks=True, ignore=lambda d, names: [
@@ -341,8 +356,10 @@ class Package(unittest.TestCase):
         subprocess.run(["debconf-communicate", "viking"], input="PURGE\n", text=True, check=True, stdout=subprocess.DEVNULL)
         run("sh", "/var/lib/dpkg/info/viking.postrm", "purge", env=noninteractive)
         self.assertTrue(os.path.exists("/var/lib/viking/sched/viking.db"))
-        subprocess.run(["debconf-set-selections"], input="viking viking/purge-data boolean true\n", text=True, check=True)
-        run("dpkg", "--purge", "viking", env=noninteractive)
+        os.makedirs("/etc/viking/conf.d", exist_ok=True)
+        with open("/etc/viking/conf.d/90-mine.yml", "w") as f:
+            f.write("builds.disk: 20G\n")
+        purge()
         left = glob.glob("/var/lib/viking/*") + glob.glob("/etc/viking*") + glob.glob("/run/viking/*") + glob.glob("/usr/libexec/viking*") + \
             glob.glob("/var/log/viking*") + glob.glob("/usr/*bin/viking*") + glob.glob("/lib/systemd/system/viking*") + \
             glob.glob("/etc/systemd/system/*/viking*") + glob.glob("/var/lib/dpkg/info/viking.*")
