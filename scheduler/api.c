@@ -34,6 +34,12 @@ static void call_closed(void *arg, struct vk_req *r)
 	c->r = NULL;
 }
 
+void call_outlive(struct call *c)
+{
+	if (c->r != NULL)
+		vk_req_on_closed(c->r, call_closed, c);
+}
+
 /* Only short plain values by names that hold no secrets; of "set" only the names. */
 static json_t *audit_params(const struct call *c)
 {
@@ -142,9 +148,32 @@ void call_commit(struct call *c, struct txn *t, json_t *answer)
 {
 	json_decref(c->state);
 	c->state = answer;
-	if (c->r != NULL)
-		vk_req_on_closed(c->r, call_closed, c);
+	call_outlive(c);
 	txn_commit(t, call_committed, c);
+}
+
+void call_served(void *arg, bool reached)
+{
+	struct call *c = arg;
+	call_json(c, 200, json_pack("{s:b}", "served", reached));
+}
+
+static void call_written(void *arg, const struct vk_err *err)
+{
+	struct call *c = arg;
+	if (err != NULL) {
+		call_error(c, err);
+		return;
+	}
+	hub_refresh(c->s);
+	router_wait(c->s, (int64_t)c->s->cfg->route_ack_ms, c->routed, c);
+}
+
+void call_commit_routed(struct call *c, struct txn *t, router_wait_fn *routed)
+{
+	c->routed = routed;
+	call_outlive(c);
+	txn_commit(t, call_written, c);
 }
 
 void call_submit(struct call *c, struct op *op, enum op_busy busy)

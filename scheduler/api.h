@@ -10,6 +10,7 @@
 #include "hub.h"
 #include "op.h"
 #include "rights.h"
+#include "router.h"
 #include "txn.h"
 
 struct route;
@@ -19,12 +20,13 @@ struct call {
 	const struct route *route;
 	struct caller who;
 	char host[VK_NAME_MAX +
-		1];        /* the host it comes from, which vouches for who; "" = this one */
-	char *part[2];     /* what {stack} and the second pattern word matched */
-	const char *stack; /* part of {stack}, or NULL */
-	json_t *body;      /* object, or NULL when none was sent */
-	json_t *state;     /* handlers' own, freed with the call */
-	char key_role[16]; /* copies behind who */
+		1];             /* the host it comes from, which vouches for who; "" = this one */
+	char *part[2];          /* what {stack} and the second pattern word matched */
+	const char *stack;      /* part of {stack}, or NULL */
+	json_t *body;           /* object, or NULL when none was sent */
+	json_t *state;          /* handlers' own, freed with the call */
+	router_wait_fn *routed; /* of call_commit_routed */
+	char key_role[16];      /* copies behind who */
 	json_t *globs;
 	char token[65];
 	char fingerprint[64];
@@ -50,8 +52,13 @@ void call_text_answer(struct call *c, const char *type, const struct vk_buf *tex
 void call_error(struct call *c, const struct vk_err *err);
 /* The request goes on as a stream of somebody else's: audited as accepted; returns it; c is freed. */
 struct vk_req *call_take(struct call *c);
+/* A handler that answers from a callback: c stays when its client goes, with r NULL. */
+void call_outlive(struct call *c);
 /* Commits t and answers answer (stolen; NULL = {}) after it. */
 void call_commit(struct call *c, struct txn *t, json_t *answer);
+/* Commits t, waits until every router serves it (at most route_ack_ms), and has routed(c, reached) answer. */
+void call_commit_routed(struct call *c, struct txn *t, router_wait_fn *routed);
+router_wait_fn call_served; /* {"served": reached} */
 /* Submits op, with the request as its stream; ?wait=1 is honoured. */
 void call_submit(struct call *c, struct op *op, enum op_busy busy);
 struct stack *call_stack(struct call *c, struct vk_err *err); /* NULL: err NOTFOUND */

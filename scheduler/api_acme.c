@@ -8,7 +8,6 @@
 #include "acme.h"
 #include "api.h"
 #include "domains.h"
-#include "router.h"
 
 #define ANSWER_MAX 512
 #define BASE64URL  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
@@ -95,24 +94,6 @@ static void routed(void *arg, bool reached)
 	call_error(c, &err);
 }
 
-static void written(void *arg, const struct vk_err *err)
-{
-	struct call *c = arg;
-	if (err != NULL) {
-		call_error(c, err);
-		return;
-	}
-	hub_refresh(c->s);
-	router_wait(c->s, (int64_t)c->s->cfg->route_ack_ms, routed, c);
-}
-
-static void client_gone(void *arg, struct vk_req *r)
-{
-	struct call *c = arg;
-	(void)r;
-	c->r = NULL;
-}
-
 static bool word_ok(const char *text, const char *bytes)
 {
 	return text != NULL && text[0] != '\0' && strlen(text) <= ANSWER_MAX &&
@@ -139,6 +120,5 @@ void api_certs_challenge(struct call *c)
 	row.challenge = challenge;
 	struct txn *t = txn_new(c->s);
 	txn_put_row(t, acme_fields, &row, "/acme/%s", row.name);
-	vk_req_on_closed(c->r, client_gone, c);
-	txn_commit(t, written, c);
+	call_commit_routed(c, t, routed);
 }

@@ -13,13 +13,6 @@
 
 /* ---- out ---- */
 
-static void client_gone(void *arg, struct vk_req *r)
-{
-	struct call *c = arg;
-	(void)r;
-	c->r = NULL;
-}
-
 static void stream_gone(void *arg, struct vk_req *r)
 {
 	(void)arg;
@@ -64,7 +57,7 @@ static void backup_read(
 
 void api_backup(struct call *c)
 {
-	vk_req_on_closed(c->r, client_gone, c);
+	call_outlive(c);
 	c->s->store->ops->range(c->s->store, "/", backup_read, c);
 }
 

@@ -129,13 +129,6 @@ static void on_read(void *arg, const struct vk_cert *r, const struct vk_err *why
 	put_cert(c, id, r);
 }
 
-static void client_gone(void *arg, struct vk_req *r)
-{
-	struct call *c = arg;
-	(void)r;
-	c->r = NULL;
-}
-
 void api_certs_add(struct call *c)
 {
 	struct vk_err err = {0};
@@ -150,7 +143,7 @@ void api_certs_add(struct call *c)
 		call_error(c, &err);
 		return;
 	}
-	vk_req_on_closed(c->r, client_gone, c);
+	call_outlive(c);
 	certwork_check(c->s, pem, on_read, c);
 }
 

@@ -8,7 +8,6 @@
 #include "api.h"
 #include "domains.h"
 #include "push.h"
-#include "router.h"
 
 void api_domains(struct call *c)
 {
@@ -29,35 +28,10 @@ void api_domains(struct call *c)
 
 /* ---- changes ---- */
 
-static void change_routed(void *arg, bool reached)
-{
-	struct call *c = arg;
-	call_json(c, 200, json_pack("{s:b}", "served", reached));
-}
-
-static void change_written(void *arg, const struct vk_err *err)
-{
-	struct call *c = arg;
-	if (err != NULL) {
-		call_error(c, err);
-		return;
-	}
-	hub_refresh(c->s);
-	router_wait(c->s, (int64_t)c->s->cfg->route_ack_ms, change_routed, c);
-}
-
-static void client_gone(void *arg, struct vk_req *r)
-{
-	struct call *c = arg;
-	(void)r;
-	c->r = NULL;
-}
-
 static void change(struct call *c, struct txn *t, const char *what)
 {
 	hub_event(c->s, "domain", c->stack, what, c->who.name);
-	vk_req_on_closed(c->r, client_gone, c);
-	txn_commit(t, change_written, c);
+	call_commit_routed(c, t, call_served);
 }
 
 /* The node a domain leads to when none is named. */

@@ -148,13 +148,6 @@ static void key_removed(void *arg, const struct vk_err *err)
 	call_ok(c);
 }
 
-static void client_gone(void *arg, struct vk_req *r)
-{
-	struct call *c = arg;
-	(void)r;
-	c->r = NULL;
-}
-
 void api_keys_remove(struct call *c)
 {
 	struct vk_err err = {0};
@@ -165,6 +158,6 @@ void api_keys_remove(struct call *c)
 	}
 	struct txn *t = txn_new(c->s);
 	txn_del(t, "/key/%s", c->part[0]);
-	vk_req_on_closed(c->r, client_gone, c);
+	call_outlive(c);
 	txn_commit(t, key_removed, c);
 }

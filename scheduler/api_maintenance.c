@@ -8,7 +8,6 @@
 #include <viking/str.h>
 
 #include "api.h"
-#include "router.h"
 
 #define MESSAGE_MAX     300
 #define HOLD_MAX        300000
@@ -22,30 +21,6 @@ static int check_message(const char *text, struct vk_err *err)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			return vk_err_set(err, VK_INVALID, "the message is one line of text");
 	return 0;
-}
-
-static void routed(void *arg, bool reached)
-{
-	struct call *c = arg;
-	call_json(c, 200, json_pack("{s:b}", "served", reached));
-}
-
-static void written(void *arg, const struct vk_err *err)
-{
-	struct call *c = arg;
-	if (err != NULL) {
-		call_error(c, err);
-		return;
-	}
-	hub_refresh(c->s);
-	router_wait(c->s, (int64_t)c->s->cfg->route_ack_ms, routed, c);
-}
-
-static void client_gone(void *arg, struct vk_req *r)
-{
-	struct call *c = arg;
-	(void)r;
-	c->r = NULL;
 }
 
 static const struct traffic_row *row_of(const struct call *c)
@@ -73,8 +48,7 @@ static void change(
 	struct txn *t = txn_new(c->s);
 	txn_put_row(t, traffic_fields, &row, "/traffic/%s", c->stack);
 	hub_event(c->s, event, c->stack, what, c->who.name);
-	vk_req_on_closed(c->r, client_gone, c);
-	txn_commit(t, written, c);
+	call_commit_routed(c, t, call_served);
 }
 
 void api_maintenance(struct call *c)

@@ -72,13 +72,6 @@ static void git_created(void *arg, const struct vk_err *err)
 		call_json(c, 200, git_answer(sk));
 }
 
-static void client_gone(void *arg, struct vk_req *r)
-{
-	struct call *c = arg;
-	(void)r;
-	c->r = NULL;
-}
-
 /* The stack is made with the first push of a key that may. */
 static int git_create(struct call *c, const char *stack, struct vk_err *err)
 {
@@ -94,7 +87,7 @@ static int git_create(struct call *c, const char *stack, struct vk_err *err)
 		txn_free(t);
 		return rc;
 	}
-	vk_req_on_closed(c->r, client_gone, c);
+	call_outlive(c);
 	txn_commit(t, git_created, c);
 	return 0;
 }

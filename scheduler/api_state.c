@@ -8,13 +8,6 @@
 #include "api.h"
 #include "view.h"
 
-static void client_gone(void *arg, struct vk_req *r)
-{
-	struct call *c = arg;
-	(void)r;
-	c->r = NULL;
-}
-
 static int by_key(const void *a, const void *b)
 {
 	return strcmp(vk_json_str(*(json_t *const *)a, "key", ""),
@@ -71,6 +64,6 @@ void api_state(struct call *c)
 		return;
 	}
 	c->state = vk_json_safe_string(prefix, strlen(prefix));
-	vk_req_on_closed(c->r, client_gone, c);
+	call_outlive(c);
 	c->s->store->ops->range(c->s->store, prefix, stored, c);
 }

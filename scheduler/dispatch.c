@@ -7,6 +7,7 @@
 #include <viking/str.h>
 
 #include "hosts.h"
+#include "metrics.h"
 
 #define ROOM_UNKNOWN (UINT64_C(1) << 50) /* of a host that has not told: it takes what comes */
 #define TOKEN        (UINT64_C(64) << 10)
@@ -309,6 +310,13 @@ static int take(struct dispatch *p, const struct dispatch_ask *ask, const struct
 	return 0;
 }
 
+void dispatch_plan(struct dispatch *p, struct dow_plan *ret)
+{
+	int64_t began = metrics_clock();
+	dow_plan(p->d, ret);
+	metrics_plan(p->s, metrics_clock() - began, p->instances, ret);
+}
+
 int dispatch_place(struct sched *s, const struct dispatch_ask *ask, struct vk_err *err)
 {
 	struct dispatch p;
@@ -318,7 +326,7 @@ int dispatch_place(struct sched *s, const struct dispatch_ask *ask, struct vk_er
 	for (size_t i = 0; i < ask->l->n; i++)
 		inst_set_host(&ask->l->v[i], NULL);
 	dispatch_open(&p, s, ask);
-	dow_plan(p.d, &plan);
+	dispatch_plan(&p, &plan);
 	for (size_t i = 0; i < ask->l->n && rc == 0; i++)
 		rc = take(&p, ask, &plan, &ask->l->v[i], together, err);
 	dow_plan_release(&plan);

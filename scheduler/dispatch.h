@@ -39,7 +39,9 @@ bool dispatch_knows_role(const struct sched *s, const char *role); /* has any ho
 /* The cluster as it stands, for questions; ask may be NULL. */
 void dispatch_open(struct dispatch *p, struct sched *s, const struct dispatch_ask *ask);
 void dispatch_close(struct dispatch *p);
-/* After dow_plan: the host of an instance that the state has; NULL = none takes it. */
+/* dow_plan, counted in the figures. */
+void dispatch_plan(struct dispatch *p, struct dow_plan *ret);
+/* After it: the host of an instance that the state has; NULL = none takes it. */
 const char *dispatch_where(struct dispatch *p, const struct stack *sk, const struct inst *i);
 /* One line for each host: "uno: could take one: ..." */
 void dispatch_why(struct dispatch *p, const char *stack, const char *node, struct vk_strv *ret);

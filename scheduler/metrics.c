@@ -1,6 +1,7 @@
 #include "metrics.h"
 
 #include <string.h>
+#include <time.h>
 #include <viking/json.h>
 #include <viking/mem.h>
 #include <viking/str.h>
@@ -13,12 +14,28 @@ static void head(struct vk_buf *out, const char *name, const char *type, const c
 	vk_buf_addf(out, "# HELP viking_%s %s\n# TYPE viking_%s %s\n", name, help, name, type);
 }
 
+static const int64_t commit_steps[] = {1000, 4000, 16000, 64000, 256000, 1000000, 4000000}; /* us */
+
 struct metrics {
 	json_t *nodes;      /* what the router counted, or NULL */
 	json_t *operations; /* "kind/ok" -> [number, milliseconds] */
-	uint64_t commits;
-	int64_t commit_us;
+	struct {
+		uint64_t n, bytes, at_most[VK_COUNT(commit_steps)]; /* by commit_steps */
+		int64_t us;
+	} commits;
+	struct {
+		uint64_t n, moved;
+		int64_t us, last_us;
+		size_t instances, changed, unplaced, waiting; /* of the last */
+	} plans;
 };
+
+int64_t metrics_clock(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
 
 static struct metrics *metrics_of(struct sched *s)
 {
@@ -55,11 +72,27 @@ void metrics_operation(struct sched *s, const char *kind, bool ok, int64_t ms)
 			json_integer_value(json_array_get(had, 1)) + ms));
 }
 
-void metrics_commit(struct sched *s, int64_t us)
+void metrics_commit(struct sched *s, int64_t us, size_t bytes)
 {
 	struct metrics *m = metrics_of(s);
-	m->commits++;
-	m->commit_us += us;
+	m->commits.n++;
+	m->commits.us += us;
+	m->commits.bytes += bytes;
+	for (size_t i = 0; i < VK_COUNT(commit_steps); i++)
+		m->commits.at_most[i] += us <= commit_steps[i];
+}
+
+void metrics_plan(struct sched *s, int64_t us, size_t instances, const struct dow_plan *plan)
+{
+	struct metrics *m = metrics_of(s);
+	m->plans.n++;
+	m->plans.us += us;
+	m->plans.last_us = us;
+	m->plans.moved += plan->moved;
+	m->plans.instances = instances;
+	m->plans.changed = plan->nchanges;
+	m->plans.unplaced = plan->nunplaced;
+	m->plans.waiting = plan->nwaiting;
 }
 
 /* ---- requests ---- */
@@ -153,13 +186,44 @@ static void queue(const struct sched *s, struct vk_buf *out)
 static void store(const struct sched *s, struct vk_buf *out)
 {
 	const struct metrics *m = s->metrics;
-	head(out, "store_transaction_seconds", "summary", "Transactions of the store.");
+	head(out, "store_transaction_seconds", "histogram",
+		"Transactions of the store, from submit to commit.");
+	for (size_t i = 0; i < VK_COUNT(commit_steps); i++)
+		vk_buf_addf(out, "viking_store_transaction_seconds_bucket{le=\"%.15g\"} %llu\n",
+			(double)commit_steps[i] / 1e6, (unsigned long long)m->commits.at_most[i]);
 	vk_buf_addf(out,
+		"viking_store_transaction_seconds_bucket{le=\"+Inf\"} %llu\n"
 		"viking_store_transaction_seconds_sum %.15g\n"
 		"viking_store_transaction_seconds_count %llu\n",
-		(double)m->commit_us / 1e6, (unsigned long long)m->commits);
+		(unsigned long long)m->commits.n, (double)m->commits.us / 1e6,
+		(unsigned long long)m->commits.n);
+	head(out, "store_transaction_bytes_total", "counter", "Keys and values of transactions.");
+	vk_buf_addf(out, "viking_store_transaction_bytes_total %llu\n",
+		(unsigned long long)m->commits.bytes);
 	head(out, "store_transactions_now", "gauge", "Transactions under way.");
 	vk_buf_addf(out, "viking_store_transactions_now %zu\n", s->commits);
+}
+
+static void planner(const struct sched *s, struct vk_buf *out)
+{
+	const struct metrics *m = s->metrics;
+	head(out, "plan_seconds", "summary", "Plans of placement that decided, and their time.");
+	vk_buf_addf(out, "viking_plan_seconds_sum %.15g\nviking_plan_seconds_count %llu\n",
+		(double)m->plans.us / 1e6, (unsigned long long)m->plans.n);
+	head(out, "plan_moves_total", "counter", "Instances that a plan sent to another host.");
+	vk_buf_addf(out, "viking_plan_moves_total %llu\n", (unsigned long long)m->plans.moved);
+	head(out, "plan_last_seconds", "gauge", "Time of the last plan.");
+	vk_buf_addf(out, "viking_plan_last_seconds %.15g\n", (double)m->plans.last_us / 1e6);
+	head(out, "plan_last_instances", "gauge",
+		"Instances of the last plan: all, placed anew, without a host, waiting for the "
+		"host of "
+		"their volume.");
+	vk_buf_addf(out,
+		"viking_plan_last_instances{state=\"all\"} %zu\n"
+		"viking_plan_last_instances{state=\"placed\"} %zu\n"
+		"viking_plan_last_instances{state=\"unplaced\"} %zu\n"
+		"viking_plan_last_instances{state=\"waiting\"} %zu\n",
+		m->plans.instances, m->plans.changed, m->plans.unplaced, m->plans.waiting);
 }
 
 /* ---- stacks ---- */
@@ -244,6 +308,7 @@ void metrics_text(struct sched *s, struct vk_buf *out)
 	operations(s, out);
 	queue(s, out);
 	store(s, out);
+	planner(s, out);
 	instances(s, out);
 	releases(s, out);
 	builds(s, out);

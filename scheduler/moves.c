@@ -111,7 +111,7 @@ static void look_lost(struct sched *s)
 		return;
 	struct txn *t = txn_new(s);
 	dispatch_open(&p, s, NULL);
-	dow_plan(p.d, &plan);
+	dispatch_plan(&p, &plan);
 	table_each(&s->st.stacks, i, sk) if (sk->exists && sk->busy == NULL) n +=
 		move_stack(s, &p, sk, t);
 	dow_plan_release(&plan);

@@ -24,17 +24,11 @@ struct txn {
 	size_t n, cap;
 	txn_fn *fn;
 	void *arg;
-	int64_t began_us;         /* monotonic */
+	int64_t began_us;         /* metrics_clock */
+	size_t bytes;             /* of keys and values */
 	struct vk_timer *refused; /* not sent: the store is away */
 	struct txn *next;         /* in s->under_way */
 };
-
-static int64_t mono_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 struct txn *txn_new(struct sched *s)
 {
@@ -141,7 +135,7 @@ static void txn_done(void *arg, const struct vk_err *err, bool committed, uint64
 {
 	struct txn *t = arg;
 	t->s->commits--;
-	metrics_commit(t->s, mono_us() - t->began_us);
+	metrics_commit(t->s, metrics_clock() - t->began_us, t->bytes);
 	txn_unlist(t);
 	bool failed = err != NULL && err->code != 0;
 	if (failed && (err->code == VK_UNAVAILABLE || err->code == VK_TIMEOUT))
@@ -180,7 +174,7 @@ void txn_commit(struct txn *t, txn_fn *fn, void *arg)
 	t->fn = fn;
 	t->arg = arg;
 	t->s->commits++;
-	t->began_us = mono_us();
+	t->began_us = metrics_clock();
 	t->next = t->s->under_way;
 	t->s->under_way = t;
 	if (lead_away(t->s->lead) != NULL) {
@@ -193,11 +187,13 @@ void txn_commit(struct txn *t, txn_fn *fn, void *arg)
 	for (size_t i = 0; i < t->n; i++) {
 		ops[i].key = t->item[i].key;
 		ops[i].del = t->item[i].value == NULL;
+		t->bytes += strlen(ops[i].key);
 		if (ops[i].del)
 			continue;
 		char *text = vk_json_text(t->item[i].value);
 		ops[i].value = text;
 		ops[i].len = strlen(text);
+		t->bytes += ops[i].len;
 		vk_strv_take(&texts, text);
 	}
 	const struct vk_cmp fence = lead_fence(t->s);

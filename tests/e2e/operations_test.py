@@ -79,6 +79,13 @@ class Operations(unittest.TestCase):
         self.assertGreaterEqual(figures["viking_operation_seconds_count", (("kind", "push"), ("result", "ok"))], 1)
         self.assertGreater(figures["viking_operation_seconds_sum", (("kind", "push"), ("result", "ok"))], 0)
         self.assertGreater(figures["viking_store_transaction_seconds_count", ()], 0)
+        self.assertEqual(figures["viking_store_transaction_seconds_count", ()], figures["viking_store_transaction_seconds_bucket", (("le", "+Inf"),)])
+        self.assertGreater(figures["viking_store_transaction_bytes_total", ()], 100)
+        self.assertEqual({"all": 5, "placed": 1, "unplaced": 0, "waiting": 0},
+                         {labels[0][1]: v for (name, labels), v in figures.items() if name == "viking_plan_last_instances"})
+        self.assertGreaterEqual(figures["viking_plan_seconds_count", ()], 1)
+        self.assertGreater(figures["viking_plan_last_seconds", ()], 0)
+        self.assertEqual(figures["viking_plan_moves_total", ()], 0)
         self.assertGreaterEqual(figures["viking_release", (("stack", self.stack),)], 1)
         self.assertIn(("viking_builds", (("state", "queued"),)), figures)
         self.assertIn(("viking_operations", (("state", "waiting"),)), figures)
