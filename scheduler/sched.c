@@ -126,6 +126,8 @@ static void on_request(void *arg, struct vk_req *r)
 	struct program *p = arg;
 	if (p->serving)
 		api_request(&p->s, r);
+	else if (vk_streq(vk_req_path(r), "/v1/ping"))
+		vk_req_json(r, 200, json_pack("{s:b}", "pong", 1));
 	else
 		vk_req_error(r, &p->waiting);
 }

@@ -28,10 +28,15 @@ class Lab:
     def status(self):
         return json.loads(self("status", "--json"))
 
+    def start(self, host, *words, **more):
+        """A command on a host that runs beside us; its process."""
+        more.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.Popen([os.path.join(HERE, "lab"), "exec", host, *words], text=True, env=dict(os.environ, VIKING_LAB=self.dir),
+                                **more)
+
     def python(self, host, text):
         """A program on a host; it says `ready` before it waits."""
-        p = subprocess.Popen([os.path.join(HERE, "lab"), "exec", host, "/usr/bin/python3", "-c", "import socket\n" + text],
-                             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=dict(os.environ, VIKING_LAB=self.dir))
+        p = self.start(host, "/usr/bin/python3", "-c", "import socket\n" + text, stdout=subprocess.PIPE)
         assert p.stdout.readline() == "ready\n"
         return p
 
