@@ -9,7 +9,7 @@
  *	(replicas of the service in the zone, on the host; dominant share after placement in Q20; labels; host name)
  *
  * found exactly: a heap of all hosts that may take a shape when several services share it, else one scan that keeps the
- * best r. Order of work: fewest possible hosts first, then the largest demand, then names. After Borg's equivalence
+ * best r and looks closely only where a coarse bound (16 bits a share) says that a host may be among them. Order of work: fewest possible hosts first, then the largest demand, then names. After Borg's equivalence
  * classes and dominant resource shares (Ghodsi et al., NSDI 2011).
  *
  * The planner keeps its cluster between plans, so a plan costs what changed: dirty services, and everything once when a

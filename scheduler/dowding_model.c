@@ -73,7 +73,7 @@ void dow_free(struct dowding *d)
 		free(d->groups[i].members);
 	}
 	vk_strv_release(&d->zones);
-	void *arrays[] = {d->load, d->host_name, d->host_labels, d->by_rank, d->labels,
+	void *arrays[] = {d->load, d->blocks, d->host_name, d->host_labels, d->by_rank, d->labels,
 		d->constraints, d->svc, d->groups, d->dirty, d->count, d};
 	for (size_t i = 0; i < VK_COUNT(arrays); i++)
 		free(arrays[i]);
@@ -91,6 +91,10 @@ static uint32_t host_new(struct dowding *d, const char *name)
 		d->host_labels = vk_reallocarray(d->host_labels, d->hosts_cap, sizeof(char *));
 		d->by_rank = vk_reallocarray(d->by_rank, d->hosts_cap, sizeof(uint32_t));
 		d->count = vk_reallocarray(d->count, d->hosts_cap, sizeof(uint32_t));
+	}
+	if (id % 64 == 0) {
+		d->blocks = vk_reallocarray(d->blocks, id / 64 + 1, sizeof(*d->blocks));
+		d->blocks[id / 64] = (struct dow_block){0};
 	}
 	d->load[id] = (struct dow_load){.down = true};
 	d->host_name[id] = vk_strdup(name);
@@ -294,8 +298,40 @@ static int by_host_name(const void *a, const void *b, void *arg)
 	return strcmp(names[*(const uint32_t *)a], names[*(const uint32_t *)b]);
 }
 
+static void note_share(struct dowding *d, uint32_t host)
+{
+	const struct dow_load *l = &d->load[host];
+	for (int k = 0; k < DOW_DIMS; k++) {
+		uint64_t share = (l->used[k] >> l->shift[k]) * l->inverse[k] >> 38;
+		d->blocks[host / 64].share[k][host % 64] =
+			share > 1 << 14 ? 1 << 14 : (uint16_t)share;
+	}
+}
+
+static void settle_blocks(struct dowding *d)
+{
+	memset(d->largest, 0, sizeof(d->largest));
+	for (size_t h = 0; h < d->nhosts; h++)
+		for (int k = 0; k < DOW_DIMS; k++)
+			if (d->load[h].cap[k] > d->largest[k])
+				d->largest[k] = d->load[h].cap[k];
+	for (uint32_t h = 0; h < d->nhosts; h++) {
+		note_share(d, h);
+		for (int k = 0; k < DOW_DIMS; k++) {
+			uint64_t cap = d->load[h].cap[k];
+			uint64_t smaller = cap == 0
+				? 0
+				: (uint64_t)(((unsigned __int128)d->largest[k] << 14) / cap);
+			d->blocks[h / 64].smaller[k][h % 64] =
+				smaller > UINT16_MAX ? UINT16_MAX : (uint16_t)smaller;
+		}
+	}
+}
+
 void dow_settle_hosts(struct dowding *d)
 {
+	if (d->hosts_changed)
+		settle_blocks(d);
 	if (d->unsorted) {
 		qsort_r(d->by_rank, d->nhosts, sizeof(uint32_t), by_host_name, d->host_name);
 		for (uint32_t i = 0; i < d->nhosts; i++)
@@ -313,12 +349,14 @@ void dow_take(struct dowding *d, uint32_t host, const uint64_t demand[DOW_DIMS])
 {
 	for (int k = 0; k < DOW_DIMS; k++)
 		d->load[host].used[k] += demand[k];
+	note_share(d, host);
 }
 
 void dow_give(struct dowding *d, uint32_t host, const uint64_t demand[DOW_DIMS])
 {
 	for (int k = 0; k < DOW_DIMS; k++)
 		d->load[host].used[k] -= demand[k];
+	note_share(d, host);
 }
 
 void dow_touch(struct dowding *d, uint32_t id)

@@ -30,6 +30,14 @@ struct dow_load {
 	bool down, draining;
 };
 
+/*
+ * Sixty-four hosts at a glance, for a search that must not look at each closely: shares in Q14, rounded down, and how many
+ * times the host goes into the largest, in Q14 (at most 65535). From these comes a bound below the score's share.
+ */
+struct dow_block {
+	uint16_t share[DOW_DIMS][64], smaller[DOW_DIMS][64];
+};
+
 struct dow_label {
 	char *name;
 	uint32_t *hosts;
@@ -66,6 +74,8 @@ struct dow_group {
 
 struct dowding {
 	struct dow_load *load;
+	struct dow_block *blocks; /* of host id / 64; like the bits of a constraint */
+	uint64_t largest[DOW_DIMS];
 	char **host_name;
 	char **host_labels; /* "\n"-joined, to compare a changed host with what it was */
 	uint32_t *by_rank;
@@ -91,7 +101,7 @@ uint32_t dow_find(void *tree, const char *name); /* id or DOW_NO_ID */
 void dow_touch(struct dowding *d, uint32_t svc);
 void dow_take(struct dowding *d, uint32_t host, const uint64_t demand[DOW_DIMS]);
 void dow_give(struct dowding *d, uint32_t host, const uint64_t demand[DOW_DIMS]);
-/* Ranks and the hosts of every constraint, after hosts changed. */
+/* Ranks, blocks and the hosts of every constraint, after hosts changed. */
 void dow_settle_hosts(struct dowding *d);
 static inline bool dow_may(const struct dow_constraint *c, uint32_t host)
 {

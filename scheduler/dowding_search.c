@@ -2,6 +2,7 @@
 #include "dowding_search.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void keys_add(struct dow_keys *k, uint64_t key)
 {
@@ -56,6 +57,62 @@ static void keep_best(struct dow_keys *k, uint64_t key, size_t only)
 	}
 }
 
+/*
+ * For each host of a block, a bound below the share (Q14) that its score would have; a host that the demand fits never
+ * overflows one. Says whether any is within the limit.
+ */
+static bool glance(const struct dow_block *b, const uint16_t need[DOW_DIMS], uint16_t limit,
+	uint16_t ret_low[static 64])
+{
+	uint16_t any = 0;
+	memset(ret_low, 0, 64 * sizeof(*ret_low));
+	for (int k = 0; k < DOW_DIMS; k++) /* loops of 16-bit words over 64: vectorised */
+		for (int i = 0; i < 64; i++) {
+			uint16_t more = (uint16_t)((uint32_t)need[k] * b->smaller[k][i] >> 16);
+			uint16_t share = (uint16_t)(b->share[k][i] + more);
+			ret_low[i] = share > ret_low[i] ? share : ret_low[i];
+		}
+	for (int i = 0; i < 64; i++)
+		any |= ret_low[i] <= limit;
+	return any != 0;
+}
+
+/* The highest bound of a host that may still be better than a key; 8: what the Q20 share loses by rounding, and more. */
+static uint16_t limit_of(uint64_t key)
+{
+	uint64_t limit = ((key >> 32) + 8) >> 6;
+	return limit > UINT16_MAX ? UINT16_MAX : (uint16_t)limit;
+}
+
+/* The best `only` hosts into the first bin's heap, as ~key. Most blocks are passed over at a glance. */
+static void open_best(struct dow_search *s, size_t only)
+{
+	const struct dowding *d = s->d;
+	struct dow_keys *best = &s->bins[0].heap;
+	uint16_t need[DOW_DIMS], low[64], limit = UINT16_MAX;
+	for (int k = 0; k < DOW_DIMS; k++) {
+		if (s->demand[k] > d->largest[k])
+			return;
+		need[k] = d->largest[k] == 0
+			? 0
+			: (uint16_t)(((unsigned __int128)s->demand[k] * UINT16_MAX) /
+				  d->largest[k]);
+	}
+	for (size_t b = 0; b < d->nhosts / 64 + 1; b++) {
+		uint64_t may = s->c->bits[b];
+		if (may == 0 || !glance(&d->blocks[b], need, limit, low))
+			continue;
+		for (; may != 0; may &= may - 1) {
+			unsigned i = (unsigned)__builtin_ctzll(may);
+			const struct dow_load *h = &d->load[b * 64 + i];
+			if (low[i] > limit || !dow_fits(h, s->demand))
+				continue;
+			keep_best(best, dow_score(h, s->demand), only);
+			limit = best->n < only ? UINT16_MAX : limit_of(~best->v[0]);
+		}
+	}
+}
+
 void dow_search_open(struct dow_search *s, struct dowding *d, const struct dow_constraint *c,
 	const uint64_t demand[DOW_DIMS], size_t only)
 {
@@ -64,20 +121,17 @@ void dow_search_open(struct dow_search *s, struct dowding *d, const struct dow_c
 		s->demand[k] = demand[k];
 	s->bins = vk_calloc(s->nbins, sizeof(*s->bins));
 	bool all = s->nbins > 1 || only >= c->n;
-	for (size_t i = 0; i < c->n; i++) {
+	if (!all)
+		open_best(s, only);
+	for (size_t i = 0; !all && i < s->bins[0].heap.n; i++)
+		s->bins[0].heap.v[i] = ~s->bins[0].heap.v[i];
+	for (size_t i = 0; all && i < c->n; i++) {
 		const struct dow_load *h = &d->load[c->ids[i]];
-		if (!dow_fits(h, demand))
-			continue;
-		if (all)
+		if (dow_fits(h, demand))
 			keys_add(&s->bins[h->zone].heap, dow_score(h, demand));
-		else
-			keep_best(&s->bins[h->zone].heap, dow_score(h, demand), only);
 	}
-	for (size_t z = 0; z < s->nbins; z++) {
-		for (size_t i = 0; !all && i < s->bins[z].heap.n; i++)
-			s->bins[z].heap.v[i] = ~s->bins[z].heap.v[i];
+	for (size_t z = 0; z < s->nbins; z++)
 		heapify(&s->bins[z].heap);
-	}
 }
 
 static void next_layer(struct dow_search *s, struct dow_bin *b)

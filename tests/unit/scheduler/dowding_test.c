@@ -154,7 +154,7 @@ Test(dowding, scaling_down_gives_back)
 
 /* ---- against the definition, naively ---- */
 
-enum { HOSTS = 23, ZONES = 3 };
+enum { HOSTS = 150, ZONES = 3 };
 struct naive {
 	uint64_t used[HOSTS][DOW_DIMS], cap[HOSTS][DOW_DIMS];
 	unsigned zone[HOSTS], labels[HOSTS], count[HOSTS], in_zone[ZONES];
@@ -215,7 +215,7 @@ static void naive_place(struct naive *n, struct dowding *d, const struct dow_ser
 		int h = best(n, s);
 		const char *at = dow_where(d, s->name, i);
 		char want[16];
-		snprintf(want, sizeof(want), "h%02d", h);
+		snprintf(want, sizeof(want), "h%03d", h);
 		if (h < 0)
 			cr_assert_null(at);
 		else
@@ -237,11 +237,11 @@ static void naive_round(unsigned zones)
 	struct dowding *d = dow_new();
 	for (int h = 0; h < HOSTS; h++) {
 		char name[16];
-		snprintf(name, sizeof(name), "h%02d", h);
+		snprintf(name, sizeof(name), "h%03d", h);
 		n.zone[h] = (unsigned)rand() % zones;
 		n.labels[h] = (unsigned)rand() % 4;
 		for (int k = 0; k < DOW_DIMS; k++)
-			n.cap[h][k] = (uint64_t)(rand() % 4) * 1000 + 500;
+			n.cap[h][k] = ((uint64_t)(rand() % 4) * 1000 + 500) << (rand() % 8 ? 0 : 5);
 		struct dow_host in = {.name = name,
 			.zone = zone_names[n.zone[h]],
 			.labels = labels,
@@ -254,7 +254,7 @@ static void naive_round(unsigned zones)
 		char name[16];
 		snprintf(name, sizeof(name), "s%d", i);
 		struct dow_service s = {.name = name,
-			.replicas = 1 + (unsigned)rand() % 40,
+			.replicas = 1 + (unsigned)rand() % (rand() % 2 ? 40 : 4 * HOSTS),
 			.spread = (enum dow_spread)(rand() % 3),
 			.max_per_host = rand() % 3 ? 0 : 1 + (unsigned)rand() % 3,
 			.demand = {(uint64_t)rand() % 300, (uint64_t)rand() % 300,
