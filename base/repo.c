@@ -55,22 +55,46 @@ static int update_ref(const struct vk_proc_opts *git, const char *ref, const cha
 	return run_git(git, argv, NULL, err);
 }
 
+/* The commit that ref has: false = none. */
+static bool branch_at(const struct vk_proc_opts *git, const char *ref, struct vk_buf *ret)
+{
+	const char *const ask[] = {
+		"git", "rev-parse", "--verify", "--quiet", "--end-of-options", ref, NULL};
+	if (run_git(git, ask, ret, NULL) != 0 || ret->len == 0)
+		return false;
+	ret->data[--ret->len] = '\0'; /* the line's end */
+	return true;
+}
+
+static bool is_part_of(const struct vk_proc_opts *git, const char *commit, const char *of)
+{
+	const char *const contains[] = {"git", "merge-base", "--is-ancestor", commit, of, NULL};
+	return vk_streq(commit, of) || run_git(git, contains, NULL, NULL) == 0;
+}
+
+int vk_repo_may_move(const struct vk_proc_opts *git, const char *ref, const char *coming,
+	const char *old, const char *new, struct vk_err *err)
+{
+	vk_autobuf now = VK_BUF_INIT(256);
+	const char *at = coming;
+	if (at == NULL)
+		at = branch_at(git, ref, &now) ? now.data : old;
+	if (strcmp(at, old) == 0 || is_part_of(git, at, new))
+		return 0;
+	vk_err_set(err, VK_CONFLICT, "while this push waited %s got commits that are not in it", ref);
+	return vk_err_hint(err, "git pull, then git push again");
+}
+
 int vk_repo_move_ref(const struct vk_proc_opts *git, const char *ref, const char *old,
 	const char *new, struct vk_err *err)
 {
 	vk_autobuf at = VK_BUF_INIT(256);
-	const char *const ask[] = {
-		"git", "rev-parse", "--verify", "--quiet", "--end-of-options", ref, NULL};
 	int rc = update_ref(git, ref, old, new, err);
-	if (rc == 0 || run_git(git, ask, &at, NULL) != 0 || at.len == 0)
+	if (rc == 0 || !branch_at(git, ref, &at) || strcmp(at.data, old) == 0)
 		return rc;
-	at.data[--at.len] = '\0'; /* the line's end */
 	if (strcmp(at.data, new) == 0)
 		return 0;
-	const char *const contains[] = {"git", "merge-base", "--is-ancestor", at.data, new, NULL};
-	if (strcmp(at.data, old) == 0)
-		return rc; /* another failure */
-	if (run_git(git, contains, NULL, NULL) == 0)
+	if (is_part_of(git, at.data, new))
 		return update_ref(git, ref, at.data, new, err);
 	vk_err_set(err, VK_CONFLICT,
 		"the release stands, but %s has commits by now that are not in it", ref);

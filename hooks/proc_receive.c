@@ -16,6 +16,8 @@
 extern char **environ;
 
 struct outcome {
+	const struct hook *h;
+	const struct ref_update *r;
 	bool ended, ok;
 	struct vk_err err; /* when not ok */
 };
@@ -88,9 +90,19 @@ static int on_end(struct outcome *o, const json_t *end)
 	return 0;
 }
 
+/* This push waited for others: what they moved must be part of it, or its release would be of a lost branch. */
+static int on_turn(const struct outcome *o, const json_t *turn, struct vk_err *err)
+{
+	const struct vk_proc_opts git = git_opts(o->h, NULL);
+	return vk_repo_may_move(
+		&git, o->r->ref, vk_json_str(turn, "coming", NULL), o->r->old, o->r->new, err);
+}
+
 static int on_line(void *arg, json_t *line, struct vk_err *err)
 {
-	(void)err;
+	const json_t *turn = json_object_get(line, "turn");
+	if (json_is_object(turn))
+		return on_turn(arg, turn, err);
 	const json_t *out = json_object_get(line, "out"), *end = json_object_get(line, "end");
 	if (json_is_string(out))
 		report_line(json_string_value(out), json_string_length(out));
@@ -103,7 +115,7 @@ static int release(struct hook *h, const struct ref_update *r, const struct push
 {
 	vk_autojson *body = hook_push_body(r, push_options_json(options));
 	vk_autofree char *path = hook_stack_path(h, "push");
-	struct outcome o = {0};
+	struct outcome o = {.h = h, .r = r};
 	h->api.timeout_ms = STREAM_SILENCE_MS;
 	int rc = vk_api_stream(&h->api, "POST", path, body, on_line, &o, err);
 	if (o.ended && o.ok)

@@ -207,12 +207,23 @@ static void config_only(struct deploy *d)
 	txn_commit(t, config_only_written, d);
 }
 
+/* The hook looks whether the branch, where those before this push have taken it, is part of the push, and goes away if not. */
+static void tell_turn(const struct deploy *d, const struct stack *sk)
+{
+	const char *coming = vk_streq(vk_json_str(sk->pending, "ref", NULL), d->ref)
+				     ? vk_json_str(sk->pending, "new", NULL)
+				     : NULL;
+	vk_req_line(d->op.r, json_pack("{s:{s:s*}}", "turn", "coming", coming));
+}
+
 static void deploy_start(struct op *op)
 {
 	struct deploy *d = (struct deploy *)op;
 	struct stack *sk = deploy_stack(d);
 	struct vk_err err = {0};
 	d->phase = vk_mono_ms();
+	if (d->kind == DEPLOY_PUSH && op->waited && op->r != NULL)
+		tell_turn(d, sk);
 	if (d->kind == DEPLOY_CONFIG && (d->rows_only || stack_current(sk) == NULL)) {
 		config_only(d);
 		return;

@@ -227,6 +227,7 @@ static void op_wait(struct op *op, struct stack *sk, enum op_busy busy)
 	while (*p != NULL)
 		p = &(*p)->next;
 	*p = op;
+	op->waited = true;
 	op_doing(op, "waiting for its turn");
 	positions_tell(sk);
 	if (busy != OP_SUPERSEDE)

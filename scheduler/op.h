@@ -33,6 +33,7 @@ struct op {
 	struct vk_timer *beat;
 	char doing[200];               /* for "still ..." after 10 s of silence */
 	bool running, ended, detached; /* detached: goes on when its client goes */
+	bool waited;                   /* for its turn */
 	bool leaving; /* the stack's name ends with it: nobody may wait behind it */
 	unsigned refs;
 	struct op *next; /* in stack->waiting */

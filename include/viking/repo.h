@@ -19,5 +19,9 @@ char *vk_repo_find(const char *repos, const char *stack, const char *id);
  * commits that the new one has not, and stays. git: how it is run (path, environment, cwd: the repository). */
 int vk_repo_move_ref(const struct vk_proc_opts *git, const char *ref, const char *old,
 	const char *new, struct vk_err *err);
+/* Asked by a push whose turn has come: would that be VK_CONFLICT? coming: the commit that the branch is about to get; NULL: the
+ * one it has. */
+int vk_repo_may_move(const struct vk_proc_opts *git, const char *ref, const char *coming,
+	const char *old, const char *new, struct vk_err *err);
 
 #endif

@@ -267,6 +267,29 @@ class Features(unittest.TestCase):
             p.kill()
             p.communicate()
 
+    def test_a_push_that_waited_must_hold_what_it_waited_for(self):
+        h = self.h
+        stack = h.name()
+        tree = h.app("one")
+        h.push(tree, stack)
+        other = tree + "-other"
+        subprocess.run(["cp", "-a", tree, other], check=True)
+        h.write(tree, {"Dockerfile": f"FROM {BASE}\nENV OF={stack}\nCOPY www /www\nRUN sleep 4\nCMD [\"httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/www\"]\n",
+                       "www/index.html": "two\n"})
+        h.commit(tree)
+        h.write(other, {"www/index.html": "three\n"})
+        h.commit(other)
+        p = subprocess.Popen(["git", "-C", tree, "push", h.url(stack), "master"], env=h.git_env(), stderr=subprocess.DEVNULL)
+        wait_for("the build", lambda: self.running(stack))
+        r = h.push(other, stack, "wait", check=False, timeout=60)
+        self.assertEqual(0, p.wait(20))
+        self.assertNotEqual(0, r.status)
+        self.assertIn("while this push waited refs/heads/master got commits that are not in it", r.err)
+        self.assertIn("git pull", r.err)
+        self.assertEqual((200, "two\n"), h.get(stack + ".apps.test"))
+        wait_for("the stack's rest", lambda: not self.running(stack))
+        self.assertEqual(2, len(h.json("releases", stack)["releases"]))
+
     def test_interrupt_cancels_and_cleans(self):
         h = self.h
         stack = h.name()
