@@ -11,6 +11,10 @@
 const char *const manifest_names[] = {
 	"vikingfile", "vikingfile.yml", "viking.yml", "viking.yaml", NULL};
 
+#define KNOWN_SHOWN 20 /* keys in the message about an unknown one */
+
+static const struct mkey top_keys[];
+
 /* -- tables of keys -------------------------------------------------------------------------- */
 
 static bool is_alias(const char *aliases, const char *name)
@@ -43,6 +47,20 @@ static const char *suggest_key(const struct mkey *keys, const char *name)
 	return vk_suggest(name, words);
 }
 
+/* The first ones: a long table begins with what is used most. */
+static char *known_keys(const struct mkey *keys)
+{
+	vk_autobuf b = VK_BUF_INIT(1024);
+	for (size_t i = 0; keys[i].name != NULL; i++) {
+		if (i == KNOWN_SHOWN) {
+			vk_buf_adds(&b, " ... (docs/vikingfile.md)");
+			break;
+		}
+		vk_buf_addf(&b, "%s%s", i > 0 ? ", " : "", keys[i].name);
+	}
+	return vk_buf_take(&b);
+}
+
 static int unknown_key(struct manifest *m, const struct mtable *t, const struct vk_yaml *at,
 	const char *name, struct vk_err *err)
 {
@@ -62,7 +80,13 @@ static int unknown_key(struct manifest *m, const struct mtable *t, const struct 
 			"unknown key \"%.60s\" in %s, did you mean "
 			"\"%s\"?",
 			name, t->where, near);
-	return vk_yaml_error(err, m->opts->file, at, "unknown key \"%.60s\" in %s", name, t->where);
+	if (t->keys == top_keys && manifest_is_node_key(name))
+		return vk_yaml_error(err, m->opts->file, at,
+			"%s is no key of %s: it stands in a node, deploy: {NAME: {%s: ...}}", name,
+			t->where, name);
+	vk_autofree char *known = known_keys(t->keys);
+	return vk_yaml_error(err, m->opts->file, at, "unknown key \"%.60s\" in %s; known here: %s",
+		name, t->where, known);
 }
 
 static int run_key(struct manifest *m, const struct vk_yaml *map, size_t i, const struct mtable *t,
@@ -156,14 +180,19 @@ static int head_require(const struct mval *v, json_t *out, struct vk_err *err)
 	return mval_each(v, REQUIRE_MAX, head_require_item, list, err);
 }
 
+#define AT_THE_TOP "it stands at the top of the file, not below viking:"
+static const struct melse head_elsewhere[] = {{"env", AT_THE_TOP}, {"build", AT_THE_TOP},
+	{"deploy", AT_THE_TOP}, {"rollout", AT_THE_TOP}, {0}};
+
 static int top_head(const struct mval *v, json_t *out, struct vk_err *err)
 {
 	static const struct mkey keys[] = {{"name", NULL, head_name, 0},
 		{"comment", NULL, head_comment, 0}, {"require", NULL, head_require, 0}, {0}};
 	int rc = mval_map(v, err);
 	if (rc == 0)
-		rc = mtable_run(v->m, v->y, &(struct mtable){keys, NULL, "viking", false, NULL},
-			out, NULL, err);
+		rc = mtable_run(v->m, v->y,
+			&(struct mtable){keys, NULL, "viking", false, head_elsewhere}, out, NULL,
+			err);
 	if (rc == 0 && *vk_json_str(out, "name", "") == '\0')
 		return mval_error(v, err, "has no name; add \"name: NAME\"");
 	size_t i;
@@ -200,8 +229,13 @@ static const struct mkey top_keys[] = {
 };
 
 static const char *const top_later[] = {"include", "hosts", "nodes", "resources", "domains",
-	"services", "databases", "secrets", "networks", "volumes", "require", "certs", "groups",
-	"version", NULL};
+	"services", "databases", "secrets", "networks", "volumes", "certs", "groups", "version",
+	NULL};
+
+#define IN_HEAD "it stands below viking:"
+static const struct melse top_elsewhere[] = {{"name", IN_HEAD}, {"comment", IN_HEAD},
+	{"require", IN_HEAD}, {"boats", "boats are listed under build:"},
+	{"boat", "boats are listed under build:"}, {0}};
 
 static json_t *new_doc(const struct manifest_opts *opts)
 {
@@ -241,7 +275,7 @@ static int parse_top(struct manifest *m, struct vk_err *err)
 		return vk_yaml_error(err, m->opts->file, m->yaml,
 			"a manifest is a map with the keys viking, "
 			"build, deploy, env");
-	struct mtable t = {top_keys, top_later, "the manifest", true, NULL};
+	struct mtable t = {top_keys, top_later, "the manifest", true, top_elsewhere};
 	int rc = mtable_run(m, m->yaml, &t, m->doc, NULL, err);
 	if (rc == 0)
 		rc = manifest_boats(m, vk_yaml_get(m->yaml, "build"), err);

@@ -315,6 +315,16 @@ static int health_cmd(const struct mval *v, json_t *h, struct vk_err *err)
 	return 0;
 }
 
+/* VEO's word: with `shell: false` a text is split into words as `run` is, and no shell runs it. */
+static int health_shell(const struct mval *v, json_t *h, struct vk_err *err)
+{
+	bool on;
+	int rc = mval_bool(v, &on, err);
+	if (rc == 0)
+		json_object_set_new(h, "shell", json_boolean(on));
+	return rc;
+}
+
 static int health_port(const struct mval *v, json_t *h, struct vk_err *err)
 {
 	uint64_t port;
@@ -396,6 +406,7 @@ static const struct mkey health_keys[] = {
 	{"path", "http", health_path, KIND},
 	{"tcp", NULL, health_tcp, KIND},
 	{"cmd", "command test", health_cmd, KIND},
+	{"shell", NULL, health_shell, 0},
 	{"port", NULL, health_port, 0},
 	{"interval", NULL, health_interval, 0},
 	{"timeout", NULL, health_timeout, 0},
@@ -405,13 +416,39 @@ static const struct mkey health_keys[] = {
 	{0},
 };
 
-static const char *const health_later[] = {"shell", NULL};
+/* `shell` says how `cmd` is meant and is no part of the document; cmd may stand before or behind it. */
+static int apply_shell(const struct mval *v, json_t *h, struct vk_err *err)
+{
+	const json_t *shell = json_object_get(h, "shell");
+	const struct vk_yaml *y = NULL;
+	bool on = json_is_true(shell);
+	if (shell == NULL)
+		return 0;
+	json_object_del(h, "shell");
+	for (size_t i = 0; i < v->y->n; i++)
+		if (mtable_find(health_keys, v->y->keys[i].name)->fn == health_cmd)
+			y = v->y->items[i];
+	if (y == NULL)
+		return mval_error(v, err, "has shell: and no cmd:");
+	if (on && y->type == VK_YAML_LIST)
+		return mval_error(v, err,
+			"has a list as cmd:, which no shell reads; write it as one text for shell: "
+			"true");
+	if (on || y->type == VK_YAML_LIST)
+		return 0;
+	struct mval cmd = {v->m, y, v->what};
+	json_t *argv = NULL;
+	int rc = mval_argv(&cmd, &argv, err);
+	if (rc == 0)
+		json_object_set_new(h, "cmd", argv);
+	return rc;
+}
 
 static int health_map(const struct mval *v, json_t *h, struct vk_err *err)
 {
 	uint64_t seen = 0;
-	int rc = mtable_run(v->m, v->y,
-		&(struct mtable){health_keys, health_later, v->what, false, NULL}, h, &seen, err);
+	int rc = mtable_run(v->m, v->y, &(struct mtable){health_keys, NULL, v->what, false, NULL},
+		h, &seen, err);
 	if (rc != 0)
 		return rc;
 	int kinds = 0;
@@ -419,7 +456,7 @@ static int health_map(const struct mval *v, json_t *h, struct vk_err *err)
 		kinds += (seen >> i & 1) != 0 && health_keys[i].flags == KIND;
 	if (kinds > 1)
 		return mval_error(v, err, "has more than one of type, path, tcp and cmd");
-	return 0;
+	return apply_shell(v, h, err);
 }
 
 int mnode_health(const struct mval *v, json_t *node, struct vk_err *err)

@@ -403,6 +403,11 @@ static const struct mkey node_keys[] = {
 	{0},
 };
 
+bool manifest_is_node_key(const char *name)
+{
+	return mtable_find(node_keys, name) != NULL;
+}
+
 static const char *const node_later[] = {"filter", "select", "instances", "instance_type", "git",
 	"process", "services", "role", "labels", "entrypoint", "user", "depends_on", "auto_remove",
 	"host_ports", "from", NULL};

@@ -82,6 +82,7 @@ void json_set_str(json_t *obj, const char *key, const char *value);
 int manifest_boats(struct manifest *m, const struct vk_yaml *build, struct vk_err *err);
 json_t *manifest_default_boat(void);
 int manifest_rollout(const struct mval *v, json_t *doc, struct vk_err *err);
+bool manifest_is_node_key(const char *name);
 int manifest_nodes(struct manifest *m, const struct vk_yaml *deploy, struct vk_err *err);
 json_t *manifest_node_new(void);
 int mnode_run(const struct mval *v, json_t *out, struct vk_err *err);

@@ -122,23 +122,32 @@ static int certs_info(struct call *c, struct vk_err *err)
 	return 0;
 }
 
+static int too_large(const char *what, struct vk_err *err)
+{
+	vk_err_set(err, VK_LIMIT, "%s: a certificate's chain and key are at most %d KiB together",
+		what, PEM_MAX >> 10);
+	return vk_err_hint(err,
+		"viking certs:add STACK CHAIN.pem KEY.pem, without the roots of other authorities");
+}
+
 /* The files named, or standard input: over SSH there are no files. */
 static int read_pem(struct call *c, struct vk_buf *pem, struct vk_err *err)
 {
 	if (c->words.n == 1) {
 		if (isatty(STDIN_FILENO))
 			fputs("certificate chain and key, then Ctrl-D:\n", stderr);
-		return vk_fs_read_fd(STDIN_FILENO, pem, err);
+		int r = vk_fs_read_fd(STDIN_FILENO, pem, err);
+		return r == VK_LIMIT ? too_large("standard input", err) : r;
 	}
-	int r = 0;
-	for (size_t i = 1; i < c->words.n && r == 0; i++) {
-		vk_autobuf part = VK_BUF_INIT(PEM_MAX);
-		r = vk_fs_read(c->words.v[i], &part, err);
-		if (r == 0)
-			r = vk_buf_add(pem, part.data, part.len);
+	for (size_t i = 1; i < c->words.n; i++) {
+		int r = vk_fs_read(c->words.v[i], pem, err);
+		if (r == VK_LIMIT)
+			return too_large(c->words.v[i], err);
+		if (r < 0)
+			return r;
 		vk_buf_addc(pem, '\n');
 	}
-	return r;
+	return 0;
 }
 
 static int certs_add(struct call *c, struct vk_err *err)

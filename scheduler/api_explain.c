@@ -11,6 +11,8 @@
 #include "domains.h"
 #include "hosts.h"
 #include "instances.h"
+#include "pick.h"
+#include "pick.h"
 #include "router.h"
 
 struct explain {
@@ -259,10 +261,10 @@ static int find(struct call *c, struct explain *x, struct vk_err *err)
 	x->node = c->part[1];
 	if (x->sk == NULL)
 		return err->code;
-	x->rel = stack_current(x->sk);
+	x->rel = pick_release(x->sk, err);
 	x->entry = x->rel != NULL ? json_object_get(x->rel->nodes, x->node) : NULL;
 	if (x->rel == NULL)
-		return vk_err_set(err, VK_NOTFOUND, "%s has no release yet", c->stack);
+		return VK_NOTFOUND;
 	if (x->entry == NULL) {
 		vk_err_set(err, VK_NOTFOUND, "%s has no node %.64s", c->stack, x->node);
 		vk_err_hint(err, "viking ps %s", c->stack);

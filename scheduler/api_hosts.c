@@ -225,8 +225,13 @@ static int remove_check(struct sched *s, const struct host_row *row, bool lost, 
 {
 	vk_autojson *placed = placed_on(s, row->name);
 	const struct volume_row *v;
-	if (strcmp(row->name, s->cfg->host_name) == 0)
-		return vk_err_set(err, VK_CONFLICT, "%s is the host that answers you", row->name);
+	if (strcmp(row->name, s->cfg->host_name) == 0) {
+		vk_err_set(err, VK_CONFLICT, "%s is the host that answers you", row->name);
+		return vk_err_hint(err,
+			"viking hosts:drain %s; stop viking there; then viking hosts:remove %s on "
+			"another host",
+			row->name, row->name);
+	}
 	if (hosts_life(s, row->name) == HOST_UP) {
 		vk_err_set(err, VK_CONFLICT, "%s is up", row->name);
 		return vk_err_hint(err, "viking hosts:drain %s; then stop viking there", row->name);

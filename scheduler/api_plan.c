@@ -8,6 +8,7 @@
 #include "dispatch.h"
 #include "hosts.h"
 #include "moves.h"
+#include "pick.h"
 
 static void node_lines(struct dispatch *p, const struct stack *sk, const char *node, json_t *lines)
 {
@@ -22,16 +23,16 @@ void api_plan(struct call *c)
 {
 	struct vk_err err = {0};
 	struct stack *sk = call_stack(c, &err);
+	const struct release *r = sk != NULL ? pick_release(sk, &err) : NULL;
 	struct dispatch p;
 	struct inst_list l = {0};
 	const char *node;
-	json_t *entry, *placements = json_array(), *lines = json_array();
-	if (sk == NULL) {
-		json_decref(placements);
-		json_decref(lines);
+	json_t *entry;
+	if (r == NULL) {
 		call_error(c, &err);
 		return;
 	}
+	json_t *placements = json_array(), *lines = json_array();
 	stack_instances(sk, stack_overlay(sk), &l);
 	for (size_t i = 0; i < l.n; i++)
 		json_array_append_new(placements,
@@ -40,9 +41,7 @@ void api_plan(struct call *c)
 				l.v[i].host[0] != '\0' ? l.v[i].host : c->s->cfg->host_name));
 	inst_list_release(&l);
 	dispatch_open(&p, c->s, NULL);
-	const struct release *r = stack_current(sk);
-	json_object_foreach(r != NULL ? r->nodes : NULL, node, entry)
-		node_lines(&p, sk, node, lines);
+	json_object_foreach(r->nodes, node, entry) node_lines(&p, sk, node, lines);
 	dispatch_close(&p);
 	call_json(c, 200,
 		json_pack("{s:s,s:o,s:o}", "stack", sk->name, "placements", placements, "lines",

@@ -6,6 +6,8 @@
 #include "api.h"
 #include "control.h"
 #include "deploy.h"
+#include "pick.h"
+#include "pick.h"
 #include "summary.h"
 
 void api_ps(struct call *c)
@@ -24,12 +26,11 @@ void api_ps(struct call *c)
 static const json_t *app_entry(
 	const struct call *c, const struct stack *sk, const char *node, struct vk_err *err)
 {
-	const struct release *r = stack_current(sk);
+	const struct release *r = pick_release(sk, err);
 	const json_t *entry = r != NULL ? json_object_get(r->nodes, node) : NULL;
-	if (r == NULL) {
-		vk_err_set(err, VK_NOTFOUND, "%s has no release yet", c->stack);
-		vk_err_hint(err, "git push viking@HOST:%s", c->stack);
-	} else if (entry == NULL) {
+	if (r == NULL)
+		return NULL;
+	if (entry == NULL) {
 		vk_err_set(err, VK_NOTFOUND, "%s has no node %.64s", c->stack, node);
 		vk_err_hint(err, "viking ps %s", c->stack);
 	} else if (strcmp(vk_json_str(entry, "type", "app"), "app") != 0) {
@@ -81,13 +82,10 @@ static bool named_node(struct call *c, bool apps, const char **ret)
 	struct vk_err err = {0};
 	const struct stack *sk = call_stack(c, &err);
 	const char *node = call_text(c, "node");
-	const struct release *r = sk != NULL ? stack_current(sk) : NULL;
-	if (sk != NULL && r == NULL) {
-		vk_err_set(&err, VK_NOTFOUND, "%s has no release yet", c->stack);
-		vk_err_hint(&err, "git push viking@HOST:%s", c->stack);
-	} else if (sk != NULL && node != NULL && apps) {
+	const struct release *r = sk != NULL ? pick_release(sk, &err) : NULL;
+	if (r != NULL && node != NULL && apps) {
 		(void)app_entry(c, sk, node, &err);
-	} else if (sk != NULL && node != NULL && json_object_get(r->nodes, node) == NULL) {
+	} else if (r != NULL && node != NULL && json_object_get(r->nodes, node) == NULL) {
 		vk_err_set(&err, VK_NOTFOUND, "%s has no node %.64s", c->stack, node);
 	}
 	*ret = node;

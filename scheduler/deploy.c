@@ -9,6 +9,7 @@
 
 #include "domains.h"
 #include "net.h"
+#include "pick.h"
 #include "processes.h"
 #include "push.h"
 
@@ -126,8 +127,7 @@ static int take_source(struct deploy *d, struct stack *sk, struct vk_err *err)
 		d->config = json_incref(from->config);
 	}
 	if (from == NULL) {
-		vk_err_set(err, VK_NOTFOUND, "%s has no release yet", d->op.stack);
-		vk_err_hint(err, "git push viking@HOST:%s main", d->op.stack);
+		(void)pick_release(sk, err);
 		return VK_NOTFOUND;
 	}
 	d->doc = release_doc(from);

@@ -62,6 +62,12 @@ static char *why_none(struct dowding *d, const struct dow_constraint *c)
 	return vk_strdup("no host may run all members of the group");
 }
 
+/* The word that set it. */
+static const char *limit_word(const struct dow_svc *s, uint32_t max)
+{
+	return s->spread == DOW_HARD && max == 1 ? "spread: hard" : "max_per_host";
+}
+
 char *dow_why_nowhere(struct dowding *d, const struct dow_svc *s, const struct dow_constraint *c,
 	const uint64_t demand[DOW_DIMS], uint32_t max_per_host)
 {
@@ -91,9 +97,9 @@ char *dow_why_nowhere(struct dowding *d, const struct dow_svc *s, const struct d
 			dim_name[k], hosts_short[k], hosts_short[k] > 1 ? "s" : "", text);
 	}
 	if (at_max > 0)
-		vk_buf_addf(&b, "%s%zu host%s already run%s %" PRIu32 " of it (max_per_host)",
+		vk_buf_addf(&b, "%s%zu host%s already run%s %" PRIu32 " of it (%s)",
 			b.len ? ", " : "", at_max, at_max > 1 ? "s" : "", at_max > 1 ? "" : "s",
-			max_per_host);
+			max_per_host, limit_word(s, max_per_host));
 	return vk_buf_take(&b);
 }
 
@@ -157,7 +163,8 @@ static char *refused(struct dowding *d, const struct dow_svc *s, uint32_t host, 
 		return vk_asprintf("%s is short by %s", dim_name[k], text);
 	}
 	if (here >= s->max_per_host)
-		return vk_asprintf("already runs %" PRIu32 " (max_per_host)", here);
+		return vk_asprintf(
+			"already runs %" PRIu32 " (%s)", here, limit_word(s, s->max_per_host));
 	return NULL;
 }
 

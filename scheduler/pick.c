@@ -69,16 +69,23 @@ int pick_known(const struct stack *sk, const char *node, struct vk_err *err)
 	return vk_err_hint(err, "-p NODE, one of: %s", vk_buf_str(&text));
 }
 
-int pick_node(const struct stack *sk, const char *node, const char **ret_node,
-	const json_t **ret_entry, struct vk_err *err)
+struct release *pick_release(const struct stack *sk, struct vk_err *err)
 {
-	const struct release *r = stack_current(sk);
-	vk_autobuf names = VK_BUF_INIT(400);
+	struct release *r = stack_current(sk);
 	if (r == NULL) {
 		vk_err_set(err, VK_NOTFOUND, "%s has no release yet", sk->name);
 		vk_err_hint(err, "git push viking@HOST:%s main", sk->name);
-		return VK_NOTFOUND;
 	}
+	return r;
+}
+
+int pick_node(const struct stack *sk, const char *node, const char **ret_node,
+	const json_t **ret_entry, struct vk_err *err)
+{
+	const struct release *r = pick_release(sk, err);
+	vk_autobuf names = VK_BUF_INIT(400);
+	if (r == NULL)
+		return VK_NOTFOUND;
 	node_names(r->nodes, &names);
 	bool named = node != NULL && node[0] != '\0';
 	const char *found = named ? own_key(r->nodes, node) : default_node(r);

@@ -5,6 +5,8 @@
 #include "hub.h"
 #include "instances.h"
 
+/* The serving release; NULL: err, with what to type. */
+struct release *pick_release(const struct stack *sk, struct vk_err *err);
 /* node NULL or "" = the web node, else the only one with containers. Its entry in the serving release; the name
  * is borrowed from there. Websites are refused. */
 int pick_node(const struct stack *sk, const char *node, const char **ret_node,

@@ -162,6 +162,15 @@ class Domains(unittest.TestCase):
         self.assertIn("private key is not that", r.err)
         r = h.viking("certs:add", stack, other_crt, other_key)
         self.assertIn("no domain of " + stack, r.err)
+        huge = os.path.join(h.root, "huge.pem")
+        with open(huge, "w") as f:
+            f.write("x" * (80 << 10))
+        with open(huge) as f:
+            r = h.viking("certs:add", stack, stdin=f)
+        self.assertIn("standard input: a certificate's chain and key are at most 64 KiB together", r.err)
+        r = h.viking("certs:add", stack, crt, huge)
+        self.assertIn("huge.pem: a certificate's chain and key are at most 64 KiB together", r.err)
+        self.assertIn("try: viking certs:add", r.err)
         self.assertEqual(self.https(d), ["000"])
         r = h.viking("certs:add", stack, crt, key)
         self.assertEqual(r.status, 0, r)

@@ -224,6 +224,15 @@ class Placement(Three):
         self.assertEqual([("ragnar-web-1-1", self.where()["ragnar-web-1-1"])], [(p["instance"], p["host"]) for p in plan["placements"]])
         self.assertTrue(any("web on tres cpu is short by 1 core" in line for line in plan["lines"]), plan["lines"])
 
+    def test_a_plan_of_a_stack_without_a_release_says_so(self):
+        self.w.call("POST", "/v1/stacks", {"name": "empty"})
+        e = self.refused("NOTFOUND", self.w.call, "GET", "/v1/plan/empty")
+        self.assertEqual(("empty has no release yet", "git push viking@HOST:empty main"), (e.body["message"], e.body["hint"]))
+
+    def test_the_host_that_answers_is_not_removed_and_says_what_to_do(self):
+        e = self.refused("CONFLICT", self.w.call, "DELETE", "/v1/hosts/uno")
+        self.assertIn("viking hosts:drain uno", e.body["hint"])
+
     def test_a_new_host_gets_its_share_when_asked(self):
         for name in ("dos", "tres"):
             self.w.call("POST", f"/v1/hosts/{name}/drain", {})

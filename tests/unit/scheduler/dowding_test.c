@@ -59,6 +59,8 @@ Test(dowding, says_what_is_short)
 		{"{'name':'w','roles':['db'],'hosts':['a']}",
 			"none of the hosts a is up and has the role db"},
 		{"{'name':'w','replicas':4,'spread':'hard'}",
+			"3 hosts already run 1 of it (spread: hard)"},
+		{"{'name':'w','replicas':4,'max_per_host':1}",
 			"3 hosts already run 1 of it (max_per_host)"},
 		{"{'name':'w','memory':'1M'}", "memory on 3 hosts short by at least 1.0 MiB"},
 	};
