@@ -7,6 +7,7 @@
 #include <viking/str.h>
 
 #include "diff.h"
+#include "diskwatch.h"
 #include "events.h"
 #include "host.h"
 #include "images.h"
@@ -447,6 +448,7 @@ static void start_streams(struct agent *a, struct vk_role *role)
 	a->nets = nets_new(a);
 	load_document(a);
 	a->events = events_new(a);
+	a->diskwatch = diskwatch_new(a);
 	a->watch = vk_api_watch_new(a->loop, &role->api, path, on_document, on_scheduler, a);
 }
 
@@ -493,6 +495,7 @@ static void agent_free(void *self)
 		save_counters(a);
 	vk_api_watch_free(a->watch);
 	events_free(a->events);
+	diskwatch_free(a->diskwatch);
 	relay_free(a->relay);
 	while (a->insts != NULL)
 		inst_free(a->insts);

@@ -46,6 +46,7 @@ struct agent {
 	struct images *images;
 	struct logset *logs;
 	struct events *events;
+	struct diskwatch *diskwatch;
 	struct status *status;
 	struct relay *relay;
 	struct killer *killers; /* that wait for the engine */

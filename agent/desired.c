@@ -35,6 +35,7 @@ static const struct vk_field instance_fields[] = {
 	INST(VK_F_OBJECT, health_doc, "health", false, 0, 0),
 	INST(VK_F_U64, memory, "memory", false, 0, 0),
 	INST(VK_F_U64, cpus_milli, "cpus_milli", false, 0, 1000000000),
+	INST(VK_F_U64, disk, "disk", false, 0, 0),
 	INST(VK_F_U64, pids, "pids", false, 0, 4194304),
 	INST(VK_F_U64, stop_ms, "stop_ms", false, 0, 3600000),
 	INST(VK_F_U64, health_timeout_ms, "health_timeout_ms", false, 0, 86400000),

@@ -39,6 +39,7 @@ struct desired_instance {
 	json_t *health_doc;
 	struct desired_health health;
 	uint64_t memory, cpus_milli, pids;
+	uint64_t disk; /* the most it may write over its image (diskwatch.h); 0 = no limit */
 	uint64_t stop_ms, health_timeout_ms, gen;
 	char *restart;         /* "always" or "never" */
 	int64_t restart_count; /* -1 = the default */

@@ -24,24 +24,42 @@ static void read_words(struct inst *i)
 	i->tail = tail_read(i->a->loop, i->a->engine, i->id, on_words, i);
 }
 
+/* It runs and shall not go on so: stopped, and started anew if its restart policy says so. */
+static void end_running(struct inst *i, bool kill, const char *what, const char *why)
+{
+	const struct supervise_rule rule = inst_rule(i);
+	int64_t wait;
+	enum supervise_next next = supervise_unwell(&i->sup, &rule, kill, &wait);
+	inst_reason(i, "%s, %s%s", what,
+		next == SUPERVISE_AGAIN ? "started anew" : "stopped for good", why);
+	snprintf(i->sup.reason, sizeof(i->sup.reason), "%s", i->reason);
+	vk_log(VK_WARN, "ended-running", "instance=%s why=\"%s\" failures=%u", i->name, i->reason,
+		i->sup.failures);
+	inst_save(i, next == SUPERVISE_FAILED);
+	i->backoff_ms = wait;
+	inst_group_falls(i, next);
+	inst_stop(i);
+}
+
 /* What is unhealthy is not always left to run. */
 static void act_on(struct inst *i)
 {
 	const char *what = i->want != NULL ? i->want->health.on_unhealthy : NULL;
 	if (what == NULL || i->op != NULL)
 		return;
-	const struct supervise_rule rule = inst_rule(i);
-	int64_t wait;
-	enum supervise_next next = supervise_unwell(&i->sup, &rule, vk_streq(what, "kill"), &wait);
-	inst_reason(i, "unhealthy, %s: %s",
-		next == SUPERVISE_AGAIN ? "started anew" : "stopped for good", i->probe_text);
-	snprintf(i->sup.reason, sizeof(i->sup.reason), "%s", i->reason);
-	vk_log(VK_WARN, "on-unhealthy", "instance=%s next=%s failures=%u", i->name,
-		next == SUPERVISE_AGAIN ? "restart" : "failed", i->sup.failures);
-	inst_save(i, next == SUPERVISE_FAILED);
-	i->backoff_ms = wait;
-	inst_group_falls(i, next);
-	inst_stop(i);
+	vk_autofree char *why = vk_asprintf(": %s", i->probe_text);
+	end_running(i, vk_streq(what, "kill"), "unhealthy", why);
+}
+
+void inst_over_disk(struct inst *i, uint64_t used)
+{
+	char limit[24], now[24];
+	if (i->op != NULL) /* the next round finds it again */
+		return;
+	vk_format_size(i->want->disk, limit);
+	vk_format_size(used, now);
+	vk_autofree char *what = vk_asprintf("over its disk of %s (%s written)", limit, now);
+	end_running(i, false, what, "");
 }
 
 static void on_heal(void *arg)

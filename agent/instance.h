@@ -48,10 +48,11 @@ struct inst {
 	bool dead;    /* known not to run */
 	bool outside; /* somebody else stopped or killed it */
 	bool oom;
-	bool falls;        /* with another of its group: to be stopped */
-	bool timed_out;    /* not healthy within health_timeout_ms */
-	bool old_resolver; /* it was made when names were answered elsewhere */
-	int pid;           /* of its first process on this host */
+	bool falls;          /* with another of its group: to be stopped */
+	bool timed_out;      /* not healthy within health_timeout_ms */
+	bool old_resolver;   /* it was made when names were answered elsewhere */
+	int pid;             /* of its first process on this host */
+	unsigned disk_round; /* of diskwatch.h: when it was asked about last */
 	uint64_t stop_ms;
 	int64_t started_ms;
 	int64_t backoff_ms; /* to wait once the dead container is removed */
@@ -91,6 +92,8 @@ void inst_reason(struct inst *i, const char *fmt, ...) __attribute__((format(pri
 void inst_retry(struct inst *i, int64_t ms); /* PHASE_WAIT for so long, then step */
 void inst_start(struct inst *i);             /* start.c: from a free slot to verified */
 void inst_verify(struct inst *i);
+void inst_over_disk(
+	struct inst *i, uint64_t used); /* health.c: it has written more than its disk */
 void inst_give_slot(struct inst *i);
 void inst_stop(struct inst *i); /* stop.c: SIGTERM, wait, kill, remove */
 void inst_remove(struct inst *i);

@@ -405,6 +405,8 @@ const struct setting settings[SETTING_COUNT] = {
 	SIZE("nodes.memory", default_memory, "512MiB", 6 * MIB,
 		"memory of an instance that names none"),
 	NUMBER("nodes.pids", default_pids, "512", 8, 1000000, "processes of an instance"),
+	TIME("nodes.disk_check", disk_check_ms, "30s", SECOND,
+		"how often what instances have written is held against their disk"),
 	TEXT("networks.range", network_range, "10.210.0.0/16", check_range,
 		"one /24 of it a stack"),
 	BOOL("dns.enabled", dns_enabled, "true", "answer containers' questions for names"),

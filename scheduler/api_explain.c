@@ -12,7 +12,6 @@
 #include "hosts.h"
 #include "instances.h"
 #include "pick.h"
-#include "pick.h"
 #include "router.h"
 
 struct explain {
@@ -85,15 +84,20 @@ static void say_mounts(struct explain *x)
 
 static void say_limits(struct explain *x)
 {
-	char memory[24];
+	char memory[24], disk[24] = "";
+	uint64_t written = (uint64_t)vk_json_int(json_object_get(x->def, "place"), "disk", 0);
 	vk_format_size((uint64_t)vk_json_int(x->def, "memory", 0), memory);
+	if (written > 0)
+		vk_format_size(written, disk);
 	int64_t cpus = vk_json_int(x->def, "cpus_milli", 0);
 	if (cpus > 0)
-		say(x, "limits", "memory %s, %lld processes, %lld.%03lld cpus", memory,
+		say(x, "limits", "memory %s%s%s, %lld processes, %lld.%03lld cpus", memory,
+			written > 0 ? ", disk " : "", disk,
 			(long long)vk_json_int(x->def, "pids", 0), (long long)(cpus / 1000),
 			(long long)(cpus % 1000));
 	else
-		say(x, "limits", "memory %s, %lld processes, cpus as free", memory,
+		say(x, "limits", "memory %s%s%s, %lld processes, cpus as free", memory,
+			written > 0 ? ", disk " : "", disk,
 			(long long)vk_json_int(x->def, "pids", 0));
 }
 

@@ -39,6 +39,9 @@ json_t *desired_instance(
 		i->stop ? "stop" : "run", "gen", (json_int_t)i->gen);
 	for (size_t c = 0; c < VK_COUNT(copied); c++)
 		json_object_set(j, copied[c], json_object_get(def, copied[c]));
+	json_t *disk = json_object_get(json_object_get(def, "place"), "disk");
+	if (disk != NULL)
+		json_object_set(j, "disk", disk);
 	json_object_set(j, "cmd", json_object_get(def, i->task ? "release" : "cmd"));
 	const char *entry = i->task ? "release_entrypoint" : "entrypoint";
 	if (json_object_get(def, entry) != NULL)

@@ -98,7 +98,9 @@ struct vk_config {
 	uint64_t route_ack_ms;      /* deploy.route_ack 30s */
 	uint64_t default_memory;    /* nodes.memory 512 MiB */
 	uint64_t default_pids;      /* nodes.pids 512 */
-	char *network_range;        /* networks.range 10.210.0.0/16, one /24 a stack */
+	uint64_t
+		disk_check_ms; /* nodes.disk_check 30s: how often what instances have written is measured */
+	char *network_range; /* networks.range 10.210.0.0/16, one /24 a stack */
 	/* names and ways of containers */
 	bool dns_enabled;      /* dns.enabled true */
 	char *dns_upstream;    /* dns.upstream "": as /etc/resolv.conf says */

@@ -205,7 +205,7 @@ class Alone(unittest.TestCase):
         os.makedirs(self.root + "/run/viking")
         os.makedirs(self.root + "/etc/viking")
         with open(self.root + "/etc/viking/viking.conf", "w") as f:
-            f.write(f"engine.socket: {self.root}/engine.sock\nhost.name: here\npolicy.publish: 20000-60000\n"
+            f.write(f"engine.socket: {self.root}/engine.sock\nhost.name: here\npolicy.publish: 20000-60000\nnodes.disk_check: 1s\n"
                     # LeakSanitizer needs ptrace, which the sandbox forbids
                     f"sandbox: {os.environ.get('VIKING_TEST_SANDBOX', 'auto')}\n")
         self.pipe = Pipe(self.root + "/engine.sock")
@@ -332,6 +332,21 @@ class Alone(unittest.TestCase):
 
     def spoil(self, name):
         self.assertEqual({"status": 0}, Frames(self.sock(), {"instance": name, "cmd": ["rm", "/ok"]}).until_end()[2])
+
+    def test_who_writes_more_than_its_disk_is_ended_and_its_restart_policy_decides(self):
+        def filling(node, **more):
+            return self.instance(node, cmd=["sh", "-c", "dd if=/dev/zero of=/fill bs=1048576 count=6; exec sleep 1000"],
+                                 health={"type": "none"}, **more)
+        fits, free = filling("fits", disk=64 << 20), filling("free")
+        once, again = filling("once", disk=4 << 20, restart="never"), filling("again", disk=4 << 20, restart_count=1)
+        self.publish(fits, free, once, again)
+        for i in (once, again):
+            r = self.wait_state(i["name"], "failed", 60)
+            self.assertRegex(r["reason"], r"^over its disk of 4.0 MiB \(6.0 MiB written\), stopped for good$")
+        self.assertEqual(1, self.sched.status[again["name"]]["restarts"])
+        wait_for("their layers to go", lambda: len(self.mine()) == 2, 20)
+        for i in (fits, free):
+            self.assertEqual(("healthy", 0), (self.sched.state(i["name"]), self.sched.status[i["name"]]["restarts"]))
 
     def test_what_is_unhealthy_is_restarted_or_killed(self):
         def checked(node, action, **more):
