@@ -16,6 +16,14 @@
 
 /* ---- the call ---- */
 
+struct call *call_new(struct sched *s, struct vk_req *r)
+{
+	struct call *c = vk_alloc(sizeof(*c));
+	c->s = s;
+	c->r = r;
+	return c;
+}
+
 static void call_free(struct call *c)
 {
 	free(c->part[0]);
@@ -308,10 +316,8 @@ static int call_possible(const struct call *c, struct vk_err *err)
 
 void api_request(void *arg, struct vk_req *r)
 {
-	struct call *c = vk_alloc(sizeof(*c));
+	struct call *c = call_new(arg, r);
 	struct vk_err err = {0};
-	c->s = arg;
-	c->r = r;
 	int rc = peer_identify(c, &err);
 	if (rc == 0) {
 		c->route = route_find(c, vk_req_method(r), vk_req_path(r), &err);

@@ -43,7 +43,8 @@ struct route {
 extern const struct route routes[];
 extern const size_t routes_n;
 
-void api_request(void *arg, struct vk_req *r); /* vk_httpd_fn; arg = struct sched */
+void api_request(void *arg, struct vk_req *r);            /* vk_httpd_fn; arg = struct sched */
+struct call *call_new(struct sched *s, struct vk_req *r); /* nothing is known of it yet */
 void api_print_routes(FILE *out); /* "METHOD PATH" lines, for the test of docs/openapi.json */
 
 void call_json(struct call *c, int status, json_t *body); /* steals body */

@@ -32,8 +32,8 @@ static void answer(struct call *c, int rc, const struct vk_err *err)
 
 void api_builder_watch(struct call *c)
 {
-	struct sched *s = c->s;
-	builds_watch(s, call_take(c));
+	builds_watch(c->s, c->host, c->r);
+	(void)call_take(c);
 }
 
 void api_builder_job(struct call *c)
@@ -48,6 +48,10 @@ void api_builder_facts(struct call *c)
 	const char *image = vk_json_str(c->body, "stack_image", "");
 	bool news = strcmp(image, c->s->stack_image) != 0;
 	struct stack *sk;
+	if (!builds_here(c->s, c->host)) {
+		call_ok(c);
+		return;
+	}
 	snprintf(c->s->stack_image, sizeof(c->s->stack_image), "%s", image);
 	table_each(&c->s->st.stacks, i,
 		sk) if (news && sk->exists && stackpacks_outdated(c->s, sk) > 0)

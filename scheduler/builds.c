@@ -10,6 +10,7 @@
 
 #include "build_output.h"
 #include "feed.h"
+#include "front.h"
 #include "processes.h"
 #include "txn.h"
 
@@ -25,7 +26,8 @@ struct build {
 
 struct builds {
 	struct sched *s;
-	struct feed *feed;
+	struct feed *feed,
+		*idle;       /* the jobs, for the registry's host; none, for builders of others */
 	struct build *first; /* oldest first */
 };
 
@@ -76,6 +78,8 @@ struct builds *builds_new(struct sched *s)
 	t->s = s;
 	t->feed = feed_new(s->st.epoch, watch_changed, t);
 	builds_publish(t);
+	t->idle = feed_new(s->st.epoch, NULL, NULL);
+	feed_set(t->idle, json_pack("{s:[]}", "jobs"));
 	return t;
 }
 
@@ -98,6 +102,7 @@ void builds_free(struct builds *t)
 		build_free(b);
 	}
 	feed_free(t->feed);
+	feed_free(t->idle);
 	free(t);
 }
 
@@ -106,9 +111,15 @@ bool builds_live(const struct sched *s)
 	return feed_live(s->builds->feed) > 0;
 }
 
-void builds_watch(struct sched *s, struct vk_req *r)
+bool builds_here(const struct sched *s, const char *host)
 {
-	feed_attach(s->builds->feed, r);
+	const char *registry = front_registry(&s->st, s->cfg->host_name);
+	return strcmp(host, registry != NULL ? registry : "") == 0;
+}
+
+void builds_watch(struct sched *s, const char *host, struct vk_req *r)
+{
+	feed_attach(builds_here(s, host) ? s->builds->feed : s->builds->idle, r);
 }
 
 /* What is known of this boat: build key -> image, so that the builder can tell that nothing changed. */

@@ -38,7 +38,10 @@ void builds_fail(struct sched *s, struct build *b, const char *error, const char
 struct build *builds_find(struct sched *s, const char *id); /* among the running ones */
 const struct build_row *build_row(const struct build *b);
 bool builds_collecting(const struct sched *s);
-void builds_watch(struct sched *s, struct vk_req *r);
+/* host: "" = this one. Repositories, images and so builds are of one host of a cluster, that of its registry: builders of the
+ * others have nothing to do, and what they say does not count. */
+bool builds_here(const struct sched *s, const char *host);
+void builds_watch(struct sched *s, const char *host, struct vk_req *r);
 bool builds_live(const struct sched *s); /* a builder holds its watch */
 int builds_report(struct sched *s, const char *id, const json_t *body, struct vk_err *err);
 /* {"builds": [...]} of the stacks that sees() names. */

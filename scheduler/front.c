@@ -55,6 +55,7 @@ void front_refresh(struct sched *s)
 /* ---- forwarding ---- */
 
 struct forward {
+	struct forward *next, **at; /* in s->forwards */
 	struct vk_loop *loop;
 	struct vk_req *r; /* until it is answered or the client has gone */
 	struct dial *dial;
@@ -64,8 +65,20 @@ struct forward {
 	struct vk_buf early;
 };
 
+/* From here on it lives and ends by itself. */
+static void forward_leave(struct forward *f)
+{
+	if (f->at == NULL)
+		return;
+	*f->at = f->next;
+	if (f->next != NULL)
+		f->next->at = f->at;
+	f->at = NULL;
+}
+
 static void forward_free(struct forward *f)
 {
+	forward_leave(f);
 	dial_free(f->dial);
 	vk_closep(&f->far);
 	vk_buf_release(&f->early);
@@ -114,26 +127,41 @@ static void write_failure(struct vk_req *r, const struct vk_err *err)
 			err->hint));
 }
 
-static void on_end(void *arg, const struct vk_err *failure)
+/* failure NULL: the answer is complete. */
+static void forward_over(struct forward *f, const struct vk_err *failure)
 {
-	struct forward *f = arg;
 	struct vk_req *r = f->r;
-	struct vk_err err = failure != NULL ? *failure : (struct vk_err){0};
 	bool begun = f->begun, lines = f->lines;
-	if (failure != NULL && !begun && err.code != VK_TIMEOUT && err.code != VK_LIMIT) {
-		vk_err_set(&err, VK_UNAVAILABLE, "%s does not answer", f->whom);
-		vk_err_hint(&err, "viking hosts");
-	}
 	vk_req_on_closed(r, NULL, NULL);
 	vk_req_on_drained(r, NULL, NULL);
 	forward_free(f);
 	if (!begun) {
-		vk_req_error(r, &err);
+		vk_req_error(r, failure);
 		return;
 	}
 	if (failure != NULL && lines)
-		write_failure(r, &err);
+		write_failure(r, failure);
 	vk_req_end(r);
+}
+
+static void on_end(void *arg, const struct vk_err *failure)
+{
+	struct forward *f = arg;
+	struct vk_err err = {0};
+	if (failure == NULL || f->begun || failure->code == VK_TIMEOUT ||
+		failure->code == VK_LIMIT) {
+		forward_over(f, failure);
+		return;
+	}
+	vk_err_set(&err, VK_UNAVAILABLE, "%s does not answer", f->whom);
+	vk_err_hint(&err, "the same again, in a moment; viking leader");
+	forward_over(f, &err);
+}
+
+void front_end_all(struct sched *s, const struct vk_err *why)
+{
+	while (s->forwards != NULL)
+		forward_over(s->forwards, why);
 }
 
 static void on_upgraded(void *arg, int fd, const void *early, size_t n)
@@ -148,6 +176,7 @@ static void on_upgraded(void *arg, int fd, const void *early, size_t n)
 static void on_taken(void *arg, int fd, const void *early, size_t n)
 {
 	struct forward *f = arg;
+	forward_leave(f);
 	f->far = fd;
 	(void)vk_buf_add(&f->early, early, n);
 	vk_req_on_closed(f->r, NULL, NULL);
@@ -183,6 +212,11 @@ void front_forward(struct call *c, const char *host)
 	vk_autobuf request = VK_BUF_INIT(REQUEST_MAX);
 	struct forward *f = vk_alloc(sizeof(*f));
 	*f = (struct forward){.loop = s->loop, .r = call_take(c), .far = -1};
+	f->next = s->forwards;
+	f->at = &s->forwards;
+	if (f->next != NULL)
+		f->next->at = &f->next;
+	s->forwards = f;
 	f->whom = vk_asprintf("host %s", host);
 	vk_buf_init(&f->early, EARLY_MAX);
 	bool upgrade = vk_req_header(f->r, "Upgrade") != NULL;

@@ -14,5 +14,6 @@ const char *front_registry(const struct state *st, const char *own);
 /* Sends the request to host's scheduler with the caller's role and token, and its answer back, as a stream, a body or a 101. Who
  * calls it has found the caller (peer_identify): there he is believed. Takes c over; needs c->route NULL: it is audited there. */
 void front_forward(struct call *c, const char *host);
+void front_end_all(struct sched *s, const struct vk_err *why);
 
 #endif

@@ -35,6 +35,7 @@ struct sched {
 	struct builds *builds;     /* builds.h */
 	struct hosts *hosts;       /* hosts.h: what agents want and say */
 	struct feed *front;        /* front.h: the other hosts, for viking-front */
+	struct forward *forwards;  /* front.h: requests that other hosts answer now */
 	struct router *router;     /* router.h: what router and web want and say */
 	struct netfeed *netfeed;   /* netfeed.h: what resolver, link proxy and firewall follow */
 	struct acme *acme;         /* acme.h: certificates that are ordered */

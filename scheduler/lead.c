@@ -146,6 +146,11 @@ static void leader_changed(
 	if (!compacted)
 		l->s->store->ops->unwatch(l->s->store, l->watch);
 	l->watch = 0;
+	free(VK_TAKE(l->other));
+	struct vk_err err = {0};
+	vk_err_set(&err, VK_UNAVAILABLE, "another host is about to lead this cluster");
+	vk_err_hint(&err, "the same again, in a moment");
+	l->waits(l->arg, &err);
 	vk_timer_set(l->timer, 0);
 }
 
@@ -296,6 +301,11 @@ struct lead *lead_start(struct sched *s, uint64_t floor, lead_fn *led, lead_fn *
 	l->timer = vk_timer_new(s->loop, on_timer, l);
 	elect(l);
 	return l;
+}
+
+const char *lead_other(const struct lead *l)
+{
+	return l->other;
 }
 
 static void resigned(void *arg, const struct vk_err *err, uint64_t lease)

@@ -15,6 +15,7 @@ struct lead;
  * longer, each time that changes: the store does not answer, or another leads. floor: epochs are above it. */
 typedef void lead_fn(void *arg, const struct vk_err *err);
 struct lead *lead_start(struct sched *s, uint64_t floor, lead_fn *led, lead_fn *waits, void *arg);
+const char *lead_other(const struct lead *l); /* the host that leads, while another does; or NULL */
 void lead_resign(struct lead *l); /* at an orderly end: another need not wait for our lease */
 void lead_free(struct lead *l);
 

@@ -110,7 +110,7 @@ static int take_local(struct call *c, uid_t uid, struct vk_err *err)
 	return 0;
 }
 
-int peer_identify(struct call *c, struct vk_err *err)
+static int identify(struct call *c, bool vouch, struct vk_err *err)
 {
 	uid_t uid;
 	pid_t pid;
@@ -128,5 +128,15 @@ int peer_identify(struct call *c, struct vk_err *err)
 		return role != NULL ? 0 : take_local(c, uid, err);
 	if (host == NULL && !may_be(c->s, uid, 0))
 		return vk_err_set(err, VK_DENIED, "uid %u may not use tokens here", (unsigned)uid);
-	return take_token(c, token, err);
+	return vouch ? 0 : take_token(c, token, err);
+}
+
+int peer_identify(struct call *c, struct vk_err *err)
+{
+	return identify(c, false, err);
+}
+
+int peer_vouch(struct call *c, struct vk_err *err)
+{
+	return identify(c, true, err);
 }

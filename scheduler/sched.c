@@ -30,6 +30,7 @@
 #include "reserve.h"
 #include "router.h"
 #include "sessions.h"
+#include "standby.h"
 
 #define EVENTS_KEPT 1024
 #define BODY_MAX    ((size_t)2 << 20) /* a push document and what is around it */
@@ -40,8 +41,9 @@
 struct program {
 	struct sched s;
 	struct load *load;
-	bool serving, ending;  /* not serving: the API says why */
-	struct vk_err waiting; /* for the store, or for another leader to go */
+	struct standby *standby; /* NULL: no other leads, as far as we know */
+	bool serving, ending;    /* not serving: the API says why */
+	struct vk_err waiting;   /* for the store, or for another leader to go */
 	int lock, ready;
 	struct vk_signal *term, *intr;
 	struct vk_err fail;
@@ -126,8 +128,8 @@ static void on_request(void *arg, struct vk_req *r)
 	struct program *p = arg;
 	if (p->serving)
 		api_request(&p->s, r);
-	else if (vk_streq(vk_req_path(r), "/v1/ping"))
-		vk_req_json(r, 200, json_pack("{s:b}", "pong", 1));
+	else if (p->standby != NULL)
+		standby_request(p->standby, r, &p->waiting);
 	else
 		vk_req_error(r, &p->waiting);
 }
@@ -174,6 +176,7 @@ static void put_old_store_aside(const struct sched *s)
 static int go(struct program *p, struct vk_err *err)
 {
 	struct sched *s = &p->s;
+	standby_end(p->standby);
 	s->events = events_new(s->st.epoch, EVENTS_KEPT);
 	s->sessions = sessions_new(s);
 	s->builds = builds_new(s);
@@ -223,6 +226,9 @@ static void waits(void *arg, const struct vk_err *err)
 	if (!vk_streq(p->waiting.msg, err->msg))
 		vk_log_err(VK_WARN, "waiting", err);
 	p->waiting = *err;
+	if (p->standby == NULL)
+		p->standby = standby_new(&p->s);
+	standby_turn(p->standby, err);
 	if (stand_up(p, &p->fail) != 0)
 		vk_loop_stop(p->s.loop, p->fail.code);
 }
@@ -266,6 +272,7 @@ static void program_close(struct program *p)
 	metrics_free(s->metrics);
 	events_free(s->events);
 	audit_close(s->audit);
+	standby_free(p->standby);
 	load_free(p->load);
 	lead_free(s->lead);
 	follow_free(s->follow);

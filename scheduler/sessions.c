@@ -145,6 +145,8 @@ void sessions_open(struct sched *s, const struct key_row *key, struct vk_req *r)
 
 struct session *sessions_find(struct sched *s, const char *token)
 {
+	if (s->sessions == NULL) /* another host leads */
+		return NULL;
 	for (struct session *se = s->sessions->first; se != NULL; se = se->next)
 		if (vk_ct_equal(se->token, token))
 			return se;

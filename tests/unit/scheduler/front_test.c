@@ -272,6 +272,21 @@ Test(front_forward, a_host_that_breaks_off_is_told_in_the_last_line)
 	cr_assert_not_null(strstr(end, "\"ok\":false"));
 }
 
+Test(front_forward, all_of_it_ends_with_a_reason)
+{
+	struct vk_err why = {0};
+	vk_err_set(&why, VK_UNAVAILABLE, "another host is about to lead");
+	ask("GET /stream HTTP/1.1\r\nHost: viking\r\n\r\n", &plain);
+	turn_until(stream_open);
+	vk_req_line(held, json_pack("{s:i}", "n", 1));
+	turn_until(has_line);
+	front_end_all(&sched, &why);
+	cr_assert_null(sched.forwards);
+	turn_until(has_ended);
+	turn_until(was_closed);
+	cr_assert_not_null(strstr(vk_buf_str(&answer.body), "about to lead"));
+}
+
 Test(front_forward, a_host_that_is_away_is_named)
 {
 	vk_httpd_free(VK_TAKE(far_server));
