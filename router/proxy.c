@@ -113,6 +113,7 @@ static void on_reloaded(void *arg, const struct vk_err *err, pid_t worker)
 	p->reloads++;
 	vk_log(VK_INFO, "links-reloaded", "worker=%d listeners=%zu", (int)worker, p->have.n);
 	link_restart(p->link);
+	p->changed = proxy_model_reloaded(&p->have) || p->changed;
 	done(p);
 }
 

@@ -1,6 +1,7 @@
 #include "proxy_model.h"
 
 #include <arpa/inet.h>
+#include <stdarg.h>
 #include <string.h>
 #include <viking/json.h>
 #include <viking/str.h>
@@ -80,6 +81,7 @@ static int read_link(struct proxy_listener *l, const json_t *link, const struct 
 	}
 	if (rc == 0)
 		fill_slots(l, find(have, l->addr, l->port), want, n);
+	l->refuses = n == 0;
 	return rc;
 }
 
@@ -231,29 +233,57 @@ void proxy_render(const struct proxy_model *m, const struct proxy_paths *p, stru
 			render_listener(&m->v[i], out);
 }
 
-void proxy_plan(const struct proxy_model *have, const struct proxy_model *want, struct vk_buf *out)
+static void command(struct vk_buf *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void command(struct vk_buf *out, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vk_autofree char *text = vk_vasprintf(fmt, ap);
+	va_end(ap);
+	if (out->len > 0)
+		(void)vk_buf_addc(out, ';');
+	(void)vk_buf_adds(out, text);
+}
+
+static void plan_listener(
+	const struct proxy_listener *h, const struct proxy_listener *w, struct vk_buf *out)
 {
 	char name[24], a[INET_ADDRSTRLEN];
+	name_of(w, name);
+	for (size_t k = 0; k < w->n_slots; k++) {
+		const struct proxy_slot *s = &w->slots[k];
+		if (memcmp(s, &h->slots[k], sizeof(*s)) == 0)
+			continue;
+		if (s->addr != 0)
+			command(out,
+				"set server %s/s%zu addr %s port %u;set server %s/s%zu state ready",
+				name, k + 1, dotted(s->addr, a), s->port, name, k + 1);
+		else
+			command(out, "set server %s/s%zu state maint", name, k + 1);
+	}
+	if (w->refuses != h->refuses)
+		command(out, "%s frontend %s", w->refuses ? "disable" : "enable", name);
+}
+
+void proxy_plan(const struct proxy_model *have, const struct proxy_model *want, struct vk_buf *out)
+{
 	for (size_t i = 0; i < want->n; i++) {
 		const struct proxy_listener *w = &want->v[i], *h = find(have, w->addr, w->port);
-		name_of(w, name);
-		for (size_t k = 0; h != NULL && !w->blocked && k < w->n_slots; k++) {
-			const struct proxy_slot *s = &w->slots[k];
-			if (memcmp(s, &h->slots[k], sizeof(*s)) == 0)
-				continue;
-			if (s->addr != 0)
-				(void)vk_buf_addf(out,
-					"%sset server %s/s%zu addr %s port %u;"
-					"set server %s/s%zu state ready",
-					out->len > 0 ? ";" : "", name, k + 1, dotted(s->addr, a),
-					s->port, name, k + 1);
-			else
-				(void)vk_buf_addf(out, "%sset server %s/s%zu state maint",
-					out->len > 0 ? ";" : "", name, k + 1);
-		}
+		if (h != NULL && !w->blocked)
+			plan_listener(h, w, out);
 	}
 	if (out->len > 0)
 		(void)vk_buf_addc(out, '\n');
+}
+
+bool proxy_model_reloaded(struct proxy_model *m)
+{
+	bool any = false;
+	for (size_t i = 0; i < m->n; i++) {
+		any = any || (m->v[i].refuses && !m->v[i].blocked);
+		m->v[i].refuses = false;
+	}
+	return any;
 }
 
 bool proxy_answer_good(const char *text)

@@ -23,6 +23,7 @@ struct proxy_listener {
 	struct proxy_slot *slots;
 	size_t n_slots; /* a power of two, 4 at least; 0 for the registry */
 	bool blocked;   /* somebody else has the port: left out of the file */
+	bool refuses; /* no server: the port is given up until there is one, so that clients are refused at once */
 };
 struct proxy_model {
 	int64_t rev;
@@ -44,6 +45,8 @@ struct proxy_paths {
 void proxy_render(const struct proxy_model *m, const struct proxy_paths *p, struct vk_buf *out);
 /* Runtime commands, one line, from have to want, which have the same listeners. */
 void proxy_plan(const struct proxy_model *have, const struct proxy_model *want, struct vk_buf *out);
+/* A worker that has just read the file listens everywhere. False: and so it should. */
+bool proxy_model_reloaded(struct proxy_model *m);
 /* Did each of the commands succeed? */
 bool proxy_answer_good(const char *text);
 

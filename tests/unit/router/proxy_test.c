@@ -42,13 +42,34 @@ Test(proxy, servers_keep_their_slots)
 	proxy_plan(&two, &three, &plan);
 	cr_assert_str_eq(vk_buf_str(&plan),
 		"set server k0a010001_10000/s1 state maint;set server k0a010001_10000/s2 state "
-		"maint\n");
+		"maint;disable frontend k0a010001_10000\n");
 	vk_buf_clear(&plan);
 	proxy_plan(&three, &three, &plan);
 	cr_assert_eq(plan.len, 0);
 	proxy_model_release(&one);
 	proxy_model_release(&two);
 	proxy_model_release(&three);
+}
+
+Test(proxy, a_link_without_a_server_refuses)
+{
+	struct proxy_model none = model("", NULL, 0), one = model(A, &none, 0), copy = none;
+	vk_autobuf plan = VK_BUF_INIT(4096);
+	copy.v = vk_calloc(1, sizeof(*copy.v));
+	copy.v[0] = none.v[0];
+	proxy_plan(&none, &one, &plan);
+	cr_assert_str_eq(vk_buf_str(&plan),
+		"set server k0a010001_10000/s1 addr 10.1.0.2 port 80;set server "
+		"k0a010001_10000/s1 state ready;enable frontend k0a010001_10000\n");
+	/* the file cannot say it: each new worker has to be told */
+	vk_buf_clear(&plan);
+	cr_assert(proxy_model_reloaded(&copy));
+	proxy_plan(&copy, &none, &plan);
+	cr_assert_str_eq(vk_buf_str(&plan), "disable frontend k0a010001_10000\n");
+	cr_assert_not(proxy_model_reloaded(&one));
+	free(copy.v);
+	proxy_model_release(&none);
+	proxy_model_release(&one);
 }
 
 Test(proxy, more_servers_than_slots_is_another_structure)
