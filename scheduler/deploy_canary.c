@@ -42,15 +42,30 @@ static bool exclusive(const struct deploy *d, const char *node)
 	return vk_json_bool(json_object_get(d->rel->nodes, node), "exclusive", false);
 }
 
+/* The changed nodes that can be tried; of the others the pusher is told why not. */
+static json_t *tried(struct deploy *d)
+{
+	json_t *nodes = json_array();
+	for (size_t i = 0; i < d->placed.changed.n; i++) {
+		const char *node = d->placed.changed.v[i];
+		if (exclusive(d, node))
+			op_detail(&d->op, "%s is not tried: it has a volume or a published port",
+				node);
+		else if (!routed(d, node))
+			op_detail(
+				&d->op, "%s is not tried: no domain that serves leads to it", node);
+		else
+			json_array_append_new(nodes, json_string(node));
+	}
+	return nodes;
+}
+
 int deploy_trial(struct deploy *d, struct vk_err *err)
 {
 	int64_t percent = vk_json_int(json_object_get(d->doc, "rollout"), "canary", 0);
 	if (d->kind != DEPLOY_PUSH || percent == 0 || stack_current(deploy_stack(d)) == NULL)
 		return 0;
-	vk_autojson *nodes = json_array();
-	for (size_t i = 0; i < d->placed.changed.n; i++)
-		if (routed(d, d->placed.changed.v[i]) && !exclusive(d, d->placed.changed.v[i]))
-			json_array_append_new(nodes, json_string(d->placed.changed.v[i]));
+	vk_autojson *nodes = tried(d);
 	if (json_array_size(nodes) == 0) {
 		op_detail(&d->op,
 			"nothing in it can be tried with a part of the requests: no canary");

@@ -223,6 +223,9 @@ class Canary(unittest.TestCase):
         r = self.h.push(self.app, self.stack)
         self.assertIn("no canary", r.err)
         self.assertEqual(2, len(self.ps()))
+        r = self.push(rollout="canary: 10%", node=f"volumes: [/data], domains: [{self.host}]")
+        self.assertIn("web is not tried: it has a volume or a published port", r.err)
+        self.assertIn("no canary", r.err)
 
 
 if __name__ == "__main__":
