@@ -314,9 +314,25 @@ static void update_stack(struct assign *a, struct update *u, const struct table_
 	}
 }
 
+/* With a reload that is due anyway the next nodes with HTTP/2 get theirs, so that they need none. */
+static void spare_h2(struct assign *a)
+{
+	size_t have = 0;
+	for (unsigned i = 0; i < a->n; i++)
+		have += a->rows[i].stack == NULL && a->rows[i].h2;
+	for (unsigned i = a->n; i-- > 0 && have < ASSIGN_H2;) {
+		struct assign_row *r = &a->rows[i];
+		if (r->stack == NULL && !r->h2) {
+			r->h2 = true;
+			have++;
+		}
+	}
+}
+
 void assign_update(struct assign *a, const struct table *t)
 {
 	struct update u = {0};
+	unsigned before = a->n;
 	u.owned = index_rows(a, false, &u.n_owned);
 	size_t fresh = count_new(u.owned, u.n_owned, t);
 	free(u.owned);
@@ -329,6 +345,8 @@ void assign_update(struct assign *a, const struct table *t)
 	for (unsigned i = 0; i < a->n; i++)
 		if (a->rows[i].stack != NULL && !u.seen[i])
 			free_row(a, &a->rows[i]);
+	if (a->reload || a->n > before)
+		spare_h2(a);
 	free(u.owned);
 	free(u.spare);
 	free(u.seen);

@@ -9,7 +9,10 @@
  * asked to begin anew, which it does without asking its user. */
 #define NONCE_AGE "300"
 
-/* What a client says about forwarding is not believed: we are the edge. */
+/* What a client says about forwarding is not believed: we are the edge. For CGI, WSGI and Rack X_Forwarded_User is the
+ * same as X-Forwarded-User (RFC 3875 4.1.18), so it may not pass either. */
+#define OURS "^(x[-_](forwarded[-_]|real[-_]ip$|viking[-_])|forwarded$|proxy$)"
+
 static void render_request(const struct render_settings *s, struct vk_buf *out)
 {
 	render_bind(s, s->port, out);
@@ -30,11 +33,7 @@ static void render_request(const struct render_settings *s, struct vk_buf *out)
 		"\toption idle-close-on-response\n" /* or a reload cuts requests */
 		"\thttp-request deny deny_status 400 if { req.fhdr(host) -m found } !{ "
 		"req.fhdr(host) -m reg ^[][A-Za-z0-9.:_-]*$ }\n"
-		"\thttp-request del-header X-Viking-Site\n"
-		"\thttp-request del-header X-Forwarded-User\n"
-		"\thttp-request del-header X-Forwarded-Prefix\n"
-		"\thttp-request del-header Forwarded\n"
-		"\thttp-request del-header Proxy\n"
+		"\thttp-request del-header " OURS " -m reg\n"
 		"\thttp-request deny deny_status 413 if { req.body_size gt 4294967296 }\n"
 		"\thttp-request set-header X-Forwarded-For %[src]\n"
 		"\thttp-request set-header X-Forwarded-Host %[req.fhdr(host)]\n"

@@ -131,7 +131,9 @@ class RouterTest(unittest.TestCase):
         self.table(ragnar=app(["a.com"], self.server("one")))
         _, _, seen = self.s.request("a.com:99", "/headers", headers={
             "X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "gopher", "X-Viking-Site": "evil", "Proxy": "evil",
-            "Forwarded": "for=evil", "X-Request-Id": "evil"})
+            "Forwarded": "for=evil", "X-Request-Id": "evil", "X_Forwarded_User": "evil", "X-Forwarded_User": "evil",
+            "X-Real-IP": "evil", "X-Forwarded-Ssl": "evil", "X-Realm": "kept"})
+        self.assertIn("kept", seen)
         head = dict(line.split(": ", 1) for line in seen.lower().splitlines()[1:] if line)
         self.assertEqual(head["x-forwarded-for"], "127.0.0.1")
         self.assertEqual(head["x-forwarded-proto"], "http")

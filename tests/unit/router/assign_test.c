@@ -234,6 +234,32 @@ Test(assign, an_app_that_becomes_a_website_drains)
 }
 
 /* A spare backend of HTTP/2 needs no reload; a listener does, when it comes and when it goes. */
+static void update_with_rpcs(struct assign *a, unsigned n)
+{
+	vk_autobuf text = VK_BUF_INIT(4096);
+	vk_buf_addf(&text, "{\"rev\": %u, \"stacks\": {\"s\": {\"backends\": {", n);
+	for (unsigned i = 1; i <= n; i++)
+		vk_buf_addf(&text, "%s\"rpc%u\": {\"h2\": true, \"servers\": []}",
+			i > 1 ? ", " : "", i);
+	vk_buf_adds(&text, "}}}}");
+	struct table *t = parse(vk_buf_str(&text));
+	a->reload = false;
+	assign_update(a, t);
+	table_free(t);
+}
+
+Test(assign, a_reload_for_http2_is_for_the_next_ones_too)
+{
+	struct assign a;
+	assign_init(&a);
+	for (unsigned n = 1; n <= 6; n++) {
+		update_with_rpcs(&a, n);
+		cr_assert_eq(a.reload, n == ASSIGN_H2 + 1 || n == 2 * ASSIGN_H2 + 2, "%u", n);
+	}
+	cr_assert_eq(a.n, ASSIGN_POOL + ASSIGN_H2);
+	assign_release(&a);
+}
+
 Test(assign, kinds)
 {
 	struct assign a;
