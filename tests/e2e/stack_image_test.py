@@ -13,6 +13,7 @@ import unittest
 
 import build_packs_test as packs
 import builder_test as bt
+import cnb_test as cnb
 import lib
 
 docker = packs.docker
@@ -163,6 +164,16 @@ class Site(packs.PackCase):
         save = subprocess.run(f"docker -H unix://{lib.ENGINE} save {done['image']} | tar -xO --wildcards '*/layer.tar' | grep -c -aF "
                               f"-e {PROXY} -e '{marker}'", shell=True, capture_output=True, text=True, timeout=300)
         self.assertEqual(save.stdout.strip(), "0", save.stderr)
+
+    def test_cloud_native(self):
+        image = "fake-cnb-builder-" + os.path.basename(self.dir).lower().replace("_", "x") + ":1"
+        self.addCleanup(docker, "rmi", "-f", cnb.builder_image(image))
+        job = self.packs({"app.txt": "x"})
+        job["recipe"]["builder"] = {"type": "cnb", "image": image}
+        done = self.build(job, 300)
+        self.assertTrue(done["ok"], (done, self.s.out(job["id"])))
+        self.assertIn(f"[fake creator] binding ca-certificates, 1 authority, proxy {PROXY}", self.s.out(job["id"]))
+        self.assertNotIn(PROXY, json.dumps(lib.engine("GET", f"/images/{done['image']}/json")[1]))
 
     def test_what_is_wrong_with_the_files_is_said(self):
         def said(setting, text):

@@ -12,7 +12,9 @@ say() { echo "[fake creator] $*"; }
 [ ! -e /platform/env/CNB_USER_ID ] || { say "platform env"; exit 1; }
 [ -S /var/run/docker.sock ] || { say "no engine"; exit 1; }
 say "cache $(cat /cache/x 2>/dev/null || echo empty), launch cache $(cat /launch-cache/x 2>/dev/null || echo empty)"
-cat /platform/bindings/site/type 2>/dev/null || :
+if [ -e /platform/bindings/site ]; then
+	say "binding $(cat /platform/bindings/site/type), $(grep -c BEGIN /platform/bindings/site/ca.crt) authority, proxy ${SITE_PROXY:-none}"
+fi
 for d in /cache /launch-cache; do echo kept >$d/x; done
 grep -q fail /workspace/app.txt && { say "buildpack says no"; exit 51; }
 
