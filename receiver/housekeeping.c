@@ -87,6 +87,7 @@ struct housekeeping *housekeeping_new(struct vk_loop *l, const struct vk_config 
 	*h = (struct housekeeping){.loop = l, .config = c};
 	h->quiet = vk_timer_new(l, on_quiet, h);
 	h->deadline = vk_timer_new(l, on_deadline, h);
+	repos_sweep(c);
 	return h;
 }
 

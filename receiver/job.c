@@ -296,6 +296,24 @@ static struct program_context context(const struct job *j, const struct message 
 		.stage_fd = stage_fd};
 }
 
+/* Repositories of destroyed stacks go when the next git comes: nobody else owns them, and nothing else wakes us. */
+static void remove_gone(const struct job *j, const struct vk_api_opts *o, const json_t *ids)
+{
+	struct vk_err err = {0};
+	size_t i;
+	const json_t *id;
+	json_array_foreach(ids, i, id) if (json_is_string(id) &&
+		repo_remove(j->m->config, json_string_value(id), &err) != 0)
+	{
+		vk_log_err(VK_WARN, "repository-not-removed", &err);
+		return;
+	}
+	vk_autojson *body = json_pack("{s:O}", "ids", ids);
+	if (json_array_size(ids) > 0 &&
+		vk_api_call(o, "POST", "/v1/internal/git/gone", body, NULL, &err) != 0)
+		vk_log_err(VK_WARN, "repository-removed", &err);
+}
+
 /* Asks whether this key may, opens the repository and finishes what a crash left. */
 static int prepare_git(struct job *j, struct vk_err *err)
 {
@@ -314,6 +332,8 @@ static int prepare_git(struct job *j, struct vk_err *err)
 	if (rc == 0)
 		rc = repo_open(
 			m->config, j->command.stack, vk_json_str(answer, "id", ""), &j->repo, err);
+	if (rc == 0)
+		remove_gone(j, &o, json_object_get(answer, "gone"));
 	const json_t *pending = json_object_get(answer, "pending");
 	if (rc == 0 && json_is_object(pending)) {
 		const char *ref = vk_json_str(pending, "ref", ""),

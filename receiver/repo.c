@@ -13,6 +13,7 @@
 #include <viking/str.h>
 
 #define GIT_MS 30000
+#define TRASH  ".old-"
 
 const char *const repo_git_env[] = {
 	"PATH=/usr/local/bin:/usr/bin:/bin",
@@ -68,7 +69,7 @@ static int discard(const struct vk_config *c, const char *path, struct vk_err *e
 {
 	char random[17];
 	vk_random_hex(8, random);
-	vk_autofree char *trash = vk_state_path(c, "repos/.old-%s", random);
+	vk_autofree char *trash = vk_state_path(c, "repos/" TRASH "%s", random);
 	if (rename(path, trash) != 0)
 		return errno == ENOENT ? 0 : vk_err_errno(err, errno, "%s", path);
 	return vk_fs_remove_tree(trash, err);
@@ -96,6 +97,37 @@ int repo_open(const struct vk_config *c, const char *stack, const char *id, stru
 	return rc;
 }
 
+/* Removes the entries of dir whose name matches one of the patterns. */
+static void remove_matching(const char *dir, const char *const *patterns)
+{
+	DIR *d = opendir(dir);
+	if (d == NULL)
+		return;
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		for (size_t i = 0; patterns[i] != NULL; i++)
+			if (vk_glob(patterns[i], e->d_name)) {
+				vk_autofree char *path = vk_asprintf("%s/%s", dir, e->d_name);
+				(void)vk_fs_remove_tree(
+					path, NULL); /* the next cleaning tries again */
+				break;
+			}
+	closedir(d);
+}
+
+int repo_remove(const struct vk_config *c, const char *id, struct vk_err *err)
+{
+	vk_autofree char *dir = vk_state_path(c, "repos");
+	vk_autofree char *path = *id != '\0' ? vk_repo_find(dir, "", id) : NULL;
+	return path != NULL ? discard(c, path, err) : 0;
+}
+
+void repos_sweep(const struct vk_config *c)
+{
+	static const char *const old[] = {TRASH "*", NULL};
+	vk_autofree char *dir = vk_state_path(c, "repos");
+	remove_matching(dir, old);
+}
+
 void repo_close(struct repo *r)
 {
 	vk_closep(&r->lock);
@@ -115,23 +147,6 @@ int repo_lock(struct repo *r, struct vk_err *err)
 		if (errno != EINTR)
 			return vk_err_errno(err, errno, "%s", file);
 	return 0;
-}
-
-/* Removes the entries of dir whose name matches one of the patterns. */
-static void remove_matching(const char *dir, const char *const *patterns)
-{
-	DIR *d = opendir(dir);
-	if (d == NULL)
-		return;
-	for (struct dirent *e; (e = readdir(d)) != NULL;)
-		for (size_t i = 0; patterns[i] != NULL; i++)
-			if (vk_glob(patterns[i], e->d_name)) {
-				vk_autofree char *path = vk_asprintf("%s/%s", dir, e->d_name);
-				(void)vk_fs_remove_tree(
-					path, NULL); /* the next cleaning tries again */
-				break;
-			}
-	closedir(d);
 }
 
 void repo_clean(struct repo *r)

@@ -18,6 +18,10 @@ struct repo {
 /* Opens STACK.git, making it first (or moving the one that has its id, when the stack was renamed) if need be. id "" = any. */
 int repo_open(const struct vk_config *c, const char *stack, const char *id, struct repo *ret,
 	struct vk_err *err);
+/* Removes the repository of a destroyed stack, whatever its name is. There being none is fine. */
+int repo_remove(const struct vk_config *c, const char *id, struct vk_err *err);
+/* Removes what a crash in the middle of a removal left. */
+void repos_sweep(const struct vk_config *c);
 void repo_close(struct repo *r);
 int repo_lock(struct repo *r, struct vk_err *err);
 /* Removes quarantines, temporary packs and stale ref locks if no push runs. */

@@ -67,7 +67,7 @@ const char *call_text(const struct call *c, const char *key); /* of the body; NU
 
 /* Handlers, by noun. */
 route_fn api_ping, api_version, api_cluster, api_cluster_move;
-route_fn api_keycheck, api_session, api_git, api_git_moved, api_push_check, api_push;
+route_fn api_keycheck, api_session, api_git, api_git_moved, api_git_gone, api_push_check, api_push;
 route_fn api_builder_watch, api_builder_job, api_builder_facts, api_agent_watch, api_agent_status,
 	api_agent_host;
 route_fn api_router_watch, api_router_ack, api_router_drained, api_web_watch, api_web_ack;

@@ -13,6 +13,8 @@
 #include "sessions.h"
 #include "stacks.h"
 
+#define REPOS_GONE_MAX 32
+
 static void fail(struct call *c, struct vk_err *err)
 {
 	call_error(c, err);
@@ -53,10 +55,21 @@ void api_session(struct call *c)
 	sessions_open(s, key, call_take(c));
 }
 
-static json_t *git_answer(const struct stack *sk)
+/* Ids of destroyed stacks whose repositories the receiver has not removed yet; some of them when they are many. */
+static json_t *repos_gone(const struct state *st)
 {
-	return json_pack(
-		"{s:s,s:s,s:O?}", "stack", sk->name, "id", sk->row.id, "pending", sk->pending);
+	json_t *ids = json_array();
+	const struct gone_row *row;
+	table_each(&st->gone, i, row) if (vk_starts(row->name, "repo/") &&
+		json_array_size(ids) < REPOS_GONE_MAX)
+		json_array_append_new(ids, json_string(row->name + strlen("repo/")));
+	return ids;
+}
+
+static json_t *git_answer(const struct state *st, const struct stack *sk)
+{
+	return json_pack("{s:s,s:s,s:O?,s:o}", "stack", sk->name, "id", sk->row.id, "pending",
+		sk->pending, "gone", repos_gone(st));
 }
 
 static void git_created(void *arg, const struct vk_err *err)
@@ -69,7 +82,7 @@ static void git_created(void *arg, const struct vk_err *err)
 	if (err != NULL || sk == NULL)
 		call_error(c, err != NULL ? err : &lost);
 	else
-		call_json(c, 200, git_answer(sk));
+		call_json(c, 200, git_answer(&c->s->st, sk));
 }
 
 /* The stack is made with the first push of a key that may. */
@@ -111,7 +124,7 @@ void api_git(struct call *c)
 		rc = rights_check(&c->who, push ? VERB_PUSH : VERB_FETCH, stack, &err);
 	struct stack *sk = rc == 0 ? state_stack(&c->s->st, stack) : NULL;
 	if (rc == 0 && sk != NULL) {
-		call_json(c, 200, git_answer(sk));
+		call_json(c, 200, git_answer(&c->s->st, sk));
 		return;
 	}
 	if (rc == 0 && !push)
@@ -135,6 +148,21 @@ void api_git_moved(struct call *c)
 	}
 	struct txn *t = txn_new(c->s);
 	txn_del(t, "/pending/%s", stack);
+	call_commit(c, t, NULL);
+}
+
+void api_git_gone(struct call *c)
+{
+	const json_t *id;
+	size_t i;
+	struct txn *t = txn_new(c->s);
+	json_array_foreach(json_object_get(c->body, "ids"), i, id)
+	{
+		vk_autofree char *name = vk_asprintf(
+			"repo/%s", json_is_string(id) ? json_string_value(id) : "");
+		if (table_get(&c->s->st.gone, name) != NULL)
+			txn_del(t, "/gone/%s", name);
+	}
 	call_commit(c, t, NULL);
 }
 

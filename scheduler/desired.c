@@ -112,7 +112,7 @@ static void desired_gone(const struct state *st, json_t *remove, json_t *forget,
 	table_each(&st->gone, i, row)
 	{
 		const char *name = strchr(row->name, '/');
-		if (name == NULL)
+		if (name == NULL || vk_starts(row->name, "repo/"))
 			continue;
 		if (row->to != NULL)
 			json_object_set_new(move, name + 1, json_string(row->to));

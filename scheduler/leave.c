@@ -245,6 +245,8 @@ static void leave_row(struct leave *l, struct txn *t, const struct stack *sk, ui
 	txn_put(t, json_pack("{s:i}", "v", MODEL_VERSION), "/gone/network/viking-%s", sk->name);
 	txn_put(t, json_pack("{s:i,s:s*}", "v", MODEL_VERSION, "to", l->to), "/gone/logs/%s",
 		sk->name);
+	if (l->to == NULL && sk->row.id[0] != '\0')
+		txn_put(t, json_pack("{s:i}", "v", MODEL_VERSION), "/gone/repo/%s", sk->row.id);
 	if (l->to != NULL) {
 		struct stack_row row = sk->row;
 		row.subnet = subnet;

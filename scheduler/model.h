@@ -27,6 +27,7 @@
  *	/host/H                   struct host_row
  *	/assign/H                 struct assign_row: what is placed on the host; one key a host, however much runs there
  *	/gone/volume|network/NAME, /gone/logs/S   to be removed from hosts
+ *	/gone/repo/ID             to be removed by the receiver
  *
  * Times are Unix milliseconds, 0 = never.
  */

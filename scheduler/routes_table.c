@@ -24,6 +24,7 @@ const struct route routes[] = {
 	INTERNAL("POST", "/v1/internal/session", ROLE_RECEIVER, api_session),
 	INTERNAL("POST", "/v1/internal/git", ROLE_RECEIVER, api_git),
 	INTERNAL("POST", "/v1/internal/git/moved", ROLE_RECEIVER | ROLE_HOOK, api_git_moved),
+	INTERNAL("POST", "/v1/internal/git/gone", ROLE_RECEIVER, api_git_gone),
 	INTERNAL("GET", "/v1/internal/builder/watch", ROLE_BUILDER, api_builder_watch),
 	INTERNAL("POST", "/v1/internal/builder/jobs/{id}", ROLE_BUILDER, api_builder_job),
 	INTERNAL("POST", "/v1/internal/builder/facts", ROLE_BUILDER, api_builder_facts),

@@ -32,7 +32,7 @@ struct stack {
 };
 
 struct gone_row {
-	char *name; /* "volume/NAME", "network/NAME", "logs/STACK" */
+	char *name; /* "volume/NAME", "network/NAME", "logs/STACK", "repo/ID" */
 	char *to;   /* logs of a renamed stack: whose they are now; else NULL */
 };
 

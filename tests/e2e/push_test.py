@@ -1,4 +1,5 @@
 """From git push to a served page, on one host: the main road and its ditches."""
+import os
 import unittest
 
 from lib import Host, containers
@@ -64,6 +65,14 @@ class Push(unittest.TestCase):
         self.assertEqual(404, h.get(stack + ".apps.test")[0])
         self.assertEqual([], [c for c in containers(f"viking.stack={stack}")])
         self.assertEqual(3, h.viking("stacks:info", stack).status)
+        # its sources go with the next git of anybody, and are told of once
+        repository = h.path("var/lib/viking/repos", stack + ".git")
+        self.assertTrue(os.path.exists(repository))
+        other = h.name()
+        h.push(h.app("stays"), other)
+        self.assertFalse(os.path.exists(repository))
+        self.assertEqual([other + ".git"], [r for r in os.listdir(os.path.dirname(repository)) if r.startswith((stack, other, "."))])
+        self.assertNotIn("/gone/repo/", h.viking("state", "--keys", "/gone").out)
 
 
 if __name__ == "__main__":
