@@ -112,6 +112,8 @@ void deploy_build_stop(struct deploy *d, const char *why);
 void deploy_built(struct deploy *d); /* deploy.c: all images are there */
 /* deploy_place.c: hosts for all that will be started, into the overlay; and the one of an instance, NULL = not placed. */
 int deploy_assign(struct deploy *d, struct vk_err *err);
+/* Another host for what was to start on one that is lost by now. Returns how many, or an error. */
+int deploy_assign_lost(struct deploy *d, struct vk_err *err);
 const char *deploy_host(const struct deploy *d, const char *node, unsigned n);
 void deploy_start_begin(struct deploy *d); /* deploy_start.c */
 void deploy_start_look(struct deploy *d);

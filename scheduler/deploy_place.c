@@ -5,6 +5,7 @@
 
 #include "deploy.h"
 #include "dispatch.h"
+#include "hosts.h"
 
 static unsigned goal_scale(const struct deploy *d, const char *node, const json_t *entry)
 {
@@ -80,6 +81,46 @@ int deploy_assign(struct deploy *d, struct vk_err *err)
 			"%s: no host has room for old and new beside each other; the old stop "
 			"first",
 			d->stop_first.v[i]);
+	return rc;
+}
+
+static void elsewhere(struct deploy *d, const struct inst *to)
+{
+	struct inst_list *lists[] = {&d->op.overlay.planned, &d->op.overlay.fresh};
+	for (size_t k = 0; k < VK_COUNT(lists); k++)
+		for (size_t i = 0; i < lists[k]->n; i++) {
+			struct inst *in = &lists[k]->v[i];
+			if (strcmp(in->name, to->name) != 0)
+				continue;
+			if (k == 0)
+				op_detail(&d->op, "%s.%u goes to %s: %s is lost", in->node, in->n,
+					to->host, in->host);
+			inst_set_host(in, to->host);
+			in->told = false;
+		}
+}
+
+int deploy_assign_lost(struct deploy *d, struct vk_err *err)
+{
+	struct stack *sk = deploy_stack(d);
+	const struct release *r = d->rel != NULL ? d->rel : stack_current(sk);
+	const struct inst_list *planned = &d->op.overlay.planned;
+	struct inst_list l = {0};
+	vk_autostrv without = {0};
+	for (size_t i = 0; i < planned->n; i++)
+		if (hosts_lost(d->op.s, planned->v[i].host))
+			*inst_list_add(&l) = planned->v[i];
+	exclusive_nodes(r != NULL ? r->nodes : NULL, &without);
+	for (size_t i = 0; i < d->stop_first.n; i++)
+		vk_strv_add(&without, d->stop_first.v[i]);
+	struct dispatch_ask ask = {
+		.sk = sk, .nodes = r != NULL ? r->nodes : NULL, .l = &l, .without = &without};
+	int rc = l.n > 0 ? dispatch_place(d->op.s, &ask, err) : 0;
+	for (size_t i = 0; rc == 0 && i < l.n; i++)
+		elsewhere(d, &l.v[i]);
+	if (rc == 0)
+		rc = (int)l.n;
+	inst_list_release(&l);
 	return rc;
 }
 

@@ -343,8 +343,37 @@ static bool old_gone(struct deploy *d)
 	return gone;
 }
 
+/* A host that is lost while what it was to start is waited for. A release task is not run twice. */
+static bool follow_lost(struct deploy *d)
+{
+	struct vk_err err = {0};
+	struct inst_list *l = &d->op.overlay.fresh;
+	for (size_t i = d->wave_from; i < l->n; i++)
+		if (l->v[i].task && hosts_lost(d->op.s, l->v[i].host)) {
+			vk_err_set(&err, VK_UNAVAILABLE, "release task of %s: its host %s is lost",
+				l->v[i].node, l->v[i].host);
+			deploy_fail(d, &err);
+			return false;
+		}
+	int moved = deploy_assign_lost(d, &err);
+	if (moved < 0) {
+		deploy_fail(d, &err);
+		return false;
+	}
+	if (moved > 0 && d->wave != WAVE_TASKS && d->wave != WAVE_STOP) {
+		d->phase = vk_mono_ms();
+		vk_timer_set(d->deadline,
+			(int64_t)d->op.s->cfg->health_timeout_ms + HOSTS_HEALTH_SLACK_MS);
+	}
+	if (moved > 0)
+		hub_touch(d->op.s);
+	return true;
+}
+
 void deploy_start_look(struct deploy *d)
 {
+	if (!follow_lost(d))
+		return;
 	bool all = d->wave != WAVE_STOP || old_gone(d);
 	struct inst_list *l = &d->op.overlay.fresh;
 	for (size_t i = d->wave_from; i < l->n; i++) {

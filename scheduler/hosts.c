@@ -151,6 +151,11 @@ enum host_life hosts_life(const struct sched *s, const char *host)
 	return over ? HOST_LOST : HOST_AWAY;
 }
 
+bool hosts_lost(const struct sched *s, const char *host)
+{
+	return strcmp(host, s->cfg->host_name) != 0 && hosts_life(s, host) == HOST_LOST;
+}
+
 /* The next host whose grace is over: those who decide by it look again. */
 static void grace_over(void *arg)
 {

@@ -52,6 +52,8 @@ const json_t *hosts_wanted(const struct sched *s); /* our host's */
 int hosts_watch(
 	struct sched *s, const char *host, const char *id, struct vk_req *r, struct vk_err *err);
 enum host_life hosts_life(const struct sched *s, const char *host);
+/* Never ours: without its agent, what it runs is waited for. */
+bool hosts_lost(const struct sched *s, const char *host);
 int hosts_status(struct sched *s, const json_t *body, struct vk_err *err);
 void hosts_facts_set(struct sched *s, const json_t *body);
 /* UNAVAILABLE when our host's engine has been gone for ms or longer. What runs then is cancelled after a while. */

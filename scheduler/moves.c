@@ -40,11 +40,6 @@ void moves_again(struct sched *s)
 	hub_touch(s);
 }
 
-static bool is_lost(const struct sched *s, const char *host)
-{
-	return strcmp(host, s->cfg->host_name) != 0 && hosts_life(s, host) == HOST_LOST;
-}
-
 /* Somebody else takes it: a job that is not restarted was done where it was. */
 static bool may_move(const struct stack *sk, const struct inst *i)
 {
@@ -60,7 +55,7 @@ static bool any_lost(const struct sched *s)
 {
 	const struct assign_row *row;
 	table_each(&s->st.assigns, i,
-		row) if (json_object_size(row->stacks) > 0 && is_lost(s, row->name)) return true;
+		row) if (json_object_size(row->stacks) > 0 && hosts_lost(s, row->name)) return true;
 	return false;
 }
 
@@ -81,8 +76,8 @@ static size_t move_stack(struct sched *s, struct dispatch *p, struct stack *sk, 
 	for (size_t i = 0; i < l.n; i++) {
 		struct inst *in = &l.v[i];
 		const char *to = dispatch_where(p, sk, in);
-		if (!is_lost(s, in->host) || to == NULL || strcmp(to, in->host) == 0 ||
-			is_lost(s, to) || !may_move(sk, in))
+		if (!hosts_lost(s, in->host) || to == NULL || strcmp(to, in->host) == 0 ||
+			hosts_lost(s, to) || !may_move(sk, in))
 			continue;
 		vk_autofree char *what =
 			vk_asprintf("%s.%u goes to %s: %s is lost", in->node, in->n, to, in->host);
@@ -128,7 +123,7 @@ static void look_lost(struct sched *s)
 char *moves_delayed(struct sched *s, const struct stack *sk, const struct inst *i)
 {
 	(void)sk;
-	if (i->host[0] == '\0' || !is_lost(s, i->host))
+	if (i->host[0] == '\0' || !hosts_lost(s, i->host))
 		return NULL;
 	const struct volume_row *v;
 	table_each(&s->st.volumes, k, v) if (strcmp(v->stack, sk->name) == 0 &&

@@ -291,6 +291,30 @@ class Loss(Three):
         self.assertNotIn("10.9.9.9", addresses)
         self.assertEqual(after, self.where())
 
+    def deploying(self, **kw):
+        """A push whose instance on tres has been told to start, and has not."""
+        for a in self.agents:
+            a.hold("web", "everything")
+        s = self.w.push("ragnar", document(self.w.commit(), **kw), self.token)
+        self.w.until(self.tres.names, "something to start on tres")
+        return s
+
+    def test_a_deploy_follows_when_its_host_is_lost(self):
+        s = self.deploying(nodes={"web": node(scale=3)})
+        self.lose(self.tres)
+        for a in self.agents:
+            a.release()
+        end = s.end()
+        self.assertTrue(end["ok"], end)
+        self.assertEqual(1, sum("goes to" in x and "tres is lost" in x for x in s.out()), s.out())
+        self.assertEqual({"uno", "dos"}, set(self.where().values()))
+        self.settled()
+
+    def test_a_release_task_is_not_run_twice(self):
+        s = self.deploying(nodes={"web": node(release=["migrate"], place={"hosts": ["tres"]})})
+        self.lose(self.tres)
+        self.assertIn("release task of web: its host tres is lost", self.failed(s, "UNAVAILABLE")["message"])
+
     def test_data_holds_a_node_where_it_is(self):
         volume = {"path": "/data", "name": "", "host": ""}
         self.push(nodes={"db": node(volumes=[volume], place={"roles": ["db"]}), "web": node(place={"hosts": ["uno"]})})
