@@ -20,7 +20,7 @@ struct vk_api_watch {
 	vk_api_watch_state_fn *on_state;
 	void *arg;
 	unsigned busy;
-	bool dead;
+	bool dead, anew;
 };
 
 static void leave(struct vk_api_watch *w)
@@ -43,6 +43,11 @@ void vk_api_watch_free(struct vk_api_watch *w)
 	w->dead = true;
 	w->busy++;
 	leave(w);
+}
+
+void vk_api_watch_anew(struct vk_api_watch *w)
+{
+	w->anew = true;
 }
 
 static void tell(struct vk_api_watch *w, bool connected, const struct vk_err *err)
@@ -71,6 +76,7 @@ static void ask(void *arg)
 		retry(w, &w->bad);
 		return;
 	}
+	w->anew = false;
 	vk_buf_clear(&w->refusal);
 	vk_jsonl_release(&w->lines);
 	vk_api_conn_send(w->conn, vk_buf_str(&w->request), w->request.len, true);
@@ -100,6 +106,8 @@ static int on_line(void *arg, json_t *line, struct vk_err *err)
 	struct vk_api_watch *w = arg;
 	if (!json_is_object(line) || json_object_size(line) > 0)
 		w->on_line(w->arg, line);
+	if (w->anew)
+		return vk_err_set(err, VK_CONFLICT, "the stream has a gap");
 	return w->dead ? vk_err_set(err, VK_CANCELLED, "freed") : 0;
 }
 

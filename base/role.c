@@ -30,12 +30,19 @@ static void on_state(void *arg, bool connected, const struct vk_err *err)
 		vk_log_err(VK_WARN, "api-lost", err);
 }
 
-void vk_role_watch(struct vk_role *r, const char *path, vk_api_watch_line_fn *fn, void *arg)
+struct vk_role_watch *vk_role_watch(
+	struct vk_role *r, const char *path, vk_api_watch_line_fn *fn, void *arg)
 {
 	struct vk_role_watch *w = vk_alloc(sizeof(*w));
 	*w = (struct vk_role_watch){.next = r->watches, .path = path, .fn = fn, .arg = arg};
 	r->watches = w;
 	w->watch = vk_api_watch_new(r->l, &r->api, path, on_line, on_state, w);
+	return w;
+}
+
+void vk_role_watch_anew(struct vk_role_watch *w)
+{
+	vk_api_watch_anew(w->watch);
 }
 
 static void on_reported(void *arg, const struct vk_err *err, const json_t *answer)

@@ -101,8 +101,14 @@ int table_backend_name(const char *name, struct vk_err *err);
 bool table_page_ok(const char *page);   /* "503:ID" */
 uint16_t table_front(const char *name); /* 5432 of "db@5432", else 0 */
 bool table_node_needs_backend(const struct table_node *node);
+void table_sort(struct table *t); /* its stacks, by name */
 struct table_stack *table_find(const struct table *t, const char *stack);
 void table_free(struct table *t);
+/* One entry; on an error *ret may be half made, to be released as well. */
+int table_stack_parse(
+	const char *name, const json_t *entry, struct table_stack *ret, struct vk_err *err);
+void table_stack_release(struct table_stack *s);
+void table_domain_release(struct table_domain *d);
 
 void faults_add(struct faults *f, const char *stack, const char *message); /* one a stack */
 bool faults_has(const struct faults *f, const char *stack);

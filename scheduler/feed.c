@@ -1,7 +1,9 @@
 /* Documents to watchers. */
 #include "feed.h"
 
+#include <viking/json.h>
 #include <viking/mem.h>
+#include <viking/str.h>
 
 #define QUEUE_MAX   ((size_t)32 << 20)
 #define EPOCH_SHIFT 24 /* 16 million changes an epoch */
@@ -9,6 +11,7 @@
 struct feed_client {
 	struct feed *f;
 	struct vk_req *r;
+	bool patches;
 	struct feed_client *next;
 };
 
@@ -60,19 +63,27 @@ size_t feed_live(const struct feed *f)
 	return n;
 }
 
+static void send(const struct feed *f, json_t *patch)
+{
+	vk_autojson *line = patch == NULL
+		? NULL
+		: json_pack("{s:I,s:I,s:O}", "from", (json_int_t)(f->rev - 1), "rev",
+			  (json_int_t)f->rev, "patch", patch);
+	for (const struct feed_client *c = f->clients; c != NULL; c = c->next)
+		vk_req_line(c->r, json_incref(c->patches && line != NULL ? line : f->doc));
+}
+
 uint64_t feed_set(struct feed *f, json_t *doc)
 {
-	if (f->doc != NULL)
-		json_object_set(doc, "rev", json_object_get(f->doc, "rev"));
-	if (f->doc != NULL && json_equal(f->doc, doc)) {
-		json_decref(doc);
-		return f->rev;
+	vk_autojson *was = f->doc, *patch = NULL;
+	f->doc = doc;
+	if (was != NULL) {
+		json_object_set(doc, "rev", json_object_get(was, "rev"));
+		if ((patch = vk_json_diff(was, doc)) == NULL)
+			return f->rev;
 	}
 	json_object_set_new(doc, "rev", json_integer((json_int_t)++f->rev));
-	json_decref(f->doc);
-	f->doc = doc;
-	for (struct feed_client *c = f->clients; c != NULL; c = c->next)
-		vk_req_line(c->r, json_incref(doc));
+	send(f, patch);
 	return f->rev;
 }
 
@@ -95,7 +106,10 @@ static void client_closed(void *arg, struct vk_req *r)
 void feed_attach(struct feed *f, struct vk_req *r)
 {
 	struct feed_client *c = vk_alloc(sizeof(*c));
-	*c = (struct feed_client){.f = f, .r = r, .next = f->clients};
+	*c = (struct feed_client){.f = f,
+		.r = r,
+		.patches = vk_streq(vk_req_query(r, "patches"), "1"),
+		.next = f->clients};
 	f->clients = c;
 	vk_req_stream(r, 200, NULL, QUEUE_MAX, client_closed, c);
 	if (f->doc != NULL)

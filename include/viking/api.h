@@ -47,6 +47,8 @@ struct vk_api_watch *vk_api_watch_new(struct vk_loop *l, const struct vk_api_opt
 	const char *path, vk_api_watch_line_fn *on_line, vk_api_watch_state_fn *on_state,
 	void *arg);
 void vk_api_watch_free(struct vk_api_watch *w);
+/* From within on_line: what came so far does not hold together. The stream ends and is asked for anew. */
+void vk_api_watch_anew(struct vk_api_watch *w);
 
 /* One call on a loop; done gets err->code 0 on success. Calls of one vk_api_queue are sent in order
  * over one keep-alive connection and retried until answered while the server is away (reports must not

@@ -21,6 +21,11 @@ int vk_json_parse_max(const char *text, size_t n, size_t max, json_t **ret, stru
 char *vk_json_text(const json_t *j);   /* compact, keys sorted: canonical. Caller frees. */
 char *vk_json_pretty(const json_t *j); /* indent 2, keys in order */
 void vk_json_hash(const json_t *j, char out[static 65]); /* SHA-256 of the canonical text */
+/* The merge patch (RFC 7396) that makes `to` of `from`, two objects without a null in them; NULL when they are equal. What both hold
+ * by the same reference is equal at no cost; the patch refers to parts of `to`. New reference. */
+json_t *vk_json_diff(const json_t *from, const json_t *to);
+/* Applies a merge patch to an object in place. Nested no deeper than a parsed document is. */
+void vk_json_merge(json_t *target, const json_t *patch);
 
 enum vk_field_type {
 	VK_F_STR,    /* char *, strdup'd */

@@ -43,8 +43,11 @@ int vk_role_main(const struct vk_role_ops *o, int argc, char **argv);
 int vk_role_confine(const struct vk_role_ops *o, const struct vk_config *c,
 	struct vk_sandbox_report *ret, struct vk_err *err);
 
-/* Documents of the scheduler's stream at path, each to fn, until the process ends. */
-void vk_role_watch(struct vk_role *r, const char *path, vk_api_watch_line_fn *fn, void *arg);
+/* Documents of the scheduler's stream at path, each to fn, until the process ends. The watch is the role's. */
+struct vk_role_watch *vk_role_watch(
+	struct vk_role *r, const char *path, vk_api_watch_line_fn *fn, void *arg);
+/* From within fn: asks for the stream anew (vk_api_watch_anew). */
+void vk_role_watch_anew(struct vk_role_watch *w);
 /* POST; a refusal is logged. */
 void vk_role_report(struct vk_role *r, const char *path, const json_t *body);
 

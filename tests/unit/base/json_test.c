@@ -267,3 +267,65 @@ Test(json, a_line_may_stop_the_feed)
 	cr_assert_eq(vk_jsonl_feed(&l, "rubbish\n", 8, collect, &out, NULL), VK_INVALID);
 	vk_jsonl_release(&l);
 }
+
+static void expect_patch(const char *from, const char *to, const char *patch)
+{
+	vk_autojson *a = NULL, *b = NULL;
+	cr_assert_eq(parse(from, &a, NULL), 0);
+	cr_assert_eq(parse(to, &b, NULL), 0);
+	vk_autojson *p = vk_json_diff(a, b);
+	vk_autofree char *text = p != NULL ? vk_json_text(p) : NULL;
+	cr_assert(vk_streq(text, patch), "%s -> %s: %s", from, to, text);
+	vk_json_merge(a, p);
+	cr_assert(json_equal(a, b));
+}
+
+Test(json, a_merge_patch_says_only_what_changed)
+{
+	expect_patch("{\"a\":{\"b\":[1,2]}}", "{\"a\":{\"b\":[1,2]}}", NULL);
+	expect_patch("{\"a\":1,\"b\":2}", "{\"b\":2}", "{\"a\":null}");
+	expect_patch("{}", "{\"a\":{\"b\":{}}}", "{\"a\":{\"b\":{}}}");
+	expect_patch("{\"a\":{\"x\":1,\"y\":[1]},\"c\":{}}",
+		"{\"a\":{\"y\":[1,2],\"z\":2},\"c\":{}}",
+		"{\"a\":{\"x\":null,\"y\":[1,2],\"z\":2}}");
+	expect_patch("{\"a\":{\"x\":1}}", "{\"a\":\"web\"}", "{\"a\":\"web\"}");
+	expect_patch("{\"a\":\"web\"}", "{\"a\":{\"x\":{\"y\":1}}}", "{\"a\":{\"x\":{\"y\":1}}}");
+}
+
+/* Whoever keeps parts of the document before pays for none of them. */
+Test(json, shared_parts_are_equal)
+{
+	vk_autojson *part = json_pack("{s:f}", "n", 0.5), *a = json_pack("{s:O}", "p", part),
+		    *b = json_pack("{s:O,s:i}", "p", part, "q", 1);
+	vk_autojson *patch = vk_json_diff(a, b);
+	vk_autofree char *text = vk_json_text(patch);
+	cr_assert_str_eq(text, "{\"q\":1}");
+	cr_assert(vk_json_diff(part, part) == NULL);
+}
+
+static json_t *random_document(unsigned *seed, unsigned depth)
+{
+	*seed = *seed * 1103515245 + 12345;
+	unsigned kind = *seed >> 16 & 7;
+	if (depth == 0 || kind > 4)
+		return kind & 1 ? json_integer(kind) : json_pack("[i,s]", (int)kind, "x");
+	json_t *o = json_object();
+	for (unsigned i = 0; i < kind; i++) {
+		*seed = *seed * 1103515245 + 12345;
+		char key[] = {(char)('a' + (*seed >> 16) % 5), '\0'};
+		json_object_set_new(o, key, random_document(seed, depth - 1));
+	}
+	return o;
+}
+
+Test(json, patches_in_a_row_lead_to_the_document)
+{
+	unsigned seed = 7;
+	vk_autojson *kept = json_object();
+	for (int i = 0; i < 2000; i++) {
+		vk_autojson *next = json_pack("{s:o}", "doc", random_document(&seed, 4));
+		vk_autojson *patch = vk_json_diff(kept, next);
+		vk_json_merge(kept, patch);
+		cr_assert(json_equal(kept, next), "step %d", i);
+	}
+}
