@@ -86,7 +86,7 @@ static int sync_dir(const char *dir, struct vk_err *err)
 
 /* path is the new file, name what messages call it. */
 static int write_new(const char *path, const char *name, const void *data, size_t n, mode_t mode,
-	struct vk_err *err)
+	bool sync, struct vk_err *err)
 {
 	vk_autoclose int fd =
 		open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
@@ -99,26 +99,37 @@ static int write_new(const char *path, const char *name, const void *data, size_
 		vk_err_wrap(err, "%s", name);
 		return rc;
 	}
-	if (fsync(fd) != 0)
+	if (sync && fsync(fd) != 0)
 		return vk_err_errno(err, errno, "sync %s", name);
 	return 0;
 }
 
-int vk_fs_write_atomic(
-	const char *path, const void *data, size_t n, mode_t mode, struct vk_err *err)
+static int replace(
+	const char *path, const void *data, size_t n, mode_t mode, bool sync, struct vk_err *err)
 {
 	char nonce[17];
 	vk_random_hex(8, nonce);
 	vk_autofree char *dir = parent_of(path);
 	vk_autofree char *temp = vk_asprintf("%s/.viking-%s.tmp", dir, nonce);
-	int rc = write_new(temp, path, data, n, mode, err);
+	int rc = write_new(temp, path, data, n, mode, sync, err);
 	if (rc == 0 && rename(temp, path) != 0)
 		rc = vk_err_errno(err, errno, "%s", path);
 	if (rc != 0) {
 		unlink(temp);
 		return rc;
 	}
-	return sync_dir(dir, err);
+	return sync ? sync_dir(dir, err) : 0;
+}
+
+int vk_fs_write_atomic(
+	const char *path, const void *data, size_t n, mode_t mode, struct vk_err *err)
+{
+	return replace(path, data, n, mode, true, err);
+}
+
+int vk_fs_replace(const char *path, const void *data, size_t n, mode_t mode, struct vk_err *err)
+{
+	return replace(path, data, n, mode, false, err);
 }
 
 static int make_one(const char *path, mode_t mode, struct vk_err *err)

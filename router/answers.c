@@ -94,12 +94,29 @@ void answer_map(const char *text, bool with_pointer, struct routes *ret)
 	for (const char *line; (line = next_line(&text, &n)) != NULL;) {
 		struct fields f;
 		split(line, n, &f);
-		if (f.n != first + 2)
+		if (f.n != first + 2 || line[0] == '#')
 			continue;
 		vk_autofree char *key = vk_strndup(f.v[first], f.len[first]);
 		vk_autofree char *value = vk_strndup(f.v[first + 1], f.len[first + 1]);
 		routes_add(ret, key, value);
 	}
+}
+
+/* type=str, case=sensitive, found=yes, idx=tree, key="a.com", value="b0001", type="str" */
+char *answer_key(const char **at, const char *key)
+{
+	size_t n;
+	vk_autofree char *start = vk_asprintf(", key=\"%s\", value=\"", key);
+	for (const char *line; (line = next_line(at, &n)) != NULL;) {
+		if (!vk_starts(line, "type="))
+			continue;
+		const char *value = memmem(line, n, start, strlen(start));
+		if (value == NULL)
+			return NULL;
+		value += strlen(start);
+		return vk_strndup(value, strcspn(value, "\"\n"));
+	}
+	return NULL;
 }
 
 static void read_cert(const struct fields *f, struct routes *ret)

@@ -17,6 +17,8 @@ void answer_servers(const char *text, struct model *live);
 /* `show map F`, or a map file: keys and values in order. with_pointer: each line has the entry's
  * address first. */
 void answer_map(const char *text, bool with_pointer, struct routes *ret);
+/* The next answer of `get map F K` in the text: the value, NULL when the map has not just this key; the caller frees. */
+char *answer_key(const char **at, const char *key);
 /* `show ssl crt-list F`, or the list itself: ".../ID.pem name name" -> ID and "name,name"; sorted. */
 void answer_certs(const char *text, struct routes *ret);
 pid_t answer_pid(const char *text); /* `show info`; 0 if it is not there */

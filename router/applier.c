@@ -11,6 +11,7 @@
 #include "check.h"
 #include "exchange.h"
 #include "plan.h"
+#include "reading.h"
 #include "reload.h"
 #include "tell.h"
 
@@ -21,15 +22,6 @@
 #define FAULT_AGAIN_MS 5000 /* after haproxy did not take a command */
 
 enum phase { IDLE, CHECKING, WAITING, RELOADING, READING, TELLING };
-enum {
-	READ_PID = 1,
-	READ_SERVERS = 2,
-	READ_TOUCHED = 4,
-	READ_CERTS = 8,
-	READ_MAP = 16, /* the first of MAPS bits */
-	READ_ALL = READ_PID | READ_SERVERS | ((1 << MAPS) - 1) * READ_MAP
-};
-
 struct applier {
 	struct vk_loop *l;
 	struct applier_opts o;
@@ -38,10 +30,13 @@ struct applier {
 	struct link *link;
 
 	enum phase phase;
-	bool up;               /* haproxy is there */
-	bool have_want, again; /* again: `next` waits for the end of this run */
-	struct model want, next, live;
+	bool up; /* haproxy is there */
+	bool have_want;
+	struct model want, live;
 	bool live_known;
+	bool in_force; /* the last run ended well, and nothing was seen to change since */
+	bool changing; /* this run is one of `change` */
+	struct change change;
 	unsigned checked;     /* backends of the last file that haproxy -c found valid */
 	pid_t worker;         /* that `live` was read from */
 	pid_t expect;         /* worker that a reload brought; 0 = any */
@@ -66,6 +61,8 @@ static void next_read(struct applier *a);
 
 static void stop_work(struct applier *a)
 {
+	change_release(&a->change);
+	a->changing = false;
 	exchange_free(VK_TAKE(a->x));
 	tell_free(VK_TAKE(a->tell));
 	check_free(VK_TAKE(a->check));
@@ -83,15 +80,8 @@ static void finish(
 		r.err = *err;
 	stop_work(a);
 	a->phase = IDLE;
-	if (a->again) { /* what has been wanted meanwhile makes this result an old one */
-		a->again = false;
-		model_release(&a->want);
-		a->want = a->next;
-		a->next = (struct model){0};
-		begin(a);
-		return;
-	}
-	if (!equal || r.faults->n > 0)
+	a->in_force = equal && r.faults->n == 0;
+	if (!a->in_force)
 		vk_timer_set(a->timer, FAULT_AGAIN_MS);
 	a->fn(a->arg, &r);
 }
@@ -128,62 +118,15 @@ static void talk(struct applier *a, const char *request, exchange_done_fn *done)
 
 /* reading */
 
-static void forget_servers(struct applier *a, bool all)
+static struct reading reading_of(const struct applier *a)
 {
-	for (unsigned i = 0; all && i < a->live.n; i++)
-		free(a->live.backends[i].slots);
-	if (all) {
-		free(a->live.backends);
-		a->live.backends = NULL;
-		a->live.n = 0;
-		return;
-	}
-	for (size_t i = 0; i < a->plan.n_touched; i++) {
-		if (a->plan.touched[i] > a->live.n)
-			continue;
-		struct backend *b = &a->live.backends[a->plan.touched[i] - 1];
-		for (unsigned s = 0; s < b->n; s++)
-			b->slots[s].state = SLOT_NONE;
-	}
-}
-
-/* The map that a READ_MAP bit stands for. */
-static enum map_id map_of(unsigned what)
-{
-	return (enum map_id)__builtin_ctz(what / READ_MAP);
-}
-
-static void take_map(struct applier *a, enum map_id id, const char *text)
-{
-	struct routes *r = &a->live.maps[id];
-	routes_release(r);
-	answer_map(text, true, r);
-	if (id != MAP_SUFFIXES) /* there the order in haproxy counts */
-		routes_sort(r, id);
-}
-
-static void take_answer(struct applier *a, unsigned what, const char *text)
-{
-	if (what >= READ_MAP) {
-		take_map(a, map_of(what), text);
-	} else if (what == READ_CERTS) {
-		routes_release(&a->live.certs);
-		answer_certs(text, &a->live.certs);
-	} else if (what != READ_PID) {
-		forget_servers(a, what == READ_SERVERS);
-		answer_servers(text, &a->live);
-	}
+	return (struct reading){a->o.files, &a->plan, &a->change};
 }
 
 /* Without a port for HTTPS there is no list of certificates. */
 static unsigned read_all(const struct applier *a)
 {
 	return READ_ALL | (a->o.files->settings->https_port != 0 ? READ_CERTS : 0);
-}
-
-static unsigned lowest(unsigned bits)
-{
-	return bits & -bits;
 }
 
 /* Is the answer that of the worker meant? Behind a reload the old worker may still take a
@@ -196,7 +139,7 @@ static bool right_worker(struct applier *a, pid_t pid)
 	}
 	a->expect = 0;
 	if (a->live_known && pid != a->worker) {
-		a->live_known = false;
+		a->live_known = a->changing = false;
 		a->reads = read_all(a);
 		if (a->link != NULL)
 			link_restart(a->link);
@@ -208,15 +151,19 @@ static bool right_worker(struct applier *a, pid_t pid)
 static void on_read(void *arg, const struct vk_err *err, const char *text)
 {
 	struct applier *a = arg;
-	unsigned what = lowest(a->reads);
+	unsigned what = reading_next(a->reads);
+	struct reading in = reading_of(a);
 	a->x = NULL;
 	if (err->code != 0) {
 		stall(a, err);
 		return;
 	}
-	if (what == READ_PID && !right_worker(a, answer_pid(text)))
+	bool known = a->live_known;
+	if ((what & READ_PID) && !right_worker(a, answer_pid(text)))
 		return;
-	take_answer(a, what, text);
+	if (known && !a->live_known) /* another worker: of what was asked only its pid counts */
+		what = READ_PID;
+	reading_take(&in, what, text, &a->live);
 	a->reads &= ~what;
 	if (a->reads != 0) {
 		next_read(a);
@@ -227,30 +174,11 @@ static void on_read(void *arg, const struct vk_err *err, const char *text)
 	proceed(a);
 }
 
-static char *read_command(const struct applier *a, unsigned what)
-{
-	vk_autobuf b = VK_BUF_INIT(65536);
-	if (what == READ_PID)
-		return vk_strdup("show info\n");
-	if (what == READ_SERVERS)
-		return vk_strdup("show servers state\n");
-	if (what == READ_CERTS)
-		return vk_asprintf("show ssl crt-list %s\n", a->o.files->certs);
-	if (what >= READ_MAP)
-		return vk_asprintf("show map %s\n", a->o.files->maps[map_of(what)]);
-	for (size_t i = 0; i < a->plan.n_touched; i++) {
-		char name[BACKEND_NAME_SIZE];
-		backend_name(a->plan.touched[i], name);
-		vk_buf_addf(&b, "%sshow servers state %s", i > 0 ? ";" : "", name);
-	}
-	vk_buf_addc(&b, '\n');
-	return vk_buf_take(&b);
-}
-
 static void next_read(struct applier *a)
 {
 	a->phase = READING;
-	vk_autofree char *command = read_command(a, lowest(a->reads));
+	struct reading in = reading_of(a);
+	vk_autofree char *command = reading_command(&in, reading_next(a->reads));
 	talk(a, command, on_read);
 }
 
@@ -261,6 +189,8 @@ static void read_back(struct applier *a)
 		a->reads |= READ_SERVERS;
 	else if (a->plan.n_touched > 0)
 		a->reads |= READ_TOUCHED;
+	if (a->changing)
+		a->reads |= READ_KEYS;
 	a->reads |= a->plan.maps * READ_MAP;
 	if (a->plan.certs)
 		a->reads |= READ_CERTS;
@@ -360,6 +290,20 @@ static void begin_reload(struct applier *a)
 	a->reload = reload_start(a->l, a->o.master, on_reloaded, a);
 }
 
+static void make_plan(struct applier *a)
+{
+	struct plan_paths paths;
+	for (enum map_id i = 0; i < MAPS; i++)
+		paths.maps[i] = a->o.files->maps[i];
+	paths.certs = a->o.files->certs;
+	paths.cert_dir = a->o.files->cert_dir;
+	plan_release(&a->plan);
+	if (a->changing)
+		plan_change(&a->want, &a->live, &a->change, &paths, &a->plan);
+	else
+		plan_make(&a->want, &a->live, &paths, &a->plan);
+}
+
 static void proceed(struct applier *a)
 {
 	vk_timer_set(a->timer, -1);
@@ -368,23 +312,21 @@ static void proceed(struct applier *a)
 		return;
 	}
 	if (!a->live_known) {
+		a->changing = false;
 		a->reads = read_all(a);
 		next_read(a);
 		return;
 	}
-	plan_release(&a->plan);
-	struct plan_paths paths;
-	for (enum map_id i = 0; i < MAPS; i++)
-		paths.maps[i] = a->o.files->maps[i];
-	paths.certs = a->o.files->certs;
-	paths.cert_dir = a->o.files->cert_dir;
-	plan_make(&a->want, &a->live, &paths, &a->plan);
+	make_plan(a);
 	if (a->plan.reload || a->o.assign->reload) {
 		begin_reload(a);
 	} else if (plan_empty(&a->plan)) {
 		finish(a, true, NULL, NULL);
 	} else if (a->rounds++ >= ROUNDS_MAX) {
 		give_up(a);
+	} else if (a->changing && a->rounds > 1) { /* not as it was known to be */
+		a->live_known = false;
+		proceed(a);
 	} else {
 		tell(a);
 	}
@@ -462,27 +404,60 @@ static void begin(struct applier *a)
 		finish(a, false, NULL, &err);
 }
 
+bool applier_busy(const struct applier *a)
+{
+	return a->phase != IDLE && a->phase != WAITING;
+}
+
 void applier_set(struct applier *a, struct model *want)
 {
-	bool busy = a->phase != IDLE && a->phase != WAITING;
-	struct model *into = busy ? &a->next : &a->want;
-	model_release(into);
-	*into = *want;
-	*want = (struct model){0};
-	if (busy) {
-		a->again = true;
-		return;
-	}
-	model_release(&a->next);
-	a->again = false;
 	stop_work(a);
+	model_release(&a->want);
+	a->want = *want;
+	*want = (struct model){0};
+	a->in_force = false;
 	begin(a);
+}
+
+struct model *applier_settled(struct applier *a)
+{
+	bool settled = a->phase == IDLE && a->in_force && a->up && a->live_known &&
+		a->checked == a->want.n && !a->o.assign->reload;
+	return settled ? &a->want : NULL;
+}
+
+static int change_files(struct applier *a, struct vk_err *err)
+{
+	int rc = files_change_maps(a->o.files, &a->want, &a->change, err);
+	if (rc != 0 || a->change.n_backends == 0)
+		return rc;
+	vk_buf_clear(&a->text);
+	files_render(a->o.files, &a->want, &a->text);
+	rc = files_put_assign(a->o.files, a->o.assign, err);
+	if (rc == 0)
+		rc = files_put(a->o.files->cfg, &a->text, NULL, err);
+	vk_buf_release(&a->text);
+	return rc;
+}
+
+void applier_change(struct applier *a, struct change *change)
+{
+	struct vk_err err = {0};
+	a->change = *change;
+	*change = (struct change){0};
+	a->changing = true;
+	a->rounds = 0;
+	a->trouble[0] = '\0';
+	if (change_files(a, &err) != 0)
+		finish(a, false, NULL, &err);
+	else
+		proceed(a);
 }
 
 void applier_link(struct applier *a, bool up)
 {
 	a->up = up;
-	a->live_known = false;
+	a->live_known = a->in_force = false;
 	a->expect = 0;
 	if (a->phase == RELOADING || a->phase == CHECKING)
 		return; /* these do not need the runtime socket, and end in a read of all */
@@ -532,7 +507,6 @@ void applier_free(struct applier *a)
 	stop_work(a);
 	vk_timer_free(a->timer);
 	model_release(&a->want);
-	model_release(&a->next);
 	model_release(&a->live);
 	vk_buf_release(&a->text);
 	vk_buf_release(&a->fallback);

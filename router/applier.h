@@ -5,7 +5,8 @@
  *
  *   idle -> [check] -> files -> wait for haproxy -> [reload] -> read -> tell -> read -> idle
  *
- * It is level-triggered: a new wanted state in the middle of a run starts a new run behind it.
+ * A change of a state that is in force goes the same way, but looks only at what it names: a few lines of the files, one exchange of
+ * commands, one that reads back. When that does not end in the wanted state, everything is read and repaired as ever.
  */
 #ifndef ROUTER_APPLIER_H
 #define ROUTER_APPLIER_H
@@ -13,6 +14,7 @@
 #include <viking/loop.h>
 
 #include "assign.h"
+#include "change.h"
 #include "files.h"
 #include "link.h"
 
@@ -30,7 +32,7 @@ struct applier_result {
 typedef void applier_fn(void *arg, const struct applier_result *r);
 
 struct applier_opts {
-	const struct files *files;  /* borrowed, as all below */
+	struct files *files;        /* borrowed, as all below */
 	const char *haproxy;        /* path of the program, for -c */
 	const char *admin, *master; /* sockets */
 	unsigned checked; /* backends of the present file, if haproxy -c found it valid; 0 = not */
@@ -39,8 +41,14 @@ struct applier_opts {
 struct applier *applier_new(
 	struct vk_loop *l, const struct applier_opts *o, applier_fn *fn, void *arg);
 void applier_free(struct applier *a);
+/* In the middle of a run; its end is told to fn. Nothing may be set before. */
+bool applier_busy(const struct applier *a);
 /* The wanted state; taken over (*want is emptied). */
 void applier_set(struct applier *a, struct model *want);
+/* The wanted state if it is in force and haproxy is there, else NULL: for who changes it in place and says what with applier_change(), which
+ * takes the change over. */
+struct model *applier_settled(struct applier *a);
+void applier_change(struct applier *a, struct change *change);
 /* From the link: haproxy is there (again), or gone. */
 void applier_link(struct applier *a, bool up);
 void applier_use_link(struct applier *a, struct link *k); /* to be restarted after a reload */

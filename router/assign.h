@@ -46,8 +46,16 @@ json_t *assign_json(const struct assign *a); /* new reference */
 /* Gives every node of the table a backend and every server a slot; frees the rest. A server never
  * gets a slot that another had before this call if a slot was free before it. */
 void assign_update(struct assign *a, const struct table *t);
-/* The wanted state. All slots are closed and no routes set when t is NULL. */
+/* The same for one backend that stays the node's. */
+void assign_servers(struct assign_row *r, const struct table_node *node);
+/* The wanted state of a table that assign_update has seen. All slots are closed and no routes set when t is NULL. */
 void assign_model(const struct assign *a, const struct table *t, struct model *ret);
+/* Parts of it, of one stack. What its domains say: lines at the ends of the maps, not sorted. */
+void assign_routes(const struct table_stack *s, struct model *m);
+/* Lines that name slots: cookies' and lots'. */
+void assign_choices(const struct assign *a, const struct table_stack *s, struct model *m);
+void assign_slots(const struct assign *a, const struct table_node *node, struct model *m);
+unsigned assign_slot(const struct assign_row *r, const char *id); /* 0 = it has none */
 /* The server id in a slot (numbers from 1), or NULL. Borrowed. */
 const char *assign_id(const struct assign *a, unsigned backend, unsigned slot);
 

@@ -8,14 +8,17 @@
 #include <viking/json.h>
 
 #include "answers.h"
+#include "mapfile.h"
 
 void files_init(struct files *f, const struct render_settings *s)
 {
 	f->settings = s;
 	f->cfg = vk_asprintf("%s/haproxy.cfg", s->route_dir);
 	f->candidate = vk_asprintf("%s/haproxy.cfg.check", s->route_dir);
-	for (size_t i = 0; i < MAPS; i++)
+	for (size_t i = 0; i < MAPS; i++) {
 		f->maps[i] = vk_asprintf("%s/%s", s->route_dir, map_names[i]);
+		f->sorted[i] = SIZE_MAX;
+	}
 	f->assign = vk_asprintf("%s/assign.json", s->route_dir);
 	f->certs = vk_asprintf("%s/certs.list", s->route_dir);
 	f->cert_dir = vk_asprintf("%s/certs", s->route_dir);
@@ -47,23 +50,46 @@ int files_put(const char *path, const struct vk_buf *text, bool *ret_changed, st
 		(was.len == 0 || memcmp(was.data, text->data, was.len) == 0);
 	if (ret_changed != NULL)
 		*ret_changed = !same;
-	return same ? 0 : vk_fs_write_atomic(path, vk_buf_str(text), text->len, 0600, err);
+	return same ? 0 : vk_fs_replace(path, vk_buf_str(text), text->len, 0600, err);
 }
 
-int files_put_maps(const struct files *f, const struct model *m, struct vk_err *err)
+static int put_map(struct files *f, enum map_id id, const struct routes *r, struct vk_err *err)
+{
+	vk_autobuf text = VK_BUF_INIT(FILES_MAX);
+	render_map(r, &text);
+	int rc = files_put(f->maps[id], &text, NULL, err);
+	f->sorted[id] = rc == 0 ? text.len : SIZE_MAX;
+	return rc;
+}
+
+int files_put_maps(struct files *f, const struct model *m, struct vk_err *err)
 {
 	int rc = 0;
-	for (size_t i = 0; i < MAPS && rc == 0; i++) {
-		vk_autobuf text = VK_BUF_INIT(FILES_MAX);
-		render_map(&m->maps[i], &text);
-		rc = files_put(f->maps[i], &text, NULL, err);
-	}
+	for (enum map_id i = 0; i < MAPS && rc == 0; i++)
+		rc = put_map(f, i, &m->maps[i], err);
 	vk_autobuf certs = VK_BUF_INIT(FILES_MAX);
 	for (size_t i = 0; i < m->certs.n; i++) {
 		vk_autofree char *path = files_cert(f, m->certs.v[i].key);
 		render_cert(path, m->certs.v[i].value, &certs);
 	}
 	return rc == 0 ? files_put(f->certs, &certs, NULL, err) : rc;
+}
+
+int files_change_maps(
+	struct files *f, const struct model *m, const struct change *c, struct vk_err *err)
+{
+	int rc = 0;
+	for (enum map_id i = 0; i < MAPS && rc == 0; i++) {
+		const struct vk_strv *keys = &c->keys[i];
+		if (keys->n == 0)
+			continue;
+		rc = i == MAP_SUFFIXES || f->sorted[i] == SIZE_MAX
+			? VK_LIMIT
+			: mapfile_change(f->maps[i], f->sorted[i], keys, &m->maps[i], err);
+		if (rc != 0)
+			rc = put_map(f, i, &m->maps[i], err);
+	}
+	return rc;
 }
 
 char *files_cert(const struct files *f, const char *id)

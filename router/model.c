@@ -89,6 +89,11 @@ static int longest_first(const void *a, const void *b)
 	return nx != ny ? (nx < ny ? 1 : -1) : strcmp(x->key, y->key);
 }
 
+int routes_order(enum map_id id, const struct route *a, const struct route *b)
+{
+	return id == MAP_SUFFIXES ? longest_first(a, b) : by_key(a, b);
+}
+
 void routes_sort(struct routes *r, enum map_id id)
 {
 	if (r->n > 1)
@@ -120,20 +125,57 @@ bool routes_equal(const struct routes *a, const struct routes *b)
 	return true;
 }
 
-const struct route *routes_find(const struct routes *sorted, const char *key)
+/* The place of the key, or where it would stand. */
+static size_t route_place(const struct routes *sorted, enum map_id id, const char *key)
 {
+	struct route want = {.key = (char *)(uintptr_t)key};
 	size_t lo = 0, hi = sorted->n;
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(key, sorted->v[mid].key);
-		if (c == 0)
-			return &sorted->v[mid];
-		if (c < 0)
-			hi = mid;
-		else
+		if (routes_order(id, &sorted->v[mid], &want) < 0)
 			lo = mid + 1;
+		else
+			hi = mid;
 	}
-	return NULL;
+	return lo;
+}
+
+static bool is_at(const struct routes *r, size_t at, const char *key)
+{
+	return at < r->n && strcmp(r->v[at].key, key) == 0;
+}
+
+const struct route *routes_get(const struct routes *sorted, enum map_id id, const char *key)
+{
+	size_t at = route_place(sorted, id, key);
+	return is_at(sorted, at, key) ? &sorted->v[at] : NULL;
+}
+
+const struct route *routes_find(const struct routes *sorted, const char *key)
+{
+	return routes_get(sorted, MAP_HOSTS, key);
+}
+
+void routes_set(struct routes *sorted, enum map_id id, const char *key, const char *value)
+{
+	size_t at = route_place(sorted, id, key);
+	if (is_at(sorted, at, key)) {
+		free(sorted->v[at].value);
+		if (value != NULL) {
+			sorted->v[at].value = vk_strdup(value);
+			return;
+		}
+		free(sorted->v[at].key);
+		sorted->n--;
+		memmove(&sorted->v[at], &sorted->v[at + 1], (sorted->n - at) * sizeof(*sorted->v));
+		return;
+	}
+	if (value == NULL)
+		return;
+	routes_add(sorted, key, value);
+	struct route last = sorted->v[sorted->n - 1];
+	memmove(&sorted->v[at + 1], &sorted->v[at], (sorted->n - 1 - at) * sizeof(last));
+	sorted->v[at] = last;
 }
 
 void routes_release(struct routes *r)

@@ -92,7 +92,13 @@ void routes_add(struct routes *r, const char *key, const char *value); /* at the
 void routes_sort(struct routes *r, enum map_id id);
 void routes_unique(struct routes *r); /* drops what has the key of the one before it */
 bool routes_equal(const struct routes *a, const struct routes *b); /* order counts */
+/* Two lines in the order of a map: <, =, > 0. */
+int routes_order(enum map_id id, const struct route *a, const struct route *b);
+const struct route *routes_get(const struct routes *sorted, enum map_id id, const char *key);
+/* Of all but the suffixes. */
 const struct route *routes_find(const struct routes *sorted, const char *key);
+/* Of sorted ones: gives the key this value, NULL = takes it out. */
+void routes_set(struct routes *sorted, enum map_id id, const char *key, const char *value);
 void routes_release(struct routes *r);
 /* The backend a route leads to; false: none. Only for the first three maps. */
 bool route_backend(const char *value, unsigned *ret);

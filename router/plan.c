@@ -12,7 +12,9 @@
 struct writer {
 	struct plan *plan;
 	struct vk_buf line;
-	size_t weight; /* map entries the line's deletes look at */
+	size_t weight;             /* map entries the line's deletes look at */
+	const struct change *only; /* NULL = everything is looked at */
+	bool begin;                /* servers that begin, else those that end */
 };
 
 static void add_step(struct plan *p, struct step step)
@@ -115,27 +117,35 @@ static void end_slot(struct writer *w, const char *name, const char *proto, unsi
 		command(w, "set server %s/s%u addr %s port %u", name, slot, want->addr, want->port);
 }
 
+static void plan_backend(
+	struct writer *w, const struct model *want, const struct model *live, unsigned b)
+{
+	char name[BACKEND_NAME_SIZE];
+	unsigned ws = slots_at(want, b), ls = slots_at(live, b);
+	const char *proto = b < want->n && want->backends[b].h2 ? " proto h2" : "";
+	backend_name(b + 1, name);
+	for (unsigned s = 0; s < (ws > ls ? ws : ls); s++) {
+		const struct slot *is = slot_at(live, b, s);
+		struct slot shall = wanted(want, b, s, is);
+		if (slot_equal(&shall, is) || (shall.state == SLOT_READY) != w->begin)
+			continue;
+		if (w->begin)
+			open_slot(w, name, proto, s + 1, &shall, is);
+		else
+			end_slot(w, name, proto, s + 1, &shall, is);
+		touch(w->plan, b + 1);
+	}
+}
+
 static void plan_servers(
 	struct writer *w, const struct model *want, const struct model *live, bool begin)
 {
 	unsigned n = want->n > live->n ? want->n : live->n;
-	for (unsigned b = 0; b < n; b++) {
-		char name[BACKEND_NAME_SIZE];
-		unsigned ws = slots_at(want, b), ls = slots_at(live, b);
-		const char *proto = b < want->n && want->backends[b].h2 ? " proto h2" : "";
-		backend_name(b + 1, name);
-		for (unsigned s = 0; s < (ws > ls ? ws : ls); s++) {
-			const struct slot *is = slot_at(live, b, s);
-			struct slot shall = wanted(want, b, s, is);
-			if (slot_equal(&shall, is) || (shall.state == SLOT_READY) != begin)
-				continue;
-			if (begin)
-				open_slot(w, name, proto, s + 1, &shall, is);
-			else
-				end_slot(w, name, proto, s + 1, &shall, is);
-			touch(w->plan, b + 1);
-		}
-	}
+	w->begin = begin;
+	for (size_t i = 0; w->only != NULL && i < w->only->n_backends; i++)
+		plan_backend(w, want, live, w->only->backends[i] - 1);
+	for (unsigned b = 0; w->only == NULL && b < n; b++)
+		plan_backend(w, want, live, b);
 }
 
 /* The order of a map's lines is of no weight but in the suffixes, so a read map is compared sorted.
@@ -143,15 +153,15 @@ static void plan_servers(
 struct map_changes {
 	const struct routes *want, *live;
 	const char *path;
-	size_t deletes;
+	size_t entries; /* of the whole map in haproxy */
 	bool differs, swap;
 };
 
 static void delete_key(struct writer *w, const struct map_changes *c, const char *key)
 {
-	if (w->weight + c->live->n > PLAN_STALL_ENTRIES && w->weight > 0)
+	if (w->weight + c->entries > PLAN_STALL_ENTRIES && w->weight > 0)
 		flush(w);
-	w->weight += c->live->n;
+	w->weight += c->entries;
 	command(w, "del map %s %s", c->path, key);
 }
 
@@ -181,6 +191,7 @@ static struct map_changes map_changes(const struct model *want, const struct mod
 {
 	struct map_changes c = {
 		.want = &want->maps[id], .live = &live->maps[id], .path = paths->maps[id]};
+	c.entries = c.live->n;
 	c.differs = !routes_equal(c.want, c.live);
 	if (!c.differs)
 		return c;
@@ -270,34 +281,73 @@ static void plan_gone_certs(struct writer *w, const struct model *want, const st
 	}
 }
 
+static void plan_all(struct writer *w, const struct model *want, const struct model *live,
+	const struct plan_paths *paths, const struct map_changes *c)
+{
+	plan_new_certs(w, want, live);
+	plan_maps_before(w, c);
+	plan_servers(w, want, live, true);
+	if (!c[MAP_HOSTS].swap)
+		plan_new(w, &c[MAP_HOSTS]);
+	flush(w);
+	plan_swaps(w, c, false);
+	plan_servers(w, want, live, false);
+	plan_maps_behind(w, c);
+	plan_gone_certs(w, want, live, paths);
+	flush(w);
+	vk_buf_release(&w->line);
+}
+
 void plan_make(const struct model *want, const struct model *live, const struct plan_paths *paths,
 	struct plan *ret)
 {
-	struct writer w = {.plan = ret};
+	struct writer w = {.plan = ret, .line = VK_BUF_INIT(PLAN_LINE_MAX + 1024)};
 	struct map_changes c[MAPS];
 	*ret = (struct plan){0};
 	if (want->n > live->n) {
 		ret->reload = true;
 		return;
 	}
-	vk_buf_init(&w.line, PLAN_LINE_MAX + 1024);
 	for (enum map_id i = 0; i < MAPS; i++) {
 		c[i] = map_changes(want, live, paths, i);
 		ret->maps |= c[i].differs ? 1u << i : 0;
 	}
 	ret->certs = !routes_equal(&want->certs, &live->certs);
-	plan_new_certs(&w, want, live);
-	plan_maps_before(&w, c);
-	plan_servers(&w, want, live, true);
-	if (!c[MAP_HOSTS].swap)
-		plan_new(&w, &c[MAP_HOSTS]);
-	flush(&w);
-	plan_swaps(&w, c, false);
-	plan_servers(&w, want, live, false);
-	plan_maps_behind(&w, c);
-	plan_gone_certs(&w, want, live, paths);
-	flush(&w);
-	vk_buf_release(&w.line);
+	plan_all(&w, want, live, paths, c);
+}
+
+/* A model of the keys named alone; its backends are borrowed. */
+static struct model only(const struct model *m, const struct change *change)
+{
+	struct model part = {.backends = m->backends, .n = m->n};
+	for (enum map_id i = 0; i < MAPS; i++) {
+		for (size_t k = 0; k < change->keys[i].n; k++) {
+			const struct route *r = routes_get(&m->maps[i], i, change->keys[i].v[k]);
+			if (r != NULL)
+				routes_add(&part.maps[i], r->key, r->value);
+		}
+		routes_sort(&part.maps[i], i);
+	}
+	return part;
+}
+
+void plan_change(const struct model *want, const struct model *live, const struct change *change,
+	const struct plan_paths *paths, struct plan *ret)
+{
+	struct writer w = {.plan = ret, .only = change, .line = VK_BUF_INIT(PLAN_LINE_MAX + 1024)};
+	struct map_changes c[MAPS];
+	struct model shall = only(want, change), is = only(live, change);
+	*ret = (struct plan){0};
+	for (enum map_id i = 0; i < MAPS; i++) {
+		c[i] = map_changes(&shall, &is, paths, i);
+		c[i].entries = live->maps[i].n;
+		ret->maps |= c[i].differs && c[i].swap ? 1u << i : 0;
+	}
+	plan_all(&w, &shall, &is, paths, c);
+	shall.backends = is.backends = NULL;
+	shall.n = is.n = 0;
+	model_release(&shall);
+	model_release(&is);
 }
 
 bool plan_empty(const struct plan *p)

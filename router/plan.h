@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <viking/mem.h>
 
-#include "model.h"
+#include "change.h"
 
 enum step_kind {
 	STEP_LINE, /* commands joined by ';' */
@@ -48,6 +48,10 @@ struct plan_paths {
 
 void plan_make(const struct model *want, const struct model *live, const struct plan_paths *paths,
 	struct plan *ret);
+/* The same, looking only at what the change names: the rest is known to be equal. Its keys are read back one by one, so `maps` has
+ * only those that are swapped. */
+void plan_change(const struct model *want, const struct model *live, const struct change *change,
+	const struct plan_paths *paths, struct plan *ret);
 bool plan_empty(const struct plan *p);
 void plan_release(struct plan *p);
 

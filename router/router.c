@@ -13,6 +13,7 @@
 #include "applier.h"
 #include "assign.h"
 #include "certs.h"
+#include "change.h"
 #include "check.h"
 #include "drain.h"
 #include "files.h"
@@ -25,8 +26,6 @@
 #include "table.h"
 #include "tally.h"
 
-#define EPOCH_SHIFT 24 /* of a rev */
-
 #define LINK_MS 500
 
 struct router {
@@ -37,7 +36,11 @@ struct router {
 	char *nonce_key;
 	struct files files;
 	struct assign assign;
-	struct table *current;  /* the last table, settled */
+	struct vk_role_watch *watch;
+	struct source source;
+	bool behind;           /* the source says more than the present table */
+	bool due;              /* what the present table waited for is there: it is to be applied */
+	struct table *current; /* the last table, settled */
 	struct table *previous; /* what is left of the one before: entries to go back to */
 	struct faults faults;   /* of the present table */
 	bool valid;             /* haproxy.cfg was found valid */
@@ -45,6 +48,7 @@ struct router {
 	int64_t acked;   /* rev of the last ack that was sent; -1 = none */
 	bool ack_wanted; /* the present table is not acknowledged yet */
 	bool applied;    /* the present table is in force */
+	bool sweep;      /* files of what it had no more are to go */
 	char *trouble;   /* why it is not, as the scheduler was told */
 
 	struct proxy *proxy; /* the links' own HAProxy */
@@ -148,17 +152,17 @@ static void settle_fronts(struct router *r)
 	}
 }
 
-static void apply(void *arg)
+static void apply(struct router *r)
 {
-	struct router *r = arg;
 	struct model want;
-	r->applied = false;
+	r->applied = r->due = false;
 	settle_fronts(r);
 	certs_settle_pages(&r->files, r->current);
 	assign_update(&r->assign, r->current);
 	assign_model(&r->assign, r->current, &want);
 	if (r->settings.https_port != 0)
 		certs_model(&r->files, r->current, &want);
+	r->sweep = true;
 	applier_set(r->applier, &want);
 }
 
@@ -185,52 +189,57 @@ static void sweep_certs(const struct router *r)
 	model_release(&m);
 }
 
-static void on_applied(void *arg, const struct applier_result *result)
+static void not_applied(struct router *r, const struct applier_result *result)
 {
-	struct router *r = arg;
-	if (!result->equal) {
-		vk_log_err(VK_ERROR, "not-applied", &result->err);
-		if (revert_stacks(r, result->faults))
-			apply(r);
-		else
-			send_trouble(r, result->err.msg);
-		return;
-	}
-	if (r->current == NULL)
-		return;
+	vk_log_err(VK_ERROR, "not-applied", &result->err);
+	if (revert_stacks(r, result->faults))
+		apply(r);
+	else
+		send_trouble(r, result->err.msg);
+}
+
+static void in_force(struct router *r, const struct applier_result *result)
+{
 	for (size_t i = 0; i < result->faults->n; i++) {
 		vk_log(VK_ERROR, "stack-at-fault", "stack=%s message=\"%s\"",
 			result->faults->v[i].stack, result->faults->v[i].message);
 		faults_add(&r->faults, result->faults->v[i].stack, result->faults->v[i].message);
 	}
 	r->applied = true;
-	sweep_certs(r);
-	files_sweep_pages(&r->files, &r->assign);
+	if (r->sweep) {
+		sweep_certs(r);
+		files_sweep_pages(&r->files, &r->assign);
+		r->sweep = false;
+	}
 	drain_set(r->drain, r->current);
 	if (r->ack_wanted)
 		send_ack(r);
 }
 
-/* A leader that was replaced and does not know it yet: protocol.md 2, Leadership. */
-static int refuse_older_leader(const struct table *now, const struct table *t, struct vk_err *err)
+/* following the table */
+
+/* What the patches name alone, if that is enough. */
+static bool change(struct router *r)
 {
-	if (now == NULL || t->rev >> EPOCH_SHIFT >= now->rev >> EPOCH_SHIFT)
-		return 0;
-	return vk_err_set(err, VK_CONFLICT, "a table of epoch %lld after one of %lld",
-		(long long)(t->rev >> EPOCH_SHIFT), (long long)(now->rev >> EPOCH_SHIFT));
+	struct change c;
+	bool clean = r->applied && r->faults.n == 0;
+	struct model *want = clean ? applier_settled(r->applier) : NULL;
+	if (want == NULL || !change_make(&r->source, r->current, &r->assign, want, &c))
+		return false;
+	source_taken(&r->source);
+	r->applied = false;
+	applier_change(r->applier, &c);
+	return true;
 }
 
-static void on_table(void *arg, json_t *line)
+static void whole(struct router *r)
 {
-	struct router *r = arg;
 	struct vk_err err = {0};
 	struct table *t = NULL;
 	struct faults faults = {0};
-	if (table_parse(line, &t, &faults, &err) != 0 ||
-		refuse_older_leader(r->current, t, &err) != 0) {
+	source_taken(&r->source);
+	if (table_parse(r->source.doc, &t, &faults, &err) != 0) {
 		vk_log_err(VK_ERROR, "bad-table", &err);
-		table_free(t);
-		faults_release(&faults);
 		return;
 	}
 	table_settle(t, r->current, &faults);
@@ -243,9 +252,54 @@ static void on_table(void *arg, json_t *line)
 	table_free(r->previous);
 	r->previous = r->current;
 	r->current = t;
-	r->ack_wanted = true;
 	if (certs_fetch(r->certs, t))
 		apply(r); /* else when they are there, or cannot be had */
+}
+
+/* Patches that come while haproxy is being told are taken together behind that. */
+static void advance(struct router *r)
+{
+	if (applier_busy(r->applier))
+		return;
+	if (r->behind) {
+		r->behind = false;
+		r->ack_wanted = true;
+		if (!change(r))
+			whole(r);
+	} else if (r->due) {
+		apply(r);
+	}
+}
+
+static void on_fetched(void *arg)
+{
+	struct router *r = arg;
+	r->due = true;
+	advance(r);
+}
+
+static void on_applied(void *arg, const struct applier_result *result)
+{
+	struct router *r = arg;
+	if (!result->equal)
+		not_applied(r, result);
+	else if (r->current != NULL)
+		in_force(r, result);
+	advance(r);
+}
+
+static void on_line(void *arg, json_t *line)
+{
+	struct router *r = arg;
+	struct vk_err err = {0};
+	if (source_line(&r->source, line, &err) == 0) {
+		r->behind = true;
+		advance(r);
+		return;
+	}
+	vk_log_err(VK_ERROR, "bad-table", &err);
+	if (json_object_get(line, "patch") != NULL)
+		vk_role_watch_anew(r->watch);
 }
 
 static void on_link(void *arg, bool up)
@@ -253,6 +307,7 @@ static void on_link(void *arg, bool up)
 	struct router *r = arg;
 	vk_log(VK_INFO, up ? "haproxy-up" : "haproxy-gone", "socket=%s", r->admin);
 	applier_link(r->applier, up);
+	advance(r);
 }
 
 /* starting */
@@ -414,8 +469,8 @@ static int start(struct vk_role *role, struct vk_err *err)
 	applier_use_link(r->applier, r->link);
 	r->stats = stats_new(r->l, &so);
 	proxy_start(r->proxy);
-	r->certs = certs_new(&r->files, role->queue, apply, r);
-	vk_role_watch(role, "/v1/internal/router/watch", on_table, r);
+	r->certs = certs_new(&r->files, role->queue, on_fetched, r);
+	r->watch = vk_role_watch(role, "/v1/internal/router/watch?patches=1", on_line, r);
 	if (r->close_all) {
 		struct model m;
 		closed_model(r, &m);
@@ -436,6 +491,7 @@ static void router_free(void *self)
 	drain_free(r->drain);
 	applier_free(r->applier);
 	link_free(r->link);
+	source_release(&r->source);
 	table_free(r->current);
 	table_free(r->previous);
 	faults_release(&r->faults);

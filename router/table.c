@@ -146,3 +146,11 @@ void table_revert(struct table *t, struct table *old, const char *stack)
 	old->n--;
 	table_sort(t);
 }
+
+struct table_node *table_node(const struct table_stack *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_nodes; i++)
+		if (strcmp(s->nodes[i].name, name) == 0)
+			return &s->nodes[i];
+	return NULL;
+}

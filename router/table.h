@@ -31,7 +31,8 @@ struct table_node {
 	bool site;   /* its domains show files; servers are of an app it was before, draining */
 	struct table_server *servers;
 	size_t n;
-	unsigned canary; /* of 100 requests those that its canary servers get; 0 = none */
+	unsigned canary;  /* of 100 requests those that its canary servers get; 0 = none */
+	unsigned backend; /* its number, set by assign_update; 0 = it has none */
 };
 
 struct table_domain {
@@ -101,6 +102,7 @@ int table_backend_name(const char *name, struct vk_err *err);
 bool table_page_ok(const char *page);   /* "503:ID" */
 uint16_t table_front(const char *name); /* 5432 of "db@5432", else 0 */
 bool table_node_needs_backend(const struct table_node *node);
+struct table_node *table_node(const struct table_stack *s, const char *name); /* or NULL */
 void table_sort(struct table *t); /* its stacks, by name */
 struct table_stack *table_find(const struct table *t, const char *stack);
 void table_free(struct table *t);

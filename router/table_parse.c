@@ -98,14 +98,6 @@ static struct table_node *add_node(struct table_stack *s, const char *name)
 	return node;
 }
 
-static struct table_node *find_node(const struct table_stack *s, const char *name)
-{
-	for (size_t i = 0; i < s->n_nodes; i++)
-		if (strcmp(s->nodes[i].name, name) == 0)
-			return &s->nodes[i];
-	return NULL;
-}
-
 /* {"503": ID}, in the order of the statuses. */
 static int parse_pages(const json_t *pages, struct table_node *node, struct vk_err *err)
 {
@@ -170,7 +162,7 @@ static int parse_sites(const json_t *sites, struct table_stack *s, struct vk_err
 		int rc = vk_node_name(name, err);
 		if (rc != 0)
 			return rc;
-		struct table_node *node = find_node(s, name);
+		struct table_node *node = table_node(s, name);
 		if (node == NULL)
 			node = add_node(s, name);
 		node->site = true;
@@ -242,7 +234,7 @@ static int parse_domain(
 		table_domain_release(&d);
 		return rc;
 	}
-	struct table_node *node = find_node(s, name);
+	struct table_node *node = table_node(s, name);
 	if (node == NULL) /* a domain of a node without any instance: answered by the 503 page */
 		node = add_node(s, name);
 	d.node = (size_t)(node - s->nodes);

@@ -13,6 +13,9 @@ int vk_fs_read_fd(int fd, struct vk_buf *b, struct vk_err *err);
 /* Temp file in the same directory, write, fsync, rename, fsync of the directory. */
 int vk_fs_write_atomic(
 	const char *path, const void *data, size_t n, mode_t mode, struct vk_err *err);
+/* The same without waiting for the disk: whole for every reader and after any death of the writer, not after a loss of power. For files that
+ * a new boot makes anew. */
+int vk_fs_replace(const char *path, const void *data, size_t n, mode_t mode, struct vk_err *err);
 int vk_fs_mkdir_p(const char *path, mode_t mode, struct vk_err *err); /* existing is fine */
 /* Removes a tree without following symlinks; missing is fine. */
 int vk_fs_remove_tree(const char *path, struct vk_err *err);

@@ -1,6 +1,7 @@
 """Router and web alone: their programs, the real HAProxy started as vikingd starts it, and a stand-in for the
 scheduler's side of the API (watch, ack, drained). Only processes that were started here are ended."""
 import contextlib
+import copy
 import http.client
 import json
 import os
@@ -35,6 +36,18 @@ def free_port():
         return s.getsockname()[1]
 
 
+def merge(target, patch):
+    """RFC 7396."""
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict):
+            target[key] = merge(target[key] if isinstance(target.get(key), dict) else {}, value)
+        else:
+            target[key] = value
+    return target
+
+
 class Api:
     """The scheduler as router and web see it."""
 
@@ -42,6 +55,7 @@ class Api:
         self.path, self.lock = path, threading.Condition()
         self.certs, self.pages = {}, {}  # id -> PEM, {"status", "text"}
         self.docs, self.acks, self.drained, self.roles = {}, [], [], []
+        self.watches, self.followers = [], []  # which was asked for; (which, lines to send)
         api = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -81,18 +95,21 @@ class Api:
                 return True
 
             def watch(self, which, head):
+                """The document that stands, then each line that comes."""
                 api.roles.append(head.get("viking-role"))
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
                                  b"Transfer-Encoding: chunked\r\n\r\n")
-                sent = None
+                with api.lock:
+                    api.watches.append(which)
+                    lines = [json.dumps(api.docs[which]).encode()] if which in api.docs else []
+                    api.followers.append((which, lines))
                 while True:
                     with api.lock:
-                        api.lock.wait_for(lambda: api.stopped or api.docs.get(which) is not sent, 1)
+                        api.lock.wait_for(lambda: api.stopped or lines, 1)
                         if api.stopped:
                             return
-                        doc = api.docs.get(which)
-                    data = b"{}\n" if doc is sent else doc + b"\n"
-                    sent = doc
+                        data = b"".join(d + b"\n" for d in lines) or b"{}\n"
+                        lines.clear()
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
         class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -108,10 +125,25 @@ class Api:
         """A new document for the watch; returns its rev."""
         with self.lock:
             self.rev += 1
-            doc["rev"] = self.rev
-            self.docs[which] = json.dumps(doc).encode()
-            self.lock.notify_all()
+            self.docs[which] = copy.deepcopy({**doc, "rev": self.rev})
+            self.send(which, self.docs[which])
             return self.rev
+
+    def patch(self, patch, skip=False):
+        """The router's document changes by a merge patch; returns its rev. skip: nobody is told, which leaves a gap."""
+        with self.lock:
+            doc, self.rev = self.docs["router"], self.rev + 1
+            line = {"from": doc["rev"], "rev": self.rev, "patch": patch}
+            merge(doc, {**patch, "rev": self.rev})
+            if not skip:
+                self.send("router", line)
+            return self.rev
+
+    def send(self, which, line):
+        for name, lines in self.followers:
+            if name == which:
+                lines.append(json.dumps(line).encode())
+        self.lock.notify_all()
 
     def ack(self, rev, seconds=20):
         with self.lock:

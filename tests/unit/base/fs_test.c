@@ -103,6 +103,19 @@ Test(fs, write_atomic_syncs_file_and_directory_and_leaves_nothing)
 	cr_assert_eq(entries(dir), 1);
 }
 
+Test(fs, replace_waits_for_no_disk)
+{
+	autotmp dir = tmpdir_new();
+	vk_autofree char *path = vk_asprintf("%s/f", dir);
+	struct vk_err e = {0};
+	synced.files = synced.dirs = 0;
+	cr_assert_eq(vk_fs_replace(path, "one", 3, 0600, &e), 0, "%s", e.msg);
+	cr_assert_eq(vk_fs_replace(path, "two", 3, 0600, &e), 0, "%s", e.msg);
+	cr_assert(holds(path, "two"));
+	cr_assert_eq(entries(dir), 1);
+	cr_assert_eq(synced.files + synced.dirs, 0);
+}
+
 Test(fs, a_failed_write_keeps_the_old_file)
 {
 	autotmp dir = tmpdir_new();

@@ -142,3 +142,16 @@ Test(answers, connections)
 	cr_assert_eq(answer_connections(text, "10.0.0.1", 81), 1);
 	cr_assert_eq(answer_connections(text, "10.0.0.2", 80), 0);
 }
+
+Test(answers, keys_one_by_one)
+{
+	const char *at = "Name: HAProxy\nPid: 5\n\ntype=str, case=sensitive, found=yes, idx=tree, "
+			 "key=\"a.com\", value=\"b0001|0|x\", type=\"str\"\n\n"
+			 "type=str, case=sensitive, found=no\n\n"
+			 "type=beg, case=sensitive, found=yes, idx=tree, key=\"G/\", value=\"b1\", "
+			 "type=\"str\"\n\n";
+	vk_autofree char *a = answer_key(&at, "a.com"), *b = answer_key(&at, "b.com"),
+			 *longer = answer_key(&at, "G/api/"), *end = answer_key(&at, "c.com");
+	cr_assert_str_eq(a, "b0001|0|x");
+	cr_assert(b == NULL && longer == NULL && end == NULL);
+}
