@@ -1,4 +1,4 @@
-/* certs:add, list, info, remove; maintenance and hold, on and off */
+/* certs:add, list, info, remove */
 #include <unistd.h>
 #include <viking/fs.h>
 #include <viking/json.h>
@@ -206,72 +206,6 @@ static int certs_auto(struct call *c, struct vk_err *err)
 	return 0;
 }
 
-static int maintenance(struct call *c, bool on, struct vk_err *err)
-{
-	const char *s, *text = on ? call_value(c, "--message") : NULL;
-	int r = stack_word(c, 0, &s, err);
-	if (r < 0)
-		return r;
-	vk_autojson *body = json_pack("{s:b}", "on", on);
-	if (text != NULL)
-		json_object_set_new(body, "message", vk_json_safe_string(text, strlen(text)));
-	r = api_send(c, "POST", body, NULL, err, "/v1/stacks/%s/maintenance", s);
-	if (r == 0)
-		printf(on ? "%s answers 503 until: viking maintenance:off %s\n"
-			  : "%s is served again%.0s\n",
-			s, s);
-	return r;
-}
-
-static int maintenance_on(struct call *c, struct vk_err *err)
-{
-	return maintenance(c, true, err);
-}
-
-static int maintenance_off(struct call *c, struct vk_err *err)
-{
-	return maintenance(c, false, err);
-}
-
-static int hold(struct call *c, int64_t ms, struct vk_err *err)
-{
-	const char *s;
-	int r = stack_word(c, 0, &s, err);
-	if (r < 0)
-		return r;
-	vk_autojson *body = json_pack("{s:I}", "ms", (json_int_t)ms);
-	r = api_send(c, "POST", body, NULL, err, "/v1/stacks/%s/hold", s);
-	if (r == 0)
-		printf(ms > 0 ? "requests for %s wait until: viking hold:off %s\n"
-			      : "requests for %s go on%.0s\n",
-			s, s);
-	return r;
-}
-
-static int hold_on(struct call *c, struct vk_err *err)
-{
-	const char *text = call_value(c, "--for");
-	int64_t ms = 30000;
-	if (text != NULL && (vk_parse_duration_ms(text, &ms) != 0 || ms <= 0))
-		return vk_err_set(err, VK_INVALID, "--for is a time like 30s, not \"%.40s\"", text);
-	return hold(c, ms, err);
-}
-
-static int hold_off(struct call *c, struct vk_err *err)
-{
-	return hold(c, 0, err);
-}
-
-static const struct option hold_options[] = {
-	{"--for", NULL, "TIME", "the longest a request waits (30s)"},
-	{0},
-};
-
-static const struct option message_options[] = {
-	{"--message", NULL, "TEXT", "what visitors read"},
-	{0},
-};
-
 static const struct option auto_options[] = {
 	{"--off", NULL, NULL, "do not; the certificate that is there stays to its end"},
 	{0},
@@ -287,12 +221,5 @@ const struct command certs_commands[] = {
 		"one certificate, and how its order goes"},
 	{"certs:remove", "STACK ID", 2, 2, false, false, certs_remove, NULL,
 		"take a certificate away"},
-	{"maintenance:on", "STACK [--message TEXT]", 1, 1, false, false, maintenance_on,
-		message_options, "answer 503 on all domains of a stack"},
-	{"hold:on", "STACK [--for TIME]", 1, 1, false, false, hold_on, hold_options,
-		"let requests of a stack wait"},
-	{"hold:off", "STACK", 1, 1, false, false, hold_off, NULL, "let them go on"},
-	{"maintenance:off", "STACK", 1, 1, false, false, maintenance_off, NULL,
-		"serve a stack again"},
 	{0},
 };

@@ -6,6 +6,7 @@ const struct command *const command_groups[] = {
 	config_commands,
 	domains_commands,
 	certs_commands,
+	traffic_commands,
 	buildpacks_commands,
 	ps_commands,
 	releases_commands,

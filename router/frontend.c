@@ -43,15 +43,15 @@ static void render_request(const struct render_settings *s, struct vk_buf *out)
 		"\thttp-request set-header X-Request-Id %[uuid()]\n");
 }
 
-static void not_found(const struct render_settings *s, const char *var, struct vk_buf *out)
+static void not_found(
+	const struct render_settings *s, const char *var, const char *page, struct vk_buf *out)
 {
 	vk_buf_addf(out,
-		"\thttp-request return status 404 errorfile %s/404.http unless { var(%s) -m found "
-		"} "
+		"\thttp-request return status 404 errorfile %s/%s.http unless { var(%s) -m found } "
 		"or !{ req.hdr(accept) -m sub text/html }\n"
-		"\thttp-request return status 404 errorfile %s/404-text.http unless { var(%s) -m "
+		"\thttp-request return status 404 errorfile %s/%s-text.http unless { var(%s) -m "
 		"found }\n",
-		s->route_dir, var, s->route_dir, var);
+		s->route_dir, page, var, s->route_dir, page, var);
 }
 
 /* RFC 8555 8.3: while a certificate is ordered for a domain, what its authority asks for is answered here, before any
@@ -79,7 +79,7 @@ static void render_route(const struct render_settings *s, struct vk_buf *out)
 		"{ var(txn.route) -m found }\n",
 		s->route_dir, s->route_dir);
 	render_challenge(s, out);
-	not_found(s, "txn.route", out);
+	not_found(s, "txn.route", "404", out);
 	vk_buf_adds(out,
 		"\thttp-request set-var(txn.backend) var(txn.route),field(1,|)\n"
 		"\thttp-request allow unless { var(txn.route) -m sub | }\n");
@@ -104,7 +104,7 @@ static void render_paths(const struct render_settings *s, struct vk_buf *out)
 		"\thttp-request set-var(txn.backend) var(txn.route),field(1,|) if paths\n"
 		"\thttp-request unset-var(txn.backend) if { var(txn.backend) -m str 0 }\n",
 		s->route_dir);
-	not_found(s, "txn.backend", out);
+	not_found(s, "txn.backend", "404-path", out);
 }
 
 /* A route that names a policy which is not there is closed. */

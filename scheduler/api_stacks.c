@@ -62,6 +62,15 @@ static json_t *busy_json(const struct stack *sk)
 		"since_ms", (json_int_t)sk->busy->since_ms);
 }
 
+/* NULL when neither maintenance nor hold is on. */
+static json_t *traffic_json(const struct traffic_row *row)
+{
+	if (row == NULL || (row->maintenance == NULL && row->hold_ms == 0))
+		return json_null();
+	return json_pack("{s:s?,s:I,s:s?,s:I}", "maintenance", row->maintenance, "hold_ms",
+		(json_int_t)row->hold_ms, "who", row->who, "since_ms", (json_int_t)row->since_ms);
+}
+
 void api_stack_info(struct call *c)
 {
 	struct vk_err err = {0};
@@ -83,6 +92,7 @@ void api_stack_info(struct call *c)
 	json_object_set_new(info, "volumes", volumes_of(&c->s->st, sk->name));
 	json_object_set_new(info, "lock", lock_json(sk->lock));
 	json_object_set_new(info, "busy", busy_json(sk));
+	json_object_set_new(info, "traffic", traffic_json(table_get(&c->s->st.traffic, sk->name)));
 	call_json(c, 200, info);
 }
 

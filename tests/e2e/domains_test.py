@@ -152,7 +152,12 @@ class Domains(unittest.TestCase):
         self.assertEqual(h.viking("maintenance:on", stack, "--message", "<b>").status, 0)
         self.assertIn("<p>&lt;b&gt;", self.curl(d, "/", "-H", "Accept: text/html")[1])
         self.assertNotEqual(h.viking("maintenance:on", stack, "--message", "a\nb").status, 0)
+        self.assertIn("answers 503: <b>", h.viking("maintenance", stack).out)
+        self.assertIn("are not held", h.viking("hold", stack).out)
+        self.assertEqual(("<b>", 0), tuple(h.json("stacks:info", stack)["traffic"][k] for k in ("maintenance", "hold_ms")))
         self.assertEqual(h.viking("maintenance:off", stack).status, 0)
+        self.assertIn("is served", h.viking("maintenance", stack).out)
+        self.assertIsNone(h.json("stacks:info", stack)["traffic"])
         self.assertEqual(self.curl(d), (200, "web"))
 
         # certificates

@@ -67,7 +67,8 @@ class TrafficTest(Routed):
                                  ("a.com", "/%61pi/x", "200 two"), ("n.b.com", "/x/y", "200 two"), ("only.com", "/x", "200 two")):
             self.assertEqual(self.s.get(host, path), want, (host, path))
         self.assertEqual(self.s.get("n.b.com", "/")[:3], "404")
-        self.assertEqual(self.s.get("only.com", "/")[:3], "404")
+        self.assertEqual(self.s.get("only.com", "/"), "404 404: no application or website of this host has this path")
+        self.assertEqual(self.s.get("nobody.com", "/"), "404 404: no application or website has this host name")
         for path in ("/api/../x", "/x/%2e%2e/api", "/a%5cb"):
             self.assertEqual(self.s.get("a.com", path)[:3], "400", path)
         head = self.s.get("a.com", "/api/headers")
