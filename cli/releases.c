@@ -54,40 +54,6 @@ static int release_word(const struct call *c, size_t i, uint64_t *ret, struct vk
 	return vk_err_hint(err, "viking releases %s", c->words.v[0]);
 }
 
-static void figures_text(const json_t *f, struct vk_buf *out)
-{
-	long long requests = vk_json_int(f, "requests", 0), errors = vk_json_int(f, "errors", 0);
-	vk_buf_addf(out, "v%lld %lld of %lld requests failed",
-		(long long)vk_json_int(f, "release", 0), errors, requests);
-	if (requests > 0)
-		vk_buf_addf(out, " (%.1f %%)", 100.0 * (double)errors / (double)requests);
-	if (json_is_integer(json_object_get(f, "p95_ms")))
-		vk_buf_addf(out, ", p95 %lld ms", (long long)vk_json_int(f, "p95_ms", 0));
-}
-
-/* One line of what the release did in its first time; NULL without a receipt. */
-static char *receipt_text(const json_t *receipt)
-{
-	vk_autobuf b = VK_BUF_INIT(1024);
-	const json_t *old = json_object_get(receipt, "old");
-	const char *acted = vk_json_str(receipt, "acted", NULL);
-	if (receipt == NULL)
-		return NULL;
-	vk_buf_addf(&b, "%lld s: ", (long long)vk_json_int(receipt, "seconds", 0));
-	figures_text(json_object_get(receipt, "new"), &b);
-	if (json_is_object(old)) {
-		vk_buf_adds(&b, "; ");
-		figures_text(old, &b);
-		vk_buf_adds(
-			&b, vk_json_bool(old, "earlier", false) ? " in its own first time" : "");
-	}
-	if (json_object_get(receipt, "until_ms") != NULL)
-		vk_buf_adds(&b, "; still counting");
-	if (acted != NULL)
-		vk_buf_addf(&b, "; auto_rollback: %s", acted);
-	return vk_buf_take(&b);
-}
-
 static int releases_info(struct call *c, struct vk_err *err)
 {
 	const char *s;
@@ -103,9 +69,9 @@ static int releases_info(struct call *c, struct vk_err *err)
 		return r;
 	if (c->json)
 		return print_json(answer);
-	vk_autofree char *receipt = receipt_text(json_object_get(answer, "receipt"));
+	json_t *receipt = json_object_get(answer, "receipt");
 	if (receipt != NULL)
-		json_object_set_new(answer, "receipt", json_string(receipt));
+		json_object_set(answer, "receipt", json_object_get(receipt, "text"));
 	print_pairs(answer);
 	return 0;
 }

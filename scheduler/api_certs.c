@@ -99,7 +99,9 @@ static void put_cert(struct call *c, const char *id, const struct vk_cert *r)
 		.created_ms = vk_now_ms()};
 	struct txn *t = txn_new(c->s);
 	txn_put_row(t, cert_fields, &row, "/cert/%s/%s", c->stack, id);
-	hub_event(c->s, "cert", c->stack, "added", c->who.name);
+	vk_autofree char *what =
+		vk_asprintf("added %s for %s", id, json_string_value(json_array_get(r->names, 0)));
+	hub_event(c->s, "cert", c->stack, what, c->who.name);
 	call_commit(c, t, json_pack("{s:s,s:O}", "id", id, "names", r->names));
 }
 
@@ -162,7 +164,8 @@ void api_certs_remove(struct call *c)
 	}
 	struct txn *t = txn_new(c->s);
 	txn_del(t, "/cert/%s", key);
-	hub_event(c->s, "cert", c->stack, "removed", c->who.name);
+	vk_autofree char *what = vk_asprintf("removed %s", c->part[1]);
+	hub_event(c->s, "cert", c->stack, what, c->who.name);
 	call_commit(c, t, NULL);
 }
 

@@ -5,6 +5,7 @@
 #include <viking/str.h>
 
 #include "assign.h"
+#include "certs.h"
 #include "deploy.h"
 #include "domains.h"
 #include "drain.h"
@@ -147,7 +148,7 @@ static void say_urls(struct deploy *d, const struct vk_strv *urls)
 	for (size_t i = 0; i < urls->n; i++)
 		op_detail(&d->op, "%s", urls->v[i]);
 	for (size_t i = 0; i < urls->n; i++) {
-		const char *host = urls->v[i] + strlen("http://");
+		const char *host = strstr(urls->v[i], "://") + strlen("://");
 		size_t n = strcspn(host, ":/");
 		if (n < 10 || strncmp(host + n - 10, ".localhost", 10) != 0)
 			continue; /* names that resolve need no help */
@@ -214,7 +215,8 @@ static void say_end(struct deploy *d, struct vk_strv *urls)
 	vk_autojson *domains = domains_of(&s->st, sk, NULL, s->cfg->base_domain);
 	vk_autostrv idle = {0};
 	domains_take_idle(sk, domains, &idle);
-	domains_urls(domains, s->cfg->http_port, urls);
+	vk_autojson *shown = certs_shown(&s->st, sk->name, domains);
+	domains_urls(domains, shown, s->cfg->http_port, s->cfg->https_port, urls);
 	say_urls(d, urls);
 	for (size_t i = 0; i < idle.n; i++)
 		op_detail(&d->op, "%s has 0 instances: viking ps:scale %s %s=1", idle.v[i],

@@ -257,19 +257,37 @@ void domains_take_idle(const struct stack *sk, json_t *domains, struct vk_strv *
 	}
 }
 
-void domains_urls(const json_t *domains, uint64_t http_port, struct vk_strv *ret)
+static bool has_certificate(const json_t *shown, const char *host, size_t n)
 {
-	const char *name;
-	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)domains, name, value)
+	const char *id, *name;
+	json_t *one, *v;
+	size_t i;
+	json_object_foreach((json_t *)(uintptr_t)shown, id, one)
+		json_array_foreach(json_object_get(one, "names"), i, v)
 	{
-		if (vk_starts(name, "*."))
+		name = json_string_value(v);
+		if (strncmp(name, host, n) == 0 && name[n] == '\0')
+			return true;
+	}
+	return false;
+}
+
+void domains_urls(const json_t *domains, const json_t *shown, uint64_t http_port,
+	uint64_t https_port, struct vk_strv *ret)
+{
+	const char *place;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)domains, place, value)
+	{
+		if (vk_starts(place, "*."))
 			continue;
-		int host = (int)strcspn(name, "/");
-		if (http_port == 80)
-			vk_strv_addf(ret, "http://%.*s%s/", host, name, name + host);
-		else
-			vk_strv_addf(ret, "http://%.*s:%llu%s/", host, name,
-				(unsigned long long)http_port, name + host);
+		size_t n = strcspn(place, "/");
+		bool tls = https_port != 0 && has_certificate(shown, place, n);
+		uint64_t port = tls ? https_port : http_port;
+		vk_autofree char *at = port == (tls ? 443 : 80)
+			? vk_strdup("")
+			: vk_asprintf(":%llu", (unsigned long long)port);
+		vk_strv_addf(
+			ret, "http%s://%.*s%s%s/", tls ? "s" : "", (int)n, place, at, place + n);
 	}
 }

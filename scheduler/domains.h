@@ -36,7 +36,8 @@ int names_check(const struct state *st, const struct caller *c, const char *stac
 	const json_t *doc, struct vk_err *err);
 /* Takes the domains out that nothing serves, since their node has 0 instances; adds those nodes to ret. */
 void domains_take_idle(const struct stack *sk, json_t *domains, struct vk_strv *ret);
-/* First URL-worthy first: http://domain[:port]/ for each exact domain of the entries. */
-void domains_urls(const json_t *domains, uint64_t http_port, struct vk_strv *ret);
+/* http://domain[:port]/ for each exact domain of the entries; https:// where one of `shown` (certs_shown) is for it. */
+void domains_urls(const json_t *domains, const json_t *shown, uint64_t http_port,
+	uint64_t https_port, struct vk_strv *ret);
 
 #endif

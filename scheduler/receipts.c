@@ -192,26 +192,36 @@ static void put_closed(
 
 static void say_figures(struct vk_buf *b, const json_t *f)
 {
-	int64_t requests = vk_json_int(f, "requests", 0), errors = vk_json_int(f, "errors", 0);
-	(void)vk_buf_addf(b, "v%lld: %lld of %lld requests failed",
-		(long long)vk_json_int(f, "release", 0), (long long)errors, (long long)requests);
-	if (requests > 0)
-		(void)vk_buf_addf(b, " (%.1f %%)", 100.0 * (double)errors / (double)requests);
+	long long requests = vk_json_int(f, "requests", 0), errors = vk_json_int(f, "errors", 0);
+	(void)vk_buf_addf(b, "v%lld: ", (long long)vk_json_int(f, "release", 0));
+	if (requests == 0)
+		(void)vk_buf_adds(b, "no requests");
+	else
+		(void)vk_buf_addf(b, "%lld of %lld requests failed (%.1f %%)", errors, requests,
+			100.0 * (double)errors / (double)requests);
 	if (json_is_integer(json_object_get(f, "p95_ms")))
 		(void)vk_buf_addf(b, ", p95 %lld ms", (long long)vk_json_int(f, "p95_ms", 0));
 }
 
-static char *say_receipt(const json_t *receipt)
+/* "v2: 0 of 20 requests failed (0.0 %), p95 7 ms in 30 s; v1: no requests in its own first time" */
+static char *say_receipt(const json_t *receipt, bool counting)
 {
 	vk_autobuf b = VK_BUF_INIT(512);
 	const json_t *old = json_object_get(receipt, "old");
+	const char *acted = vk_json_str(receipt, "acted", NULL);
 	say_figures(&b, json_object_get(receipt, "new"));
+	(void)vk_buf_addf(&b, " in %lld s%s", (long long)vk_json_int(receipt, "seconds", 0),
+		counting ? ", still counting" : "");
 	if (json_is_object(old)) {
-		(void)vk_buf_addf(&b, "; ");
+		(void)vk_buf_adds(&b, "; ");
 		say_figures(&b, old);
-		if (vk_json_bool(old, "earlier", false))
-			(void)vk_buf_addf(&b, " in its own first time");
+		(void)vk_buf_addf(&b, " in %s",
+			vk_json_bool(old, "earlier", false) ? "its own first time"
+							    : "the same time");
 	}
+	if (acted != NULL)
+		(void)vk_buf_addf(&b, "; auto_rollback: %s",
+			strcmp(acted, "abort") == 0 ? "the canary is aborted" : "rolled back");
 	return vk_buf_take(&b);
 }
 
@@ -272,7 +282,7 @@ static void close_one(struct receipts *x, struct stack *sk, const struct release
 	struct closing *c = vk_alloc(sizeof(*c));
 	*c = (struct closing){.s = x->s,
 		.stack = vk_strdup(sk->name),
-		.text = say_receipt(receipt),
+		.text = say_receipt(receipt, false),
 		.why = why,
 		.release = r->n,
 		.to = canary || back == NULL ? 0 : back->n};
@@ -330,10 +340,15 @@ void receipts_end(struct sched *s, struct txn *t, const struct stack *sk)
 
 json_t *receipts_show(struct sched *s, const struct stack *sk, const struct release *r)
 {
-	json_t *receipt = receipts_final(s, sk, r);
+	vk_autojson *receipt = receipts_final(s, sk, r);
+	if (receipt == NULL)
+		return NULL;
+	vk_autofree char *text = say_receipt(receipt, is_open(r));
+	json_t *shown = json_copy(receipt);
+	json_object_set_new(shown, "text", json_string(text));
 	if (is_open(r))
-		json_object_set(receipt, "until_ms", json_object_get(r->receipt, "until_ms"));
-	return receipt;
+		json_object_set(shown, "until_ms", json_object_get(r->receipt, "until_ms"));
+	return shown;
 }
 
 /* ---- the router's word ---- */

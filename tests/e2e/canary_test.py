@@ -138,7 +138,7 @@ class Canary(unittest.TestCase):
         first = self.receipt(1)
         self.assertEqual((4, 1, 20, 0, None), (first["seconds"], *(first["new"][k] for k in ("release", "requests", "errors")), first["old"]))
         self.assertGreaterEqual(first["new"]["p95_ms"], 0)
-        self.assertIn("v1 0 of 20 requests failed (0.0 %), p95", h.viking("releases:info", self.stack, "v1").out)
+        self.assertIn("v1: 0 of 20 requests failed (0.0 %), p95", h.viking("releases:info", self.stack, "v1").out)
         self.receipts_app("500 No", rule)
         self.assertEqual([500] * 9, self.ask(9))
         wait_for("nine are counted", lambda: self.receipt(2, closed=False)["new"]["errors"] == 9)

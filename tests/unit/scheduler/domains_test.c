@@ -149,9 +149,24 @@ Test(domains, urls_name_the_port_when_it_is_another_than_80)
 {
 	vk_autojson *d = scene_json("{'a.com':{},'*.b.com':{}}");
 	vk_autostrv plain = {0}, port = {0};
-	domains_urls(d, 80, &plain);
-	domains_urls(d, 8080, &port);
+	domains_urls(d, NULL, 80, 443, &plain);
+	domains_urls(d, NULL, 8080, 8443, &port);
 	cr_assert_eq(plain.n, 1);
 	cr_expect_str_eq(plain.v[0], "http://a.com/");
 	cr_expect_str_eq(port.v[0], "http://a.com:8080/");
+}
+
+Test(domains, urls_are_https_where_a_certificate_is_shown)
+{
+	vk_autojson *d = scene_json("{'a.com':{},'a.com/x':{},'b.com':{}}");
+	vk_autojson *shown = scene_json("{'1':{'names':['c.com','a.com'],'row':'s/1'}}");
+	vk_autostrv plain = {0}, port = {0}, off = {0};
+	domains_urls(d, shown, 80, 443, &plain);
+	domains_urls(d, shown, 8080, 8443, &port);
+	domains_urls(d, shown, 80, 0, &off);
+	cr_expect_str_eq(plain.v[0], "https://a.com/");
+	cr_expect_str_eq(plain.v[1], "https://a.com/x/");
+	cr_expect_str_eq(plain.v[2], "http://b.com/");
+	cr_expect_str_eq(port.v[0], "https://a.com:8443/");
+	cr_expect_str_eq(off.v[0], "http://a.com/");
 }
