@@ -110,6 +110,10 @@ static int check_labels(const char *orig, const char *host, struct vk_err *err)
 {
 	const char *label = host;
 	bool dotted = false;
+	for (const char *p = host; *p != '\0'; p++)
+		if ((unsigned char)*p >= 0x80)
+			return bad_domain(orig,
+				"letters beyond a-z are written in their ASCII form, xn--...", err);
 	for (;;) {
 		size_t n = strcspn(label, ".");
 		if (!label_ok(label, n))

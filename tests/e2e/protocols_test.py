@@ -255,6 +255,46 @@ class Hostile(Routed):
             self.assertLessEqual(len(paths), 1, shape)
         self.assertEqual(self.exchange(b"GET /first HTTP/1.1\r\nHost: a.com\r\nConnection: close\r\n\r\n")[:12], b"HTTP/1.1 200")
 
+    def test_hostile_frames_of_http2(self):
+        """What HTTP/2 can carry and HTTP/1.1 cannot: refused for its stream alone, or one request."""
+        async def answer(path, r, w):
+            w.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        b = self.raw(answer)
+        self.table(ragnar=app(["a.com"], server("w", b.port)))
+        whole = {":method": "POST", ":scheme": "http", ":authority": "a.com", ":path": "/first"}
+        self.assertEqual("answered", self.stream(list(whole.items())))
+        for more in ([("transfer-encoding", "chunked")], [("connection", "close")], [("x", "a\r\nHost: evil")], [("x", "a\nb")], [("x", "a\0b")],
+                     [("X", "b")], [("x y", "b")], [("x:y", "b")], [("content-length", "50")], [("content-length", "1")],
+                     [("content-length", "3"), ("content-length", "4")], [(":path", "/again")], [(":foo", "x")], [("x", "y"), (":path", "/late")]):
+            b.seen.clear()
+            self.assertEqual("refused", self.stream(list(whole.items()) + more, b"abc"), more)
+            self.assertLessEqual(len(b.seen), 1, more)
+            self.assertNotIn(b"evil", b"".join(b.seen))
+        for key, value in ((":method", "GET / HTTP/1.1\r\nX:"), (":path", "/ HTTP/1.1\r\nX: y"), (":path", "http://x/"), (":path", None)):
+            fields = [(k, v) for k, v in {**whole, key: value}.items() if v is not None]
+            self.assertEqual("refused", self.stream(fields), (key, value))
+        self.assertEqual("answered", self.stream(list(whole.items())))
+
+    def stream(self, fields, body=b""):
+        """One request in HTTP/2 from the first byte (RFC 9113), its fields as literals (RFC 7541 6.2.2)."""
+        def text(v):
+            self.assertLess(len(v), 127)
+            return bytes([len(v)]) + v.encode()
+
+        def frame(kind, flags, ident, payload):
+            return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + ident.to_bytes(4, "big") + payload
+        head = b"".join(b"\0" + text(k) + text(v) for k, v in fields)
+        with socket.create_connection(("127.0.0.1", self.s.port), timeout=20) as s:
+            s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 4, 1, head) + frame(0, 1, 1, body))
+            f = s.makefile("rb")
+            while part := f.read(9):
+                payload = f.read(int.from_bytes(part[:3], "big"))
+                if part[3] in (3, 7):  # RST_STREAM, GOAWAY
+                    return "refused"
+                if part[3] == 1:  # HEADERS: index 8 of the static table is :status 200
+                    return "answered" if payload[:1] == b"\x88" else "refused"
+            return "closed"
+
     def exchange(self, data, seconds=2):
         with socket.create_connection(("127.0.0.1", self.s.port), timeout=seconds) as s:
             got = b""

@@ -26,8 +26,10 @@ def hashes(user, password):
 
 
 class Routed(unittest.TestCase):
+    settings = {}
+
     def setUp(self):
-        self.s = Site()
+        self.s = Site(**self.settings)
         self.addCleanup(self.s.cleanup)
         self.b = Backends("one", "two", "three")
         self.addCleanup(self.b.stop)
@@ -246,6 +248,19 @@ class TrafficTest(Routed):
         self.assertEqual(sorted(e["stack"] for e in answer["errors"]), sorted(stacks))
         self.assertEqual(self.s.get("ok.com"), "200 two")
         self.assertEqual([e for e in self.s.map("hosts.map") if e[0] != "ok.com"], [])
+
+
+class Ipv6Test(Routed):
+    settings = {"http.address": "::"}
+
+    def test_addresses_of_both_kinds(self):
+        for allow, four, six in ((["127.0.0.0/8"], 200, 403), (["::1"], 403, 200), (["::/25", "127.0.0.1"], 200, 200), (["2001:db8::/33"], 403, 403)):
+            self.policy({"allow": allow})
+            for address, want in (("127.0.0.1", four), ("[::1]", six)):
+                self.assertEqual(curl("-H", "Host: a.com", f"http://{address}:{self.s.port}/")[0], want, (allow, address))
+        self.policy({})
+        for address in ("127.0.0.1", "[::1]"):
+            self.assertIn("x-forwarded-for: " + address.strip("[]"), curl("-H", "Host: a.com", f"http://{address}:{self.s.port}/headers")[1].lower())
 
 
 class CertificateTest(Routed):

@@ -118,6 +118,14 @@ Test(id, domains)
 	domain_is("*.localhost", true, "*.localhost");
 }
 
+Test(id, a_domain_in_other_letters_is_told_its_form)
+{
+	char out[VK_DOMAIN_MAX + 1];
+	struct vk_err e = {0};
+	cr_assert_eq(vk_domain("b\303\274cher.example", false, out, &e), VK_INVALID);
+	cr_assert(strstr(e.msg, "xn--"), "%s", e.msg);
+}
+
 Test(id, domains_refused)
 {
 	static const char *const bad[] = {"", ".", "..", "com", "notlocalhost", "a..b", ".a.b",
