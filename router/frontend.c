@@ -35,7 +35,7 @@ static void render_request(const struct render_settings *s, struct vk_buf *out)
 		"req.fhdr(host) -m reg ^[][A-Za-z0-9.:_-]*$ }\n"
 		"\thttp-request del-header " OURS " -m reg\n"
 		"\thttp-request deny deny_status 413 if { req.body_size gt 4294967296 }\n"
-		"\thttp-request set-header X-Forwarded-For %[src]\n"
+		"\thttp-request set-header X-Forwarded-For %[src,ipmask(32,128)]\n"
 		"\thttp-request set-header X-Forwarded-Host %[req.fhdr(host)]\n"
 		"\thttp-request set-header X-Forwarded-Port %[dst_port]\n"
 		"\thttp-request set-header X-Forwarded-Proto https if { ssl_fc }\n"
@@ -128,9 +128,10 @@ static void render_policy(const struct render_settings *s, struct vk_buf *out)
 			"\thttp-request redirect location https://%[var(txn.host)]%[pathq] code "
 			"308 if "
 			"{ var(txn.flags) -m sub r } !{ ssl_fc }\n");
+	/* ipmask makes ::ffff:10.0.0.1 of a listener at :: an IPv4 address */
 	vk_buf_addf(out,
 		"\thttp-request deny deny_status 403 if { var(txn.flags) -m sub a } !{ "
-		"src,concat(@,txn.policy),map_str(%s/access.map) -m found } !{ "
+		"src,ipmask(32,128),concat(@,txn.policy),map_str(%s/access.map) -m found } !{ "
 		"src,ipmask(24,64),concat(@,txn.policy),map_str(%s/access.map) -m found } !{ "
 		"src,ipmask(16,56),concat(@,txn.policy),map_str(%s/access.map) -m found } !{ "
 		"src,ipmask(8,48),concat(@,txn.policy),map_str(%s/access.map) -m found } !{ "
