@@ -7,7 +7,6 @@
 #include "control.h"
 #include "deploy.h"
 #include "pick.h"
-#include "pick.h"
 #include "summary.h"
 
 void api_ps(struct call *c)

@@ -211,8 +211,8 @@ static void config_only(struct deploy *d)
 static void tell_turn(const struct deploy *d, const struct stack *sk)
 {
 	const char *coming = vk_streq(vk_json_str(sk->pending, "ref", NULL), d->ref)
-				     ? vk_json_str(sk->pending, "new", NULL)
-				     : NULL;
+		? vk_json_str(sk->pending, "new", NULL)
+		: NULL;
 	vk_req_line(d->op.r, json_pack("{s:{s:s*}}", "turn", "coming", coming));
 }
 
