@@ -266,6 +266,14 @@ static int check_key_prefix(const char *v, struct vk_err *err)
 		: vk_err_set(err, VK_INVALID, "begins with / and does not end with it");
 }
 
+static int check_classic(const char *v, struct vk_err *err)
+{
+	if (strcmp(v, "/") == 0 || strcmp(v, "off") == 0 ||
+		(*v != '\0' && check_key_prefix(v, NULL) == 0))
+		return 0;
+	return vk_err_set(err, VK_INVALID, "is off, / or a prefix like /shop");
+}
+
 static int check_path(const char *v, struct vk_err *err)
 {
 	return *v != '\0' ? 0 : vk_err_set(err, VK_INVALID, "a path");
@@ -362,6 +370,9 @@ const struct setting settings[SETTING_COUNT] = {
 	TEXT("etcd.cert", etcd_cert, "", check_file, "PEM file of viking's certificate for etcd"),
 	TEXT("etcd.key", etcd_key, "", check_file, "PEM file of its key, for viking-sched to read"),
 	TEXT("etcd.prefix", etcd_prefix, "/viking", check_key_prefix, "before all keys in etcd"),
+	TEXT("etcd.classic", etcd_classic, "/", check_classic,
+		"before the keys of seed 000 (/proc /run /ports ..) in etcd; / = as they are, off "
+		"= none"),
 	PORT("etcd.port", etcd_port, "2379", 1, "port of the etcd of this host, on loopback"),
 	PORT("etcd.peer_port", etcd_peer_port, "2380", 1, "its port for other members"),
 	TIME("etcd.lease", etcd_lease_ms, "10s", 2 * SECOND,

@@ -8,6 +8,7 @@
 
 #include "api.h"
 #include "deploy.h"
+#include "jobs.h"
 #include "push.h"
 #include "pushopt.h"
 #include "sessions.h"
@@ -202,6 +203,8 @@ void api_push_check(struct call *c)
 	if (rc == 0)
 		rc = op_check(
 			c->s, c->stack, "push", a.opt.dry_run ? OP_WAIT : busy_mode(&a.opt), &err);
+	if (rc == 0)
+		rc = jobs_check_push(state_stack(&c->s->st, c->stack), &err);
 	if (rc == 0)
 		rc = push_check(c->s, &c->who, c->stack, doc, &err);
 	if (rc != 0) {

@@ -255,7 +255,8 @@ static char *release_why(const struct deploy *d)
 {
 	switch (d->kind) {
 	case DEPLOY_PUSH:
-		return vk_asprintf("push %.12s", d->commit);
+		return d->ref != NULL ? vk_asprintf("push %.12s", d->commit)
+				      : vk_strdup("jobs under /proc");
 	case DEPLOY_CONFIG: {
 		vk_autobuf b = VK_BUF_INIT(1024);
 		const char *name;

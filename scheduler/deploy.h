@@ -48,7 +48,7 @@ enum deploy_stage {
 struct deploy_spec {
 	enum deploy_kind kind;
 	json_t *doc;                 /* push: reference taken */
-	const char *ref, *old, *new; /* push */
+	const char *ref, *old, *new; /* push; ref NULL: no branch moves with it (jobs.h) */
 	const char *note;
 	bool no_cache;
 	json_t *set;                 /* config: {"K": sealed or null}, reference taken */

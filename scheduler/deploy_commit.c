@@ -121,7 +121,7 @@ static void put_release(struct deploy *d, struct txn *t, struct stack *sk)
 	txn_del(t, "/intent/%s", sk->name);
 	if (d->kind == DEPLOY_CONFIG || d->kind == DEPLOY_ROLLBACK)
 		put_config(d, t, sk);
-	if (d->kind == DEPLOY_PUSH)
+	if (d->kind == DEPLOY_PUSH && d->ref != NULL)
 		txn_put(t,
 			json_pack("{s:i,s:s,s:s,s:s}", "v", MODEL_VERSION, "ref", d->ref, "old",
 				d->old, "new", d->commit),

@@ -90,7 +90,7 @@ static const struct vk_field placed_fields[] = {
 	{0},
 };
 
-static int read_cpus(const json_t *j, uint64_t *ret, struct vk_err *err)
+int dow_read_cpus(const json_t *j, uint64_t *ret, struct vk_err *err)
 {
 	char *end = NULL;
 	double v = 0;
@@ -109,7 +109,7 @@ static int read_cpus(const json_t *j, uint64_t *ret, struct vk_err *err)
 	return 0;
 }
 
-static int read_bytes(const json_t *j, const char *key, uint64_t *ret, struct vk_err *err)
+int dow_read_bytes(const json_t *j, const char *key, uint64_t *ret, struct vk_err *err)
 {
 	*ret = 0;
 	if (j == NULL)
@@ -126,10 +126,10 @@ static int read_bytes(const json_t *j, const char *key, uint64_t *ret, struct vk
 
 static int read_amounts(const struct fields *f, uint64_t ret[DOW_DIMS], struct vk_err *err)
 {
-	int r = read_cpus(f->cpus, &ret[DOW_CPU], err);
+	int r = dow_read_cpus(f->cpus, &ret[DOW_CPU], err);
 	if (r == 0)
-		r = read_bytes(f->memory, "memory", &ret[DOW_MEMORY], err);
-	return r < 0 ? r : read_bytes(f->disk, "disk", &ret[DOW_DISK], err);
+		r = dow_read_bytes(f->memory, "memory", &ret[DOW_MEMORY], err);
+	return r < 0 ? r : dow_read_bytes(f->disk, "disk", &ret[DOW_DISK], err);
 }
 
 /* Borrows the strings. */

@@ -8,6 +8,7 @@
 
 #include "acme.h"
 #include "certwork.h"
+#include "classic.h"
 #include "drain.h"
 #include "front.h"
 #include "hosts.h"
@@ -61,6 +62,7 @@ static void hub_pass(void *arg)
 	receipts_look(s);
 	moves_look(s);
 	acme_touch(s);
+	classic_touch(s->classic);
 	ops_poke(s);
 }
 

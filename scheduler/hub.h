@@ -19,7 +19,7 @@
 struct sched {
 	const struct vk_config *cfg;
 	struct vk_loop *loop;
-	struct vk_store *store;
+	struct vk_store *store, *classic_store; /* the second may be NULL: classic.h */
 	struct vk_httpd *httpd;
 	struct vk_secret_key secret;
 	struct state st;
@@ -42,6 +42,7 @@ struct sched {
 	struct drains *drains;     /* drain.h */
 	struct receipts *receipts; /* receipts.h */
 	struct moves *moves;       /* moves.h */
+	struct classic *classic;   /* classic.h */
 	struct certs *certs;       /* certs.h */
 	struct certwork *certwork; /* certwork.h: what the certs process is to do */
 	struct metrics *metrics;   /* metrics.h; NULL before the first figure */

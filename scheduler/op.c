@@ -290,6 +290,8 @@ void op_end(struct op *op, const struct vk_err *err, json_t *more)
 		sk->busy = NULL;
 	op->running = false;
 	struct op *next = sk != NULL && sk->busy == NULL ? sk->waiting : NULL;
+	if (op->over != NULL)
+		op->over(op->over_arg, op, ok ? NULL : err);
 	op_unref(op);
 	hub_touch(s);
 	if (next == NULL)

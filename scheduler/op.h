@@ -36,6 +36,9 @@ struct op {
 	bool waited;                   /* for its turn */
 	bool leaving; /* the stack's name ends with it: nobody may wait behind it */
 	unsigned refs;
+	/* Told of the end (err NULL = ok); not when it never ran, nor at the end of the program. May be NULL. */
+	void (*over)(void *arg, const struct op *op, const struct vk_err *err);
+	void *over_arg;
 	struct op *next; /* in stack->waiting */
 };
 

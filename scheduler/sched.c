@@ -16,6 +16,7 @@
 #include "builds.h"
 #include "certs.h"
 #include "certwork.h"
+#include "classic.h"
 #include "doctor.h"
 #include "drain.h"
 #include "feed.h"
@@ -192,6 +193,7 @@ static int go(struct program *p, struct vk_err *err)
 	s->certwork = certwork_new(s);
 	certwork_refresh(s);
 	s->follow = follow_new(s, s->loaded_rev + 1);
+	s->classic = classic_new(s);
 	load_recover(s);
 	hub_touch(s);
 	put_old_store_aside(s);
@@ -255,6 +257,7 @@ static void program_close(struct program *p)
 		vk_httpd_free(s->httpd);
 	p->ending = true;
 	lead_resign(s->lead);
+	classic_close(s);
 	if (s->store != NULL)
 		s->store->ops->close(s->store);
 	sessions_free(s->sessions);

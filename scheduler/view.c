@@ -9,6 +9,7 @@
 
 #include "hosts.h"
 #include "instances.h"
+#include "jobs.h"
 
 #define TAG_MAX 24
 
@@ -17,6 +18,7 @@ struct view {
 	const char *prefix;
 	json_t *keys;
 	json_int_t rev;
+	size_t stack_max; /* a mirror's: larger stacks are left out, and the jobs that others put; 0 = all */
 };
 
 /* What is known of one instance while its keys are made. */
@@ -118,14 +120,15 @@ static void put_instances(struct view *v, const struct stack *sk)
 {
 	struct inst_list list = {0};
 	stack_instances(sk, stack_overlay(sk), &list);
-	for (size_t i = 0; i < list.n; i++) {
+	for (size_t i = 0; i < list.n && (v->stack_max == 0 || list.n <= v->stack_max); i++) {
 		struct view_inst x = {
 			.sk = sk, .i = &list.v[i], .st = hosts_find(v->s, list.v[i].name)};
 		if (list.v[i].stop)
 			continue;
 		x.def = hub_def(v->s, sk, list.v[i].born, list.v[i].node);
 		snprintf(x.tag, sizeof(x.tag), "%u-%u", list.v[i].version, list.v[i].n);
-		put_proc(v, &x);
+		if (v->stack_max == 0 || !jobs_own(sk))
+			put_proc(v, &x);
 		put_placed(v, &x);
 		put_ports(v, &x);
 		put_failed(v, &x);
@@ -166,14 +169,34 @@ static void put_hosts(struct view *v)
 		put_host(v, v->s->cfg->host_name);
 }
 
+static void put_all(struct view *v)
+{
+	struct stack *sk;
+	v->rev = vk_json_int(hosts_wanted(v->s), "rev", 0);
+	put_hosts(v);
+	put_fixed(v);
+	table_each(&v->s->st.stacks, i, sk) if (sk->exists) put_instances(v, sk);
+}
+
 void view_add(struct sched *s, const char *prefix, json_t *keys)
 {
-	struct view v = {.s = s, .prefix = prefix, .keys = keys};
-	struct stack *sk;
-	v.rev = vk_json_int(hosts_wanted(s), "rev", 0);
-	put_hosts(&v);
-	put_fixed(&v);
-	table_each(&s->st.stacks, i, sk) if (sk->exists) put_instances(&v, sk);
+	put_all(&(struct view){.s = s, .prefix = prefix, .keys = keys});
+}
+
+json_t *view_mirror(struct sched *s, size_t stack_max)
+{
+	vk_autojson *keys = json_array();
+	json_t *texts = json_object(), *row;
+	size_t i;
+	put_all(&(struct view){.s = s, .prefix = "/", .keys = keys, .stack_max = stack_max});
+	json_array_foreach(keys, i, row)
+	{
+		json_t *value = json_object_get(row, "value");
+		vk_autofree char *text = json_is_string(value) ? NULL : vk_json_text(value);
+		json_object_set_new(texts, vk_json_str(row, "key", ""),
+			text != NULL ? json_string(text) : json_incref(value));
+	}
+	return texts;
 }
 
 json_t *view_public(const char *key, const json_t *value)

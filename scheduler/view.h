@@ -10,7 +10,7 @@
  *	/ports/S/NODE/PORT/PROTO/IP/HOSTPORT/INSTANCE   "ip:port", healthy instances only
  *	/failed/S/NODE/TAG                    reason and last lines of what gave up
  *
- * TAG is VERSION-N. A view: nothing of it is stored. /images/S/BOAT/TAG and our own keys come from the store.
+ * TAG is VERSION-N. A view: nothing of it is stored, but etcd may have a copy (classic.h). /images/S/BOAT/TAG and our own keys come from the store.
  */
 #ifndef SCHEDULER_VIEW_H
 #define SCHEDULER_VIEW_H
@@ -19,6 +19,9 @@
 
 /* Appends {"key", "value", "rev"} for each key of the view that begins with prefix. */
 void view_add(struct sched *s, const char *prefix, json_t *keys);
+/* The same as {key: text}, without stacks of more than stack_max instances and without the keys below /proc that are jobs of
+ * others (jobs.h). New reference. */
+json_t *view_mirror(struct sched *s, size_t stack_max);
 /* A stored value without what is secret or tenants' text: sealed values, documents. New reference. */
 json_t *view_public(const char *key, const json_t *value);
 

@@ -58,6 +58,7 @@ struct vk_config {
 	char *etcd_cert;
 	char *etcd_key;
 	char *etcd_prefix;       /* etcd.prefix /viking */
+	char *etcd_classic;      /* etcd.classic: before seed 000's keys; "/" or "off" */
 	uint64_t etcd_lease_ms;  /* etcd.lease 10s */
 	uint64_t etcd_port;      /* etcd.port 2379 */
 	uint64_t etcd_peer_port; /* etcd.peer_port 2380 */

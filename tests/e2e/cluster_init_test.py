@@ -58,7 +58,8 @@ class Init(unittest.TestCase):
             wait_for("it serves from etcd", lambda: store(h) == "etcd", 60)
         self.assertEqual(load.failed, 0, load.errors)
         self.assertEqual({c["Id"] for c in containers("viking.stack=" + h.app_name)}, ids)
-        self.assertEqual(keys(h), before)
+        # what agents say is there when they have connected again
+        wait_for("the same keys", lambda: keys(h) == before, 60)
         self.assertGreater(h.json("cluster:status")["leader"]["epoch"], epoch)
         self.assertIn("kept", h.viking("config:get", h.app_name, "SECRET").out)
         sched = h.path("var/lib/viking/sched/")
