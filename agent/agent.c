@@ -15,6 +15,7 @@
 #include "killer.h"
 #include "logring.h"
 #include "net.h"
+#include "ports.h"
 #include "policy.h"
 #include "relay.h"
 #include "spec.h"
@@ -475,6 +476,7 @@ static int start(struct vk_role *role, struct vk_err *err)
 		return r;
 	load_counters(a);
 	a->logs = logset_new(log, c->logs_stack_bytes);
+	a->ports = ports_new(c);
 	a->images = images_new(c, a->loop, a->engine);
 	a->resync = vk_timer_new(a->loop, on_resync, a);
 	a->save = vk_timer_new(a->loop, save_counters, a);
@@ -500,6 +502,7 @@ static void agent_free(void *self)
 	while (a->insts != NULL)
 		inst_free(a->insts);
 	nets_free(a->nets);
+	ports_free(a->ports);
 	images_free(a->images);
 	status_free(a->status);
 	logset_free(a->logs);

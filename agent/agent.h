@@ -43,6 +43,7 @@ struct agent {
 	bool engine_up;
 	json_t *counters; /* name -> supervise record */
 	struct nets *nets;
+	struct ports *ports;
 	struct images *images;
 	struct logset *logs;
 	struct events *events;

@@ -28,6 +28,7 @@ static const struct vk_field instance_fields[] = {
 	INST(VK_F_ARRAY, expose, "expose", false, 0, 0),
 	INST(VK_F_ARRAY, publish, "publish", false, 0, 0),
 	INST(VK_F_ARRAY, mounts, "mounts", false, 0, 0),
+	INST(VK_F_STR, reach, "reach", false, 0, 45),
 	INST(VK_F_STR, network, "network", false, 0, 128),
 	INST(VK_F_ARRAY, aliases, "aliases", false, 0, 0),
 	INST(VK_F_ARRAY, dns, "dns", false, 0, 0),

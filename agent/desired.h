@@ -33,9 +33,10 @@ struct desired_instance {
 	char *cwd;
 	json_t *env;                       /* object of strings or NULL */
 	json_t *expose, *publish, *mounts; /* arrays of objects or NULL */
-	char *network;                     /* NULL or "" = the engine's default */
-	json_t *aliases;                   /* array of strings or NULL */
-	json_t *dns, *dns_search;          /* addresses and domains, or NULL */
+	char *reach;              /* address of this host at which others reach it; NULL = not */
+	char *network;            /* NULL or "" = the engine's default */
+	json_t *aliases;          /* array of strings or NULL */
+	json_t *dns, *dns_search; /* addresses and domains, or NULL */
 	json_t *health_doc;
 	struct desired_health health;
 	uint64_t memory, cpus_milli, pids;

@@ -58,6 +58,7 @@ struct inst {
 	int64_t backoff_ms; /* to wait once the dead container is removed */
 	char ip[64];
 	json_t *published; /* {"80/tcp": 32768} */
+	json_t *reached;   /* spec_reached() */
 	json_t *listening; /* [80] or NULL */
 	struct logfollow *follow;
 	struct probe *probe;

@@ -73,6 +73,8 @@ json_t *inst_report(const struct inst *i)
 	json_object_set_new(j, "published",
 		i->published != NULL && i->phase == PHASE_UP ? json_deep_copy(i->published)
 							     : json_object());
+	if (i->phase == PHASE_UP && i->reached != NULL)
+		json_object_set(j, "reach", i->reached);
 	json_object_set_new(j, "tail",
 		!well && i->sup.tail != NULL ? json_deep_copy(i->sup.tail) : json_array());
 	json_object_set_new(

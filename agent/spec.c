@@ -220,3 +220,69 @@ json_t *spec_create(const struct vk_config *c, const char *root, const struct de
 		set_run(j, run);
 	return j;
 }
+
+/* ---- from other hosts ---- */
+
+static bool reachable(const struct desired_instance *in)
+{
+	return in->reach != NULL && in->reach[0] != '\0' && !desired_is_task(in);
+}
+
+static bool is_tcp(const json_t *port)
+{
+	return vk_streq(vk_json_str(port, "proto", "tcp"), "tcp");
+}
+
+void spec_reach(
+	json_t *create, const struct desired_instance *in, unsigned (*next)(void *arg), void *arg)
+{
+	json_t *map = json_object_get(json_object_get(create, "HostConfig"), "PortBindings"), *p;
+	size_t i;
+	if (!reachable(in) || vk_streq(in->network_mode, "host") ||
+		vk_streq(in->network_mode, "none"))
+		return;
+	json_array_foreach(in->expose, i, p)
+	{
+		char key[16];
+		unsigned port = is_tcp(p) ? next(arg) : 0;
+		if (port == 0)
+			continue;
+		port_key(p, key);
+		if (json_object_get(map, key) == NULL)
+			json_object_set_new(map, key, json_array());
+		json_array_append_new(json_object_get(map, key),
+			json_pack("{s:s,s:o}", "HostIp", in->reach, "HostPort",
+				json_sprintf("%u", port)));
+	}
+}
+
+static uint64_t bound_at(const json_t *bindings, const char *address)
+{
+	size_t i;
+	json_t *b;
+	uint64_t port;
+	json_array_foreach(bindings, i, b) if (vk_streq(vk_json_str(b, "HostIp", ""), address) &&
+		vk_parse_u64(vk_json_str(b, "HostPort", ""), 1, 65535, &port) == 0) return port;
+	return 0;
+}
+
+json_t *spec_reached(const json_t *ports, const struct desired_instance *in)
+{
+	vk_autojson *reached = json_object();
+	size_t i;
+	json_t *p;
+	json_array_foreach(reachable(in) ? in->expose : NULL, i, p)
+	{
+		char key[16], number[8];
+		port_key(p, key);
+		uint64_t own = (uint64_t)vk_json_int(p, "port", 0), port = own;
+		if (!vk_streq(in->network_mode, "host"))
+			port = bound_at(json_object_get(ports, key), in->reach);
+		snprintf(number, sizeof(number), "%u", (unsigned)own);
+		if (port != 0 && is_tcp(p))
+			json_object_set_new(reached, number, json_integer((json_int_t)port));
+	}
+	if (json_object_size(reached) == 0)
+		return NULL;
+	return json_pack("{s:s,s:O}", "addr", in->reach, "ports", reached);
+}

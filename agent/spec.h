@@ -25,4 +25,12 @@ bool spec_same_resolver(const json_t *host_config, const struct desired_instance
  * the same engine are foreign. */
 void spec_root(const struct vk_config *c, char out[static 17]);
 
+/* Adds to what spec_create made a port of the host for each TCP port of the instance, at the address others reach it (reach);
+ * next gives a port that is free, 0 = none. */
+void spec_reach(
+	json_t *create, const struct desired_instance *in, unsigned (*next)(void *arg), void *arg);
+/* {"addr", "ports": {"80": 20001}} of an inspected container, as spec_reach bound it; of one in the host's network each port is its
+ * own. New reference, NULL without any. */
+json_t *spec_reached(const json_t *ports, const struct desired_instance *in);
+
 #endif

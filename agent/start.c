@@ -8,6 +8,7 @@
 #include "instance.h"
 #include "logring.h"
 #include "net.h"
+#include "ports.h"
 #include "spec.h"
 #include "status.h"
 
@@ -171,6 +172,7 @@ static void create(struct inst *i)
 {
 	vk_autojson *env = ifaddr_env(i->want->env);
 	vk_autojson *body = spec_create(i->a->config, i->a->root, i->want, env, NULL);
+	spec_reach(body, i->want, ports_next, &(struct ports_at){i->a->ports, i->want->reach});
 	snprintf(i->hash, sizeof(i->hash), "%s", i->want->hash);
 	i->stop_ms = i->want->stop_ms;
 	inst_phase(i, PHASE_CREATE);
@@ -186,17 +188,24 @@ void inst_start(struct inst *i)
 
 /* ---- inspect ---- */
 
+/* Those that the manifest publishes, and those for other hosts. */
 static void learn_ports(struct inst *i, const json_t *ports)
 {
 	const char *key;
 	json_t *bindings;
+	json_decref(i->reached);
+	const char *reach = i->want != NULL ? i->want->reach : NULL;
+	i->reached = i->want != NULL ? spec_reached(ports, i->want) : NULL;
 	json_decref(i->published);
 	i->published = json_object();
 	json_object_foreach((json_t *)(uintptr_t)ports, key, bindings)
 	{
-		const char *text = vk_json_str(json_array_get(bindings, 0), "HostPort", "");
+		size_t at;
+		json_t *b;
 		uint64_t port;
-		if (vk_parse_u64(text, 1, 65535, &port) == 0)
+		json_array_foreach(
+			bindings, at, b) if (!vk_streq(vk_json_str(b, "HostIp", ""), reach) &&
+			vk_parse_u64(vk_json_str(b, "HostPort", ""), 1, 65535, &port) == 0)
 			json_object_set_new(i->published, key, json_integer((json_int_t)port));
 	}
 }

@@ -465,3 +465,15 @@ const char *vk_config_own_port(const struct vk_config *c, uint64_t port)
 			return own[i].setting;
 	return NULL;
 }
+
+void vk_config_cluster_ports(const struct vk_config *c, uint16_t *ret_first, uint16_t *ret_last)
+{
+	uint64_t first = 0, last = 0;
+	vk_autofree char *ports = vk_strdup(c->cluster_ports);
+	char *dash = strchr(ports, '-'); /* the form was checked when it was read */
+	*dash = '\0';
+	(void)vk_parse_u64(ports, 1, 65535, &first);
+	(void)vk_parse_u64(dash + 1, first, 65535, &last);
+	*ret_first = (uint16_t)first;
+	*ret_last = (uint16_t)last;
+}

@@ -200,6 +200,13 @@ static int check_publish(const char *v, struct vk_err *err)
 	return vk_err_set(err, VK_INVALID, "ports or ranges with commas between, like 1024-65535");
 }
 
+static int check_port_range(const char *v, struct vk_err *err)
+{
+	if (strchr(v, '-') != NULL && is_port_range(v))
+		return 0;
+	return vk_err_set(err, VK_INVALID, "a range of ports, like 20000-29999");
+}
+
 static bool is_ipv4(const char *w)
 {
 	struct in_addr a;
@@ -345,6 +352,9 @@ const struct setting settings[SETTING_COUNT] = {
 	PORT("cluster.port", cluster_port, "8792", 1,
 		"port of the cluster's hosts for one another; nothing listens there without a "
 		"cluster"),
+	TEXT("cluster.ports", cluster_ports, "20000-29999", check_port_range,
+		"ports of cluster.address at which other hosts reach containers; the same on all "
+		"hosts"),
 	TEXT("registry.address", registry_address, "127.0.0.1", check_address,
 		"where images are kept"),
 	PORT("registry.port", registry_port, "5000", 1, "port of the registry"),

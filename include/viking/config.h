@@ -34,8 +34,9 @@ struct vk_config {
 	char *web_address;   /* web.address 127.0.0.1 */
 	uint64_t web_port;   /* 8791 */
 	char *metrics_token; /* metrics.token: SHA-256 of the token, "" = /metrics is not on TCP */
-	char *cluster_address;  /* cluster.address, 0.0.0.0: where other hosts reach this one */
-	uint64_t cluster_port;  /* 8792; nothing listens there before this host is in a cluster */
+	char *cluster_address; /* cluster.address, 0.0.0.0: where other hosts reach this one */
+	uint64_t cluster_port; /* 8792; nothing listens there before this host is in a cluster */
+	char *cluster_ports; /* cluster.ports, 20000-29999: a range; where they reach containers */
 	char *registry_address; /* registry.address, 127.0.0.1 */
 	uint64_t registry_port; /* 5000 */
 	/* paths, absolute after loading */
@@ -153,5 +154,7 @@ char *vk_libexec_path(const struct vk_config *c, const char *program);
 /* The setting that makes a TCP port of this host viking's own ("registry.port"), or NULL. No application may publish
  * it: whoever binds it while the process behind it is away is handed what others send there, passwords included. */
 const char *vk_config_own_port(const struct vk_config *c, uint64_t port);
+/* The ends of cluster.ports. */
+void vk_config_cluster_ports(const struct vk_config *c, uint16_t *ret_first, uint16_t *ret_last);
 
 #endif

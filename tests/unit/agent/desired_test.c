@@ -137,7 +137,8 @@ Test(desired, only_what_a_container_is_made_of_restarts_it)
 	static const char *const same[] = {
 		INSTANCE(",\"gen\":1,\"health\":{\"type\":\"tcp\",\"port\":80}"),
 		INSTANCE(",\"gen\":1,\"stop_ms\":1"), INSTANCE(",\"gen\":1,\"want\":\"stop\""),
-		INSTANCE(",\"gen\":1,\"restart_count\":2"), INSTANCE(",\"gen\":1,\"cmd\":null")};
+		INSTANCE(",\"gen\":1,\"restart_count\":2"),
+		INSTANCE(",\"gen\":1,\"reach\":\"10.0.0.1\""), INSTANCE(",\"gen\":1,\"cmd\":null")};
 	for (size_t i = 0; i < VK_COUNT(same); i++) {
 		hash_of(same[i], other);
 		cr_expect_str_eq(base, other, "%s", same[i]);

@@ -173,3 +173,43 @@ Test(spec, the_root_label_follows_the_state_directory)
 	cr_assert_str_eq(one, again);
 	cr_assert_str_neq(one, two);
 }
+
+static unsigned count_up(void *arg)
+{
+	return ++*(unsigned *)arg;
+}
+
+/* What spec_create and spec_reach bind, and what is understood of it when the engine says the same. */
+static void reach(const char *more, const char *bindings, const char *reached)
+{
+	struct vk_config c = config_of();
+	struct desired_instance in = instance_of(more);
+	unsigned last = 20000;
+	vk_autojson *j = spec_create(&c, "0123456789abcdef", &in, in.env, NULL);
+	spec_reach(j, &in, count_up, &last);
+	has(j, "HostConfig|PortBindings", bindings);
+	vk_autojson *told = spec_reached(
+		json_object_get(json_object_get(j, "HostConfig"), "PortBindings"), &in);
+	vk_autofree char *text =
+		told != NULL ? json_dumps(told, JSON_COMPACT | JSON_SORT_KEYS) : vk_strdup("");
+	cr_expect_str_eq(text, reached, "%s", text);
+	desired_instance_release(&in);
+}
+
+Test(spec, other_hosts_reach_it_at_one_address_only)
+{
+#define AT \
+	",\"reach\":\"10.0.0.1\",\"expose\":[{\"port\":80,\"proto\":\"tcp\"},{\"port\":53," \
+	"\"proto\":\"udp\"}]"
+	reach(INSTANCE(AT), "{\"80/tcp\":[{\"HostIp\":\"10.0.0.1\",\"HostPort\":\"20001\"}]}",
+		"{\"addr\":\"10.0.0.1\",\"ports\":{\"80\":20001}}");
+	reach(INSTANCE(AT ",\"publish\":[{\"host\":8080,\"port\":80}]"),
+		"{\"80/tcp\":[{\"HostPort\":\"8080\"},{\"HostIp\":\"10.0.0.1\",\"HostPort\":"
+		"\"20001\"}]}",
+		"{\"addr\":\"10.0.0.1\",\"ports\":{\"80\":20001}}");
+	reach(INSTANCE(AT ",\"network_mode\":\"host\""), "{}",
+		"{\"addr\":\"10.0.0.1\",\"ports\":{\"80\":80}}");
+	reach(INSTANCE(AT ",\"network_mode\":\"none\""), "{}", "");
+	reach(INSTANCE(AT ",\"kind\":\"task\""), "{}", "");
+	reach(INSTANCE(",\"expose\":[{\"port\":80}]"), "{}", "");
+}
