@@ -233,7 +233,9 @@ static void on_document(void *arg, json_t *line)
 	struct resolver *r = arg;
 	struct zone *z = NULL;
 	struct vk_err err = {0};
-	if (zone_parse(line, r->c->dns_zones, &z, &err) != 0) {
+	if (zone_parse(line,
+		    &(struct zone_host){r->c->host_name, r->c->dns_zones, r->c->firewall_enabled},
+		    &z, &err) != 0) {
 		vk_log_err(VK_ERROR, "bad-document", &err);
 		return;
 	}

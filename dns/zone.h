@@ -57,8 +57,13 @@ struct zone {
 	unsigned turn;           /* where the next answer begins */
 };
 
-/* aliases: words of dns.zones, with commas. */
-int zone_parse(const json_t *doc, const char *aliases, struct zone **ret, struct vk_err *err);
+struct zone_host {
+	const char *name;    /* instances without a host are on this one */
+	const char *aliases; /* words of dns.zones, with commas */
+	bool translates;     /* the firewall is in force: what other hosts run has addresses here */
+};
+int zone_parse(
+	const json_t *doc, const struct zone_host *host, struct zone **ret, struct vk_err *err);
 void zone_free(struct zone *z);
 
 enum zone_answer {

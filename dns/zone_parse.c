@@ -42,7 +42,16 @@ static void read_ports(struct zone_node *node, const json_t *list)
 	};
 }
 
-static int read_instances(struct zone_node *node, const json_t *list, struct vk_err *err)
+/* Of an instance on another host the address that the firewall translates; NULL: there is no way to it. */
+static const char *address_of(const json_t *instance, const struct zone_host *h)
+{
+	if (strcmp(vk_json_str(instance, "host", h->name), h->name) == 0)
+		return vk_json_str(instance, "addr", "");
+	return h->translates ? vk_json_str(json_object_get(instance, "far"), "vip", NULL) : NULL;
+}
+
+static int read_instances(
+	struct zone_node *node, const json_t *list, const struct zone_host *h, struct vk_err *err)
 {
 	size_t i;
 	json_t *j;
@@ -51,7 +60,10 @@ static int read_instances(struct zone_node *node, const json_t *list, struct vk_
 	json_array_foreach(list, i, j)
 	{
 		struct zone_instance *inst = &node->inst[node->n_inst];
-		rc = read_address(vk_json_str(j, "addr", NULL), &inst->addr, err);
+		const char *text = address_of(j, h);
+		if (text == NULL)
+			continue;
+		rc = read_address(text, &inst->addr, err);
 		if (rc != 0)
 			break;
 		inst->name = vk_strdup(vk_json_str(j, "name", ""));
@@ -68,7 +80,8 @@ static enum dns_policy read_policy(const char *text)
 					    : POLICY_APPEND;
 }
 
-static int read_node(struct zone_node *node, const char *name, const json_t *j, struct vk_err *err)
+static int read_node(struct zone_node *node, const char *name, const json_t *j,
+	const struct zone_host *h, struct vk_err *err)
 {
 	char alias[VK_NAME_MAX + 1];
 	int rc = vk_node_name(name, err);
@@ -79,7 +92,7 @@ static int read_node(struct zone_node *node, const char *name, const json_t *j, 
 	node->alias = vk_strdup(alias);
 	node->policy = read_policy(vk_json_str(j, "policy", "append"));
 	read_ports(node, json_object_get(j, "ports"));
-	return read_instances(node, json_object_get(j, "instances"), err);
+	return read_instances(node, json_object_get(j, "instances"), h, err);
 }
 
 static int read_links(struct zone_net *net, const json_t *list, struct vk_err *err)
@@ -105,7 +118,8 @@ static int read_links(struct zone_net *net, const json_t *list, struct vk_err *e
 	return 0;
 }
 
-static int read_net(struct zone_net *net, const json_t *j, struct vk_err *err)
+static int read_net(
+	struct zone_net *net, const json_t *j, const struct zone_host *h, struct vk_err *err)
 {
 	json_t *nodes = json_object_get(j, "nodes"), *value;
 	const char *name;
@@ -117,7 +131,7 @@ static int read_net(struct zone_net *net, const json_t *j, struct vk_err *err)
 		rc = read_address(vk_json_str(j, "gateway", NULL), &net->gateway, err);
 	net->nodes = vk_calloc(json_object_size(nodes) + 1, sizeof(*net->nodes));
 	json_object_foreach(nodes, name, value) if (rc == 0) rc =
-		read_node(&net->nodes[net->n_nodes++], name, value, err);
+		read_node(&net->nodes[net->n_nodes++], name, value, h, err);
 	return rc == 0 ? read_links(net, json_object_get(j, "links"), err) : rc;
 }
 
@@ -130,7 +144,8 @@ static bool has_word(const char *words, const char *word)
 	return false;
 }
 
-int zone_parse(const json_t *doc, const char *aliases, struct zone **ret, struct vk_err *err)
+int zone_parse(
+	const json_t *doc, const struct zone_host *host, struct zone **ret, struct vk_err *err)
 {
 	const json_t *nets = json_object_get(doc, "networks");
 	int64_t rev = vk_json_int(doc, "rev", -1);
@@ -138,14 +153,15 @@ int zone_parse(const json_t *doc, const char *aliases, struct zone **ret, struct
 		return vk_err_set(err, VK_INVALID, "the document has no rev or no networks");
 	struct zone *z = vk_alloc(sizeof(*z));
 	*z = (struct zone){.rev = rev,
-		.skydns = has_word(aliases, "skydns.local"),
-		.veo = has_word(aliases, "veo"),
-		.local = has_word(aliases, "local.zone")};
+		.skydns = has_word(host->aliases, "skydns.local"),
+		.veo = has_word(host->aliases, "veo"),
+		.local = has_word(host->aliases, "local.zone")};
 	z->nets = vk_calloc(json_array_size(nets) + 1, sizeof(*z->nets));
 	size_t i;
 	json_t *j;
 	int rc = 0;
-	json_array_foreach(nets, i, j) if (rc == 0) rc = read_net(&z->nets[z->n_nets++], j, err);
+	json_array_foreach(nets, i, j) if (rc == 0) rc =
+		read_net(&z->nets[z->n_nets++], j, host, err);
 	if (rc != 0)
 		zone_free(z);
 	else

@@ -84,8 +84,11 @@ static void on_look(void *arg)
 
 static int wanted(struct firewall *f, const json_t *doc, struct vk_buf *out, struct vk_err *err)
 {
+	struct rules_host host = {
+		.name = f->c->host_name, .table = f->table, .allow = f->c->firewall_allow};
+	vk_config_cluster_ports(f->c, &host.first, &host.last);
 	if (f->c->firewall_enabled)
-		return rules_render(doc, f->table, f->c->firewall_allow, out, err);
+		return rules_render(doc, &host, out, err);
 	(void)vk_buf_addf(out, "table inet %s\ndelete table inet %s\n", f->table, f->table);
 	return 0;
 }

@@ -12,7 +12,7 @@
 struct net {
 	uint32_t base, gateway; /* host order */
 	unsigned bits;
-	json_t *links; /* borrowed */
+	json_t *links, *nodes; /* borrowed */
 };
 
 struct nets {
@@ -45,7 +45,9 @@ static int read_net(const json_t *j, struct net *net, struct vk_err *err)
 	if (slash == NULL || vk_parse_u64(slash + 1, 8, 30, &bits) != 0)
 		return vk_err_set(err, VK_INVALID, "a network without a subnet");
 	vk_autofree char *address = vk_strndup(subnet, (size_t)(slash - subnet));
-	*net = (struct net){.bits = (unsigned)bits, .links = json_object_get(j, "links")};
+	*net = (struct net){.bits = (unsigned)bits,
+		.links = json_object_get(j, "links"),
+		.nodes = json_object_get(j, "nodes")};
 	if (read_address(address, &net->base) != 0 ||
 		read_address(vk_json_str(j, "gateway", ""), &net->gateway) != 0)
 		return vk_err_set(err, VK_INVALID, "a network without an address");
@@ -106,10 +108,12 @@ static void add_dispatch(struct vk_buf *out, const struct nets *nets, const char
 	add(out, " }\n");
 }
 
-static void add_hook(struct vk_buf *out, const struct nets *nets, const char *hook)
+/* kind: "filter hook input priority -5" */
+static void add_hook(
+	struct vk_buf *out, const struct nets *nets, const char *chain, const char *kind)
 {
-	add(out, "\tchain %s {\n\t\ttype filter hook %s priority -5; policy accept;\n", hook, hook);
-	add_dispatch(out, nets, hook);
+	add(out, "\tchain %s {\n\t\ttype %s; policy accept;\n", chain, kind);
+	add_dispatch(out, nets, chain);
 	add(out, "\t}\n");
 }
 
@@ -130,15 +134,101 @@ static void add_input(struct vk_buf *out, const struct net *net, size_t at, cons
 	add(out, "\t\tcounter reject\n\t}\n");
 }
 
-static void add_forward(struct vk_buf *out, const struct net *net, size_t at)
+static void add_forward(struct vk_buf *out, const struct net *net, size_t at, const char *far)
 {
 	char base[INET_ADDRSTRLEN];
-	add(out, "\tchain forward_%zu {\n\t\tct state established,related accept\n", at);
+	add(out, "\tchain forward_%zu {\n\t\tct state established,related accept\n%s", at, far);
 	add(out, "\t\tip daddr %s/%u accept\n", dotted(net->base, base), net->bits);
 	add(out,
 		"\t\tip daddr @stacks counter reject\n"
 		"\t\tip daddr 169.254.0.0/16 counter reject\n\t}\n");
 }
+
+/* ---- a cluster ---- */
+
+/* NULL: this host is alone. */
+static const char *own_address(
+	const json_t *doc, const char *name, char buf[static INET_ADDRSTRLEN])
+{
+	uint32_t a;
+	const char *text = vk_json_str(json_object_get(doc, "hosts"), name, "");
+	return read_address(text, &a) == 0 ? dotted(a, buf) : NULL;
+}
+
+/* The sender's own host stands for a container that another host's asks for: it must have been translated here. */
+static char *far_rules(const struct rules_host *h)
+{
+	return vk_asprintf("\t\tip daddr @hosts tcp dport %u-%u ct status dnat accept\n"
+			   "\t\tip daddr @hosts tcp dport %u-%u counter reject\n",
+		h->first, h->last, h->first, h->last);
+}
+
+static void add_hosts(
+	struct vk_buf *out, const json_t *doc, const struct rules_host *h, const char *own)
+{
+	char buf[INET_ADDRSTRLEN];
+	const char *name, *comma = "";
+	json_t *v;
+	uint32_t a;
+	add(out, "\tset hosts {\n\t\ttype ipv4_addr\n\t\telements = {");
+	json_object_foreach(json_object_get(doc, "hosts"), name, v)
+	{
+		if (read_address(json_is_string(v) ? json_string_value(v) : "", &a) != 0)
+			continue;
+		add(out, "%s %s", comma, dotted(a, buf));
+		comma = ",";
+	}
+	add(out,
+		" }\n\t}\n"
+		/* before the engine's own translation, as the ports are known by now */
+		"\tchain cluster {\n\t\ttype filter hook prerouting priority -150; policy accept;\n"
+		"\t\tct state new ip daddr %s tcp dport %u-%u ip saddr != @hosts counter drop\n"
+		"\t}\n",
+		own, h->first, h->last);
+}
+
+/* Pairs of an instance on another host: the address its stack knows it by and each port -> where it is. */
+static bool add_far_ports(struct vk_buf *out, const json_t *instance, const char *own, bool any)
+{
+	const json_t *far = json_object_get(instance, "far");
+	char a[INET_ADDRSTRLEN], b[INET_ADDRSTRLEN];
+	uint32_t vip, addr;
+	uint64_t port;
+	const char *number;
+	json_t *to;
+	if (far == NULL || vk_streq(vk_json_str(instance, "host", NULL), own) ||
+		read_address(vk_json_str(far, "vip", ""), &vip) != 0 ||
+		read_address(vk_json_str(far, "addr", ""), &addr) != 0)
+		return any;
+	json_object_foreach(json_object_get(far, "ports"), number, to)
+	{
+		json_int_t at = json_integer_value(to);
+		if (vk_parse_u64(number, 1, 65535, &port) != 0 || at < 1 || at > 65535)
+			continue;
+		add(out, "%s%s . %u : %s . %u",
+			any ? ", " : "\t\tdnat ip to ip daddr . tcp dport map { ", dotted(vip, a),
+			(unsigned)port, dotted(addr, b), (unsigned)at);
+		any = true;
+	}
+	return any;
+}
+
+static void add_far(struct vk_buf *out, const struct net *net, size_t at, const char *own)
+{
+	bool any = false;
+	const char *name;
+	json_t *node, *instance;
+	add(out, "\tchain far_%zu {\n", at);
+	json_object_foreach(net->nodes, name, node)
+	{
+		size_t i;
+		json_array_foreach(json_object_get(node, "instances"), i, instance) any =
+			add_far_ports(out, instance, own, any);
+	}
+	add(out, "%s\t}\n", any ? " }\n" : "");
+}
+
+/* ---- the table ---- */
 
 static void add_stacks(struct vk_buf *out, const struct nets *nets)
 {
@@ -183,30 +273,45 @@ static void add_links(struct vk_buf *out, const struct nets *nets)
 	add(out, "\t}\n");
 }
 
-static void add_table(
-	struct vk_buf *out, const struct nets *nets, const char *table, const char *allow)
+static void add_chains(struct vk_buf *out, const struct nets *nets, const struct rules_host *h,
+	bool cluster, const char *far)
 {
-	/* made, so that it can be deleted: a table that is not there cannot */
-	add(out, "table inet %s\ndelete table inet %s\ntable inet %s {\n", table, table, table);
-	add_stacks(out, nets);
 	for (size_t i = 0; i < nets->n; i++) {
-		add_input(out, &nets->v[i], i, allow);
-		add_forward(out, &nets->v[i], i);
+		add_input(out, &nets->v[i], i, h->allow);
+		add_forward(out, &nets->v[i], i, far);
+		if (cluster)
+			add_far(out, &nets->v[i], i, h->name);
 	}
-	add_hook(out, nets, "input");
-	add_hook(out, nets, "forward");
+	add_hook(out, nets, "input", "filter hook input priority -5");
+	add_hook(out, nets, "forward", "filter hook forward priority -5");
+	if (cluster)
+		add_hook(out, nets, "far", "nat hook prerouting priority -105");
 	add_links(out, nets);
+}
+
+static void add_table(
+	struct vk_buf *out, const json_t *doc, const struct nets *nets, const struct rules_host *h)
+{
+	char buf[INET_ADDRSTRLEN];
+	const char *own = own_address(doc, h->name, buf), *t = h->table;
+	vk_autofree char *far = own != NULL ? far_rules(h) : vk_strdup("");
+	/* made, so that it can be deleted: a table that is not there cannot */
+	add(out, "table inet %s\ndelete table inet %s\ntable inet %s {\n", t, t, t);
+	add_stacks(out, nets);
+	if (own != NULL)
+		add_hosts(out, doc, h, own);
+	add_chains(out, nets, h, own != NULL, far);
 	add(out, "}\n");
 }
 
-int rules_render(const json_t *doc, const char *table, const char *allow, struct vk_buf *out,
-	struct vk_err *err)
+int rules_render(
+	const json_t *doc, const struct rules_host *host, struct vk_buf *out, struct vk_err *err)
 {
 	struct nets nets = {0};
 	int rc = read_nets(doc, &nets, err);
 	if (rc == 0) {
 		size_t before = out->max;
-		add_table(out, &nets, table, allow);
+		add_table(out, doc, &nets, host);
 		if (out->len + 256 > before)
 			rc = vk_err_set(
 				err, VK_LIMIT, "the rules are larger than %zu bytes", before);

@@ -183,11 +183,12 @@ static bool may_change(
 	return ++k->keys <= CHANGE_KEYS_MAX;
 }
 
-static bool part_make(struct making *k, const json_t *stacks, const char *name, struct part *p)
+static bool part_make(struct making *k, const struct source *s, const char *name, struct part *p)
 {
-	const json_t *entry = json_object_get(stacks, name);
+	const json_t *entry = json_object_get(json_object_get(s->doc, "stacks"), name);
 	p->was = table_find(k->t, name);
-	if (p->was == NULL || entry == NULL || table_stack_parse(name, entry, &p->is, NULL) != 0 ||
+	if (p->was == NULL || entry == NULL ||
+		table_stack_parse(name, entry, s->host, &p->is, NULL) != 0 ||
 		!same_nodes(p->was, &p->is) || !same_certs(p->was, &p->is))
 		return false;
 	assign_routes(p->was, &p->old);
@@ -307,13 +308,12 @@ static void sort_keys(struct change *c)
 bool change_make(const struct source *s, struct table *t, struct assign *a, struct model *want,
 	struct change *ret)
 {
-	const json_t *stacks = json_object_get(s->doc, "stacks");
 	vk_autofree struct part *parts = vk_calloc(s->stacks.n + 1, sizeof(*parts));
 	struct making k = {.t = t, .a = a, .want = want, .parts = parts, .to = ret};
 	bool ok = !s->all;
 	*ret = (struct change){0};
 	while (ok && k.n < s->stacks.n)
-		ok = part_make(&k, stacks, s->stacks.v[k.n], &parts[k.n]), k.n++;
+		ok = part_make(&k, s, s->stacks.v[k.n], &parts[k.n]), k.n++;
 	if (ok)
 		commit(&k, rev_of(s->doc));
 	for (size_t i = 0; i < k.n; i++)

@@ -14,6 +14,7 @@
 
 /* The table's document as it was sent, kept up to date. */
 struct source {
+	const char *host;      /* this one's name; borrowed */
 	json_t *doc;           /* NULL before the first */
 	struct vk_strv stacks; /* named by patches since it was taken */
 	bool all;              /* more than these may have changed */

@@ -188,7 +188,7 @@ static void on_document(void *arg, json_t *line)
 	struct proxy *p = arg;
 	struct proxy_model m = {0};
 	struct vk_err err = {0};
-	if (proxy_model_parse(line, &p->want, &m, &err) != 0) {
+	if (proxy_model_parse(line, p->role->c->host_name, &p->want, &m, &err) != 0) {
 		vk_log_err(VK_ERROR, "bad-document", &err);
 		return;
 	}

@@ -6,6 +6,8 @@
 #include <viking/json.h>
 #include <viking/str.h>
 
+#include "table.h"
+
 #define SLOTS_MIN 4
 
 static int read_address(const char *text, uint32_t *ret, struct vk_err *err)
@@ -61,8 +63,8 @@ static void fill_slots(struct proxy_listener *l, const struct proxy_listener *ha
 	}
 }
 
-static int read_link(struct proxy_listener *l, const json_t *link, const struct proxy_model *have,
-	struct vk_err *err)
+static int read_link(struct proxy_listener *l, const json_t *link, const char *host,
+	const struct proxy_model *have, struct vk_err *err)
 {
 	const json_t *servers = json_object_get(link, "servers");
 	vk_autofree struct proxy_slot *want =
@@ -72,10 +74,13 @@ static int read_link(struct proxy_listener *l, const json_t *link, const struct 
 	int rc = read_port(link, &l->port, err);
 	json_array_foreach(servers, i, j)
 	{
+		const json_t *place = table_place(j, host);
+		if (place == NULL)
+			continue;
 		if (rc == 0)
-			rc = read_address(vk_json_str(j, "addr", ""), &want[n].addr, err);
+			rc = read_address(vk_json_str(place, "addr", ""), &want[n].addr, err);
 		if (rc == 0)
-			rc = read_port(j, &want[n].port, err);
+			rc = read_port(place, &want[n].port, err);
 		if (rc == 0 && !has(want, n, &want[n]))
 			n++;
 	}
@@ -85,8 +90,8 @@ static int read_link(struct proxy_listener *l, const json_t *link, const struct 
 	return rc;
 }
 
-static int read_net(struct proxy_model *m, const json_t *net, const struct proxy_model *have,
-	struct vk_err *err)
+static int read_net(struct proxy_model *m, const json_t *net, const char *host,
+	const struct proxy_model *have, struct vk_err *err)
 {
 	const json_t *links = json_object_get(net, "links");
 	uint32_t gateway;
@@ -102,7 +107,7 @@ static int read_net(struct proxy_model *m, const json_t *net, const struct proxy
 			break;
 		struct proxy_listener *l = &m->v[m->n++];
 		*l = (struct proxy_listener){.addr = gateway};
-		rc = read_link(l, link, have, err);
+		rc = read_link(l, link, host, have, err);
 		if (rc == 0 && find(m, l->addr, l->port) != l)
 			rc = vk_err_set(err, VK_INVALID, "two links have port %u", l->port);
 	}
@@ -110,10 +115,13 @@ static int read_net(struct proxy_model *m, const json_t *net, const struct proxy
 }
 
 /* On the address of the registry of a host that has none: every engine pulls from its own loopback. */
-static int read_registry(struct proxy_model *m, const json_t *registry, struct vk_err *err)
+static int read_registry(
+	struct proxy_model *m, const json_t *registry, const char *own, struct vk_err *err)
 {
 	const char *host = vk_json_str(registry, "host", "");
 	struct proxy_listener l = {0};
+	if (strcmp(host, own) == 0)
+		return 0;
 	int rc = read_port(registry, &l.port, err);
 	if (rc == 0)
 		rc = read_address(vk_json_str(registry, "addr", ""), &l.addr, err);
@@ -127,8 +135,8 @@ static int read_registry(struct proxy_model *m, const json_t *registry, struct v
 	return 0;
 }
 
-int proxy_model_parse(const json_t *doc, const struct proxy_model *have, struct proxy_model *ret,
-	struct vk_err *err)
+int proxy_model_parse(const json_t *doc, const char *host, const struct proxy_model *have,
+	struct proxy_model *ret, struct vk_err *err)
 {
 	struct proxy_model m = {.rev = vk_json_int(doc, "rev", -1)};
 	const json_t *nets = json_object_get(doc, "networks");
@@ -137,9 +145,9 @@ int proxy_model_parse(const json_t *doc, const struct proxy_model *have, struct 
 	int rc = m.rev >= 0 && json_is_array(nets)
 		? 0
 		: vk_err_set(err, VK_INVALID, "the document has no rev or no networks");
-	json_array_foreach(nets, i, net) if (rc == 0) rc = read_net(&m, net, have, err);
+	json_array_foreach(nets, i, net) if (rc == 0) rc = read_net(&m, net, host, have, err);
 	if (rc == 0 && json_object_get(doc, "registry") != NULL)
-		rc = read_registry(&m, json_object_get(doc, "registry"), err);
+		rc = read_registry(&m, json_object_get(doc, "registry"), host, err);
 	if (rc != 0)
 		proxy_model_release(&m);
 	else

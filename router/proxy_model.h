@@ -31,9 +31,9 @@ struct proxy_model {
 	size_t n;
 };
 
-/* The network document (docs/protocol.md 7). have: servers keep their slots of it; may be empty. */
-int proxy_model_parse(const json_t *doc, const struct proxy_model *have, struct proxy_model *ret,
-	struct vk_err *err);
+/* The network document (docs/protocol.md 7), for a host. have: servers keep their slots of it; may be empty. */
+int proxy_model_parse(const json_t *doc, const char *host, const struct proxy_model *have,
+	struct proxy_model *ret, struct vk_err *err);
 void proxy_model_release(struct proxy_model *m);
 bool proxy_model_same_listeners(const struct proxy_model *a, const struct proxy_model *b);
 

@@ -238,7 +238,7 @@ static void whole(struct router *r)
 	struct table *t = NULL;
 	struct faults faults = {0};
 	source_taken(&r->source);
-	if (table_parse(r->source.doc, &t, &faults, &err) != 0) {
+	if (table_parse(r->source.doc, r->source.host, &t, &faults, &err) != 0) {
 		vk_log_err(VK_ERROR, "bad-table", &err);
 		return;
 	}
@@ -418,6 +418,7 @@ static int open_files(struct vk_role *role, struct vk_err *err)
 	struct router *r = role->self = vk_alloc(sizeof(*r));
 	r->role = role;
 	r->l = role->l;
+	r->source.host = role->c->host_name;
 	r->acked = -1;
 	set_paths(r, role->c);
 	int rc = render_check(&r->settings, err);

@@ -89,9 +89,13 @@ struct faults {
 #define TABLE_SERVERS_MAX 1024 /* of one node */
 #define TABLE_PATH_MAX    200  /* bytes */
 
-/* Parses one line of the watch. Stacks at fault are left out and listed. Only a document that is no
+/* Where a host reaches a server: the object with its "addr" and "port", as they are there or as its own host gives them to others.
+ * NULL: it does not. */
+const json_t *table_place(const json_t *server, const char *host);
+/* Parses one line of the watch, for this host. Stacks at fault are left out and listed. Only a document that is no
  * table at all is an error. */
-int table_parse(const json_t *doc, struct table **ret, struct faults *faults, struct vk_err *err);
+int table_parse(const json_t *doc, const char *host, struct table **ret, struct faults *faults,
+	struct vk_err *err);
 /* Moves the entries of the stacks at fault from `old` (may be NULL) into t, and settles domains
  * that two stacks claim: the owner in `old` keeps it, the other is at fault. */
 void table_settle(struct table *t, struct table *old, struct faults *faults);
@@ -107,8 +111,8 @@ void table_sort(struct table *t); /* its stacks, by name */
 struct table_stack *table_find(const struct table *t, const char *stack);
 void table_free(struct table *t);
 /* One entry; on an error *ret may be half made, to be released as well. */
-int table_stack_parse(
-	const char *name, const json_t *entry, struct table_stack *ret, struct vk_err *err);
+int table_stack_parse(const char *name, const json_t *entry, const char *host,
+	struct table_stack *ret, struct vk_err *err);
 void table_stack_release(struct table_stack *s);
 void table_domain_release(struct table_domain *d);
 

@@ -44,10 +44,17 @@ static bool id_ok(const char *id)
 static const char *const server_states[] = {
 	[SERVER_READY] = "ready", [SERVER_CANARY] = "canary", [SERVER_DRAIN] = "drain"};
 
-static int parse_server(const json_t *j, struct table_server *s, struct vk_err *err)
+const json_t *table_place(const json_t *server, const char *host)
+{
+	return vk_streq(vk_json_str(server, "host", host), host) ? server
+								 : json_object_get(server, "far");
+}
+
+static int parse_server(
+	const json_t *j, const json_t *place, struct table_server *s, struct vk_err *err)
 {
 	const char *id = vk_json_str(j, "id", NULL), *state = vk_json_str(j, "state", "ready");
-	int64_t port = vk_json_int(j, "port", 0);
+	int64_t port = vk_json_int(place, "port", 0);
 	unsigned is = 0;
 	if (!id_ok(id))
 		return vk_err_set(err, VK_INVALID, "a server has no valid id");
@@ -58,7 +65,7 @@ static int parse_server(const json_t *j, struct table_server *s, struct vk_err *
 	if (is == VK_COUNT(server_states))
 		return vk_err_set(
 			err, VK_INVALID, "the state of %s is not ready, canary or drain", id);
-	int rc = check_addr(vk_json_str(j, "addr", NULL), s->addr, err);
+	int rc = check_addr(vk_json_str(place, "addr", NULL), s->addr, err);
 	if (rc != 0)
 		return vk_err_wrap(err, "%s", id);
 	s->id = vk_strdup(id);
@@ -67,7 +74,8 @@ static int parse_server(const json_t *j, struct table_server *s, struct vk_err *
 	return 0;
 }
 
-static int parse_servers(const json_t *list, struct table_node *node, struct vk_err *err)
+static int parse_servers(
+	const json_t *list, const char *host, struct table_node *node, struct vk_err *err)
 {
 	size_t n = json_array_size(list);
 	if (list != NULL && !json_is_array(list))
@@ -78,7 +86,10 @@ static int parse_servers(const json_t *list, struct table_node *node, struct vk_
 	node->servers = vk_calloc(n > 0 ? n : 1, sizeof(*node->servers));
 	for (size_t i = 0; i < n; i++) {
 		struct table_server *s = &node->servers[node->n];
-		int rc = parse_server(json_array_get(list, i), s, err);
+		const json_t *j = json_array_get(list, i), *place = table_place(j, host);
+		if (place == NULL)
+			continue;
+		int rc = parse_server(j, place, s, err);
 		if (rc != 0)
 			return rc;
 		node->n++;
@@ -119,7 +130,8 @@ static int parse_pages(const json_t *pages, struct table_node *node, struct vk_e
 	return 0;
 }
 
-static int parse_backend(const json_t *b, struct table_node *node, struct vk_err *err)
+static int parse_backend(
+	const json_t *b, const char *host, struct table_node *node, struct vk_err *err)
 {
 	int64_t canary = vk_json_int(b, "canary", 0);
 	if (canary < 0 || canary > 99)
@@ -130,10 +142,11 @@ static int parse_backend(const json_t *b, struct table_node *node, struct vk_err
 	int rc = parse_pages(json_object_get(b, "pages"), node, err);
 	if (rc != 0)
 		return rc;
-	return parse_servers(json_object_get(b, "servers"), node, err);
+	return parse_servers(json_object_get(b, "servers"), host, node, err);
 }
 
-static int parse_backends(const json_t *backends, struct table_stack *s, struct vk_err *err)
+static int parse_backends(
+	const json_t *backends, const char *host, struct table_stack *s, struct vk_err *err)
 {
 	const char *name;
 	json_t *b;
@@ -143,7 +156,7 @@ static int parse_backends(const json_t *backends, struct table_stack *s, struct 
 	{
 		int rc = table_backend_name(name, err);
 		if (rc == 0)
-			rc = parse_backend(b, add_node(s, name), err);
+			rc = parse_backend(b, host, add_node(s, name), err);
 		if (rc != 0)
 			return rc;
 	}
@@ -283,7 +296,8 @@ static int parse_certs(const json_t *certs, struct table_stack *s, struct vk_err
 	return 0;
 }
 
-int table_stack_parse(const char *name, const json_t *j, struct table_stack *s, struct vk_err *err)
+int table_stack_parse(const char *name, const json_t *j, const char *host, struct table_stack *s,
+	struct vk_err *err)
 {
 	const char *domain;
 	json_t *node, *domains = json_object_get(j, "domains");
@@ -297,7 +311,7 @@ int table_stack_parse(const char *name, const json_t *j, struct table_stack *s, 
 	if (watch < 0 || watch > INT32_MAX)
 		return vk_err_set(err, VK_INVALID, "watch is out of range");
 	s->watch = (unsigned)watch;
-	if ((rc = parse_backends(json_object_get(j, "backends"), s, err)) != 0 ||
+	if ((rc = parse_backends(json_object_get(j, "backends"), host, s, err)) != 0 ||
 		(rc = parse_sites(json_object_get(j, "sites"), s, err)) != 0 ||
 		(rc = parse_certs(json_object_get(j, "certs"), s, err)) != 0)
 		return rc;
@@ -343,7 +357,8 @@ static void parse_challenges(const json_t *all, struct table *t)
 	}
 }
 
-int table_parse(const json_t *doc, struct table **ret, struct faults *faults, struct vk_err *err)
+int table_parse(const json_t *doc, const char *host, struct table **ret, struct faults *faults,
+	struct vk_err *err)
 {
 	const char *name;
 	json_t *j, *stacks = json_object_get(doc, "stacks");
@@ -355,7 +370,7 @@ int table_parse(const json_t *doc, struct table **ret, struct faults *faults, st
 	json_object_foreach(stacks, name, j)
 	{
 		struct vk_err why = {0};
-		if (table_stack_parse(name, j, &t->stacks[t->n], &why) == 0) {
+		if (table_stack_parse(name, j, host, &t->stacks[t->n], &why) == 0) {
 			t->n++;
 			continue;
 		}

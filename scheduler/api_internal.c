@@ -105,13 +105,13 @@ void api_agent_host(struct call *c)
 void api_router_watch(struct call *c)
 {
 	struct sched *s = c->s;
-	router_watch(s, call_take(c));
+	router_watch(s, c->host, call_take(c));
 }
 
 void api_router_ack(struct call *c)
 {
 	struct vk_err err = {0};
-	answer(c, router_ack(c->s, c->body, &err), &err);
+	answer(c, router_ack(c->s, c->host, c->body, &err), &err);
 }
 
 void api_router_drained(struct call *c)
@@ -123,20 +123,20 @@ void api_router_drained(struct call *c)
 		call_error(c, &err);
 		return;
 	}
-	drain_drained(c->s, id);
+	drain_drained(c->s, c->host, id);
 	call_ok(c);
 }
 
 void api_web_watch(struct call *c)
 {
 	struct sched *s = c->s;
-	web_watch(s, call_take(c));
+	web_watch(s, c->host, call_take(c));
 }
 
 void api_web_ack(struct call *c)
 {
 	struct vk_err err = {0};
-	answer(c, web_ack(c->s, c->body, &err), &err);
+	answer(c, web_ack(c->s, c->host, c->body, &err), &err);
 }
 
 void api_net_watch(struct call *c)
@@ -148,7 +148,7 @@ void api_net_watch(struct call *c)
 static void net_ack(struct call *c, const char *who)
 {
 	struct vk_err err = {0};
-	answer(c, netfeed_ack(c->s, who, c->body, &err), &err);
+	answer(c, netfeed_ack(c->s, c->host, who, c->body, &err), &err);
 }
 
 void api_dns_ack(struct call *c)
@@ -163,7 +163,7 @@ void api_firewall_ack(struct call *c)
 
 void api_firewall(struct call *c)
 {
-	const json_t *acked = netfeed_acked(c->s, "firewall");
+	const json_t *acked = netfeed_acked(c->s, c->host, "firewall");
 	struct vk_err err = {0};
 	if (acked == NULL) {
 		vk_err_set(&err, VK_UNAVAILABLE, "the firewall has not answered yet");

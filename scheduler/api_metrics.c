@@ -32,14 +32,14 @@ void api_router_stats(struct call *c)
 		call_error(c, &err);
 		return;
 	}
-	metrics_router(c->s, nodes);
+	metrics_router(c->s, c->host, nodes);
 	call_ok(c);
 }
 
 void api_router_tally(struct call *c)
 {
 	struct vk_err err = {0};
-	if (receipts_tally(c->s, c->body, &err) == 0)
+	if (receipts_tally(c->s, c->host, c->body, &err) == 0)
 		call_ok(c);
 	else
 		call_error(c, &err);

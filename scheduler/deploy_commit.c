@@ -44,12 +44,15 @@ void deploy_route_deadline(struct deploy *d)
 	if (w == ROUTE_WAITS && trouble != NULL)
 		vk_err_set(&err, VK_UNAVAILABLE, "the router cannot apply the new routes: %s",
 			trouble);
+	else if (w == ROUTE_WAITS)
+		vk_err_set(&err, VK_UNAVAILABLE,
+			"the router of %s did not confirm the new routes within %s",
+			router_missing(d->op.s, &d->mark), after);
 	else
 		vk_err_set(&err, VK_UNAVAILABLE,
-			w == ROUTE_NO_ROUTER ? "no router is connected (waited %s)"
-				: w == ROUTE_NO_WEB
-				? "the file server of websites is not connected (waited %s)"
-				: "the router did not confirm the new routes within %s",
+			w == ROUTE_NO_ROUTER
+				? "no router is connected (waited %s)"
+				: "the file server of websites is not connected (waited %s)",
 			after);
 	vk_err_hint(&err, "on the host: viking doctor");
 	deploy_fail(d, &err);

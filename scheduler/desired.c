@@ -67,6 +67,16 @@ static void desired_dns(const struct desired_in *in, const struct stack *sk, jso
 	json_object_set_new(j, "dns_search", json_pack("[o]", json_sprintf("%s.viking", sk->name)));
 }
 
+/* Neither a part of the definition. Containers have IPv4 addresses. */
+static void desired_reach(const struct desired_in *in, const char *host, json_t *j)
+{
+	const struct host_row *own = table_get(&in->st->hosts, in->own),
+			      *row = table_get(&in->st->hosts, host[0] != '\0' ? host : in->own);
+	bool cluster = own != NULL && own->addr != NULL && row != NULL && row->addr != NULL;
+	if (cluster && strchr(row->addr, ':') == NULL)
+		json_object_set_new(j, "reach", json_string(row->addr));
+}
+
 static json_t *host_doc(const struct desired_in *in, json_t *docs, const char *host)
 {
 	json_t *doc = json_object_get(docs, host[0] != '\0' ? host : in->own);
@@ -99,6 +109,7 @@ static void desired_stack(const struct desired_in *in, const struct stack *sk, j
 		json_t *j = desired_instance(sk, &list.v[i], def, in->health_timeout_ms);
 		if (in->dns)
 			desired_dns(in, sk, j);
+		desired_reach(in, list.v[i].host, j);
 		json_array_append_new(json_object_get(doc, "instances"), j);
 		add_network(in, sk, doc);
 	}

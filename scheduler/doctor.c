@@ -125,7 +125,7 @@ static void check_store(struct sched *s, json_t *checks)
 
 static void check_dns(struct sched *s, json_t *checks)
 {
-	const json_t *acked = netfeed_acked(s, "dns");
+	const json_t *acked = netfeed_acked(s, "", "dns");
 	const json_t *bad = json_array_get(json_object_get(acked, "errors"), 0);
 	if (!s->cfg->dns_enabled)
 		doctor_add(checks, "dns", VERDICT_WARN, "dns.enabled in /etc/viking/viking.conf",
@@ -146,7 +146,7 @@ static void check_dns(struct sched *s, json_t *checks)
 
 static void check_links(struct sched *s, json_t *checks)
 {
-	const json_t *acked = netfeed_acked(s, "links");
+	const json_t *acked = netfeed_acked(s, "", "links");
 	const char *bad = json_string_value(json_array_get(json_object_get(acked, "errors"), 0));
 	if (bad != NULL)
 		doctor_add(checks, "links", VERDICT_BROKEN, "who has it: ss -lntp", "%s", bad);
@@ -157,7 +157,7 @@ static void check_links(struct sched *s, json_t *checks)
 
 static void check_firewall(struct sched *s, json_t *checks)
 {
-	const json_t *acked = netfeed_acked(s, "firewall");
+	const json_t *acked = netfeed_acked(s, "", "firewall");
 	if (!s->cfg->firewall_enabled)
 		doctor_add(checks, "firewall", VERDICT_WARN,
 			"firewall.enabled in /etc/viking/viking.conf",

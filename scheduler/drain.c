@@ -13,7 +13,7 @@
 struct drains {
 	struct sched *s;
 	struct vk_timer *timer;
-	struct vk_strv done; /* instances without a connection, whose rows may not be written yet */
+	json_t *done; /* {instance: {host: true}}: routers without a connection to it; its row may not be written yet */
 };
 
 static void drains_due(void *arg)
@@ -26,6 +26,7 @@ struct drains *drains_new(struct sched *s)
 {
 	struct drains *d = vk_alloc(sizeof(*d));
 	d->s = s;
+	d->done = json_object();
 	d->timer = vk_timer_new(s->loop, drains_due, d);
 	return d;
 }
@@ -35,7 +36,7 @@ void drains_free(struct drains *d)
 	if (d == NULL)
 		return;
 	vk_timer_free(d->timer);
-	vk_strv_release(&d->done);
+	json_decref(d->done);
 	free(d);
 }
 
@@ -132,7 +133,7 @@ static json_t *drain_rest(const struct drains *d, const struct stack *sk, int64_
 		vk_instance_name(sk->name, vk_json_str(one, "node", ""),
 			(unsigned)vk_json_int(one, "version", 0),
 			(unsigned)vk_json_int(one, "n", 0), name);
-		if (left <= 0 || vk_strv_has(&d->done, name))
+		if (left <= 0 || router_all_said(d->s, json_object_get(d->done, name)))
 			continue;
 		json_array_append(rest, one);
 		*ret_next = *ret_next < 0 || left < *ret_next ? left : *ret_next;
@@ -175,11 +176,16 @@ void drains_look(struct sched *s)
 	vk_timer_set(s->drains->timer, next);
 }
 
-void drain_drained(struct sched *s, const char *instance)
+void drain_drained(struct sched *s, const char *host, const char *instance)
 {
 	bool any = false;
 	struct stack *sk;
-	vk_strv_add(&s->drains->done, instance);
+	json_t *said = json_object_get(s->drains->done, instance);
+	if (said == NULL) {
+		said = json_object();
+		json_object_set_new(s->drains->done, instance, said);
+	}
+	json_object_set_new(said, host[0] != '\0' ? host : s->cfg->host_name, json_true());
 	table_each(&s->st.stacks, i, sk)
 	{
 		if (sk->drain == NULL)
@@ -188,5 +194,5 @@ void drain_drained(struct sched *s, const char *instance)
 		(void)drain_shrink(s, sk);
 	}
 	if (!any) /* names are never used again, so the list may start anew */
-		vk_strv_release(&s->drains->done);
+		json_object_clear(s->drains->done);
 }

@@ -1,5 +1,5 @@
 /*
- * Old instances that finish their requests: rows /drain/S. They go when the router says that a server has no connection left,
+ * Old instances that finish their requests: rows /drain/S. They go when all routers have said that they have no connection left,
  * or when their time is over; then the agent stops them.
  */
 #ifndef SCHEDULER_DRAIN_H
@@ -15,6 +15,7 @@ void drains_free(struct drains *d);
 void drain_put(
 	struct sched *s, struct txn *t, const struct stack *sk, const struct inst_list *leaving);
 void drains_look(struct sched *s); /* after changes: arms the timer for the next end */
-void drain_drained(struct sched *s, const char *instance); /* the router's word */
+/* The word of a host's router ("" = ours): no connection is left there. */
+void drain_drained(struct sched *s, const char *host, const char *instance);
 
 #endif

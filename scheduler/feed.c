@@ -87,6 +87,14 @@ uint64_t feed_set(struct feed *f, json_t *doc)
 	return f->rev;
 }
 
+bool feed_has(const struct feed *f, const char *host)
+{
+	for (const struct feed_client *c = f->clients; c != NULL; c = c->next)
+		if (vk_streq(vk_req_peer_host(c->r), host))
+			return true;
+	return false;
+}
+
 static void client_closed(void *arg, struct vk_req *r)
 {
 	struct feed_client *c = arg;

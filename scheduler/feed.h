@@ -24,5 +24,7 @@ const json_t *feed_doc(const struct feed *f); /* NULL before the first */
 /* Answers the request as a stream, of patches if its query says patches=1; the document that stands goes out at once. */
 void feed_attach(struct feed *f, struct vk_req *r);
 size_t feed_live(const struct feed *f);
+bool feed_has(const struct feed *f,
+	const char *host); /* does another host's process watch? NULL: one of ours */
 
 #endif

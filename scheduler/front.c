@@ -41,7 +41,7 @@ json_t *front_table(const struct state *st, const char *own)
 const char *front_registry(const struct state *st, const char *own)
 {
 	const struct host_row *row, *self = table_get(&st->hosts, own);
-	if (self == NULL || self->addr == NULL || self->registry)
+	if (self == NULL || self->addr == NULL)
 		return NULL;
 	table_each(&st->hosts, i, row) if (row->registry && row->addr != NULL) return row->name;
 	return NULL;

@@ -84,6 +84,7 @@ static void status_clear(struct inst_status *st)
 	json_decref(st->tail);
 	json_decref(st->published);
 	json_decref(st->listening);
+	json_decref(st->reach);
 }
 
 static void status_free(void *row)
@@ -309,6 +310,7 @@ static void status_fill(struct inst_status *st, const json_t *j)
 		.tail = json_incref(json_object_get(j, "tail")),
 		.published = json_incref(json_object_get(j, "published")),
 		.listening = json_incref(json_object_get(j, "listening")),
+		.reach = json_incref(json_object_get(j, "reach")),
 	};
 }
 
@@ -472,14 +474,31 @@ bool hosts_synced(const struct sched *s)
 	return any && all;
 }
 
-const char *hosts_address(void *arg, const char *instance, bool *ret_healthy)
+/* Only at the address that the others know its host by. */
+static void far_address(const struct sched *s, const struct inst_status *st, struct inst_addr *ret)
+{
+	const struct host_row *own = table_get(&s->st.hosts, s->cfg->host_name);
+	const char *host = hosts_where(s, st->name);
+	const struct host_row *row = host != NULL ? table_get(&s->st.hosts, host) : NULL;
+	if (own == NULL || own->addr == NULL || row == NULL)
+		return;
+	ret->host = row->name;
+	ret->away = hosts_life(s, host) != HOST_UP;
+	if (row->addr == NULL || !vk_streq(vk_json_str(st->reach, "addr", NULL), row->addr))
+		return;
+	ret->far = row->addr;
+	ret->ports = json_object_get(st->reach, "ports");
+}
+
+bool hosts_address(void *arg, const char *instance, struct inst_addr *ret)
 {
 	const struct inst_status *st = hosts_find(arg, instance);
 	if (st == NULL || st->ip == NULL ||
 		(st->state != INST_HEALTHY && st->state != INST_UNHEALTHY))
-		return NULL;
-	*ret_healthy = st->state == INST_HEALTHY;
-	return st->ip;
+		return false;
+	*ret = (struct inst_addr){.healthy = st->state == INST_HEALTHY, .ip = st->ip};
+	far_address(arg, st, ret);
+	return true;
 }
 
 bool hosts_is_gone(const struct sched *s, const char *instance)

@@ -7,6 +7,7 @@
 #define SCHEDULER_HOSTS_H
 
 #include "hub.h"
+#include "instances.h"
 
 /* The agent measures deploy.health_timeout from the start of each container and ends it with the container's last
  * lines; who waits for it waits so much longer: for the creating before, and for an agent that says nothing. */
@@ -36,6 +37,7 @@ struct inst_status {
 	bool oom, exited;  /* exited: exit is set */
 	bool old_resolver; /* its container asks elsewhere for names */
 	json_t *tail, *published, *listening;
+	json_t *reach; /* {"addr", "ports": {"80": 20001}}: for other hosts, or NULL */
 };
 
 enum host_life {
@@ -71,8 +73,7 @@ const char *inst_why(const struct inst_status *st);
 bool hosts_live(const struct sched *s);   /* our host's agent is connected */
 bool hosts_synced(const struct sched *s); /* full reports have come since the start */
 const char *inst_state_name(enum inst_state st);
-/* For routes.h. arg = struct sched. */
-const char *hosts_address(void *arg, const char *instance, bool *ret_healthy);
+inst_addr_fn hosts_address; /* arg = struct sched */
 /* Number of a stack's instances that still have something on a host, by name prefix of the wanted list given. */
 bool hosts_is_gone(const struct sched *s, const char *instance);
 

@@ -162,6 +162,20 @@ json_t *inst_json(const struct inst *i)
 		(int)i->n, "born", (int)i->born, "gen", (json_int_t)i->gen);
 }
 
+void inst_addr_put(const struct inst_addr *a, int port, json_t *server)
+{
+	char own[8];
+	snprintf(own, sizeof(own), "%d", port);
+	json_t *far = a->far != NULL ? json_object_get(a->ports, own) : NULL;
+	json_object_set_new(server, "addr", json_string(a->ip));
+	json_object_set_new(server, "port", json_integer(port));
+	if (a->host != NULL)
+		json_object_set_new(server, "host", json_string(a->host));
+	if (far != NULL)
+		json_object_set_new(
+			server, "far", json_pack("{s:s,s:O}", "addr", a->far, "port", far));
+}
+
 void stack_instances(const struct stack *sk, const struct overlay *o, struct inst_list *ret)
 {
 	current_instances(sk, o, ret);

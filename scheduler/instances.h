@@ -56,6 +56,20 @@ struct overlay {
 	bool all_stop; /* the stack is leaving: nothing runs, nothing is routed */
 };
 
+/* Where an instance that runs is reached: by its own host at ip, by the others at `far`, with another port for each of its own. */
+struct inst_addr {
+	bool healthy;
+	const char *ip;
+	const char *host;    /* NULL: there is no cluster */
+	const char *far;     /* NULL: the others do not reach it */
+	const json_t *ports; /* of far: {"80": 20001} */
+	bool away;           /* its host's agent is not connected at the moment */
+};
+/* False: it has no address. Texts live until the agents' next word. */
+typedef bool inst_addr_fn(void *arg, const char *instance, struct inst_addr *ret);
+/* Adds "addr", "port" and in a cluster "host" and "far": {"addr", "port"}. */
+void inst_addr_put(const struct inst_addr *a, int port, json_t *server);
+
 void overlay_release(struct overlay *o);
 struct inst *inst_list_add(struct inst_list *l);
 struct inst *inst_list_find(const struct inst_list *l, const char *name);

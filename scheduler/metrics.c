@@ -17,7 +17,7 @@ static void head(struct vk_buf *out, const char *name, const char *type, const c
 static const int64_t commit_steps[] = {1000, 4000, 16000, 64000, 256000, 1000000, 4000000}; /* us */
 
 struct metrics {
-	json_t *nodes;      /* what the router counted, or NULL */
+	json_t *routers;    /* {host: what its router counted} */
 	json_t *operations; /* "kind/ok" -> [number, milliseconds] */
 	struct {
 		uint64_t n, bytes, at_most[VK_COUNT(commit_steps)]; /* by commit_steps */
@@ -41,7 +41,8 @@ static struct metrics *metrics_of(struct sched *s)
 {
 	if (s->metrics == NULL) {
 		s->metrics = vk_alloc(sizeof(*s->metrics));
-		*s->metrics = (struct metrics){.operations = json_object()};
+		*s->metrics =
+			(struct metrics){.operations = json_object(), .routers = json_object()};
 	}
 	return s->metrics;
 }
@@ -50,16 +51,15 @@ void metrics_free(struct metrics *m)
 {
 	if (m == NULL)
 		return;
-	json_decref(m->nodes);
+	json_decref(m->routers);
 	json_decref(m->operations);
 	free(m);
 }
 
-void metrics_router(struct sched *s, const json_t *nodes)
+void metrics_router(struct sched *s, const char *host, const json_t *nodes)
 {
-	struct metrics *m = metrics_of(s);
-	json_decref(m->nodes);
-	m->nodes = json_incref((json_t *)(uintptr_t)nodes);
+	json_object_set(metrics_of(s)->routers, host[0] != '\0' ? host : s->cfg->host_name,
+		(json_t *)(uintptr_t)nodes);
 }
 
 void metrics_operation(struct sched *s, const char *kind, bool ok, int64_t ms)
@@ -97,40 +97,45 @@ void metrics_plan(struct sched *s, int64_t us, size_t instances, const struct do
 
 /* ---- requests ---- */
 
-/* Names of stacks and nodes have no byte that would need escaping (viking/id.h). */
-static void labels(struct vk_buf *out, const char *name, const char *place, const char *more)
+/* Names of hosts, stacks and nodes have no byte that would need escaping (viking/id.h). */
+static void labels(
+	struct vk_buf *out, const char *name, const char *host, const char *place, const char *more)
 {
 	int stack = (int)strcspn(place, "/");
-	vk_buf_addf(out, "viking_%s{stack=\"%.*s\",node=\"%s\"%s} ", name, stack, place,
-		place + stack + (place[stack] == '/'), more);
+	vk_buf_addf(out, "viking_%s{stack=\"%.*s\",node=\"%s\",router=\"%s\"%s} ", name, stack,
+		place, place + stack + (place[stack] == '/'), host, more);
+}
+
+static void each_labelled(const struct sched *s, struct vk_buf *out, const char *name,
+	const char *key, const char *more, double scale)
+{
+	const char *host, *place;
+	json_t *nodes, *v;
+	json_object_foreach(s->metrics->routers, host, nodes)
+	{
+		json_object_foreach(nodes, place, v)
+		{
+			labels(out, name, host, place, more);
+			vk_buf_addf(out, "%.15g\n", (double)vk_json_int(v, key, 0) * scale);
+		}
+	}
 }
 
 static void each_node(
 	const struct sched *s, struct vk_buf *out, const char *name, const char *key, double scale)
 {
-	const char *place;
-	json_t *v;
-	json_object_foreach(s->metrics->nodes, place, v)
-	{
-		labels(out, name, place, "");
-		vk_buf_addf(out, "%.15g\n", (double)vk_json_int(v, key, 0) * scale);
-	}
+	each_labelled(s, out, name, key, "", scale);
 }
 
 static void requests(const struct sched *s, struct vk_buf *out)
 {
 	static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
-	const char *place;
-	json_t *v;
 	head(out, "requests_total", "counter", "Requests that a node got from the router.");
 	each_node(s, out, "requests_total", "requests", 1);
 	head(out, "responses_total", "counter", "Answers by class of status.");
-	json_object_foreach(s->metrics->nodes, place, v) for (size_t i = 0; i < VK_COUNT(classes);
-							      i++)
-	{
+	for (size_t i = 0; i < VK_COUNT(classes); i++) {
 		vk_autofree char *more = vk_asprintf(",class=\"%s\"", classes[i]);
-		labels(out, "responses_total", place, more);
-		vk_buf_addf(out, "%lld\n", (long long)vk_json_int(v, classes[i], 0));
+		each_labelled(s, out, "responses_total", classes[i], more, 1);
 	}
 	head(out, "request_bytes_total", "counter", "Bytes of requests.");
 	each_node(s, out, "request_bytes_total", "bytes_in", 1);

@@ -10,8 +10,8 @@
 #include "hub.h"
 
 int64_t metrics_clock(void); /* microseconds, monotonic */
-/* {"STACK/NODE": {"requests": 12, ...}}: the router's latest report; borrowed by the text below. */
-void metrics_router(struct sched *s, const json_t *nodes);
+/* {"STACK/NODE": {"requests": 12, ...}}: the latest report of a host's router ("" = ours). */
+void metrics_router(struct sched *s, const char *host, const json_t *nodes);
 /* An operation of this kind ("push", "scale" ...) has ended. */
 void metrics_operation(struct sched *s, const char *kind, bool ok, int64_t ms);
 /* A transaction of so many bytes of keys and values has ended. */

@@ -1,7 +1,9 @@
 /* The network document. */
 #include "net.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <viking/crypt.h>
 #include <viking/json.h>
 #include <viking/mem.h>
 
@@ -36,26 +38,48 @@ static json_t *node_new(const struct stack *sk, const char *node)
 		"instances");
 }
 
-/* Only what is healthy and not on its way out has a name. */
-static void net_instance(
-	const struct net_in *in, const struct stack *sk, const struct inst *i, json_t *nodes)
+/* The address of an instance for its stack's containers on other hosts. It follows from the name, so that it stays through restarts
+ * and changes of the leader; one that another of the stack has is left out. */
+static const char *vip(const char *instance, json_t *vips)
 {
-	bool healthy = false;
-	const char *addr =
-		i->task || i->route != ROUTE_READY ? NULL : in->address(in->arg, i->name, &healthy);
+	static char text[16];
+	char hex[65];
+	vk_sha256_hex(instance, strlen(instance), hex);
+	hex[8] = '\0';
+	uint32_t at = (uint32_t)strtoul(hex, NULL, 16);
+	do { /* 198.18.0.0/15 has 131072; names of a stack are far fewer */
+		at = (at + 1) & 0x1ffff;
+		snprintf(text, sizeof(text), "198.%u.%u.%u", 18 + (at >> 16), at >> 8 & 0xff,
+			at & 0xff);
+	} while (json_object_get(vips, text) != NULL);
+	json_object_set_new(vips, text, json_true());
+	return text;
+}
+
+/* Only what is healthy and not on its way out has a name. */
+static void net_instance(const struct net_in *in, const struct stack *sk, const struct inst *i,
+	json_t *vips, json_t *nodes)
+{
+	struct inst_addr at = {0};
+	bool serves = !i->task && i->route == ROUTE_READY && in->address(in->arg, i->name, &at);
 	const json_t *def = in->def(in->arg, sk, i->born, i->node);
 	json_t *node = json_object_get(nodes, i->node);
 	if (node == NULL) {
 		node = node_new(sk, i->node);
 		json_object_set_new(nodes, i->node, node);
 	}
-	if (addr == NULL || !healthy)
+	if (!serves || !at.healthy)
 		return;
 	json_t *ports = json_object_get(def, "expose");
 	if (ports != NULL)
 		json_object_set(node, "ports", ports);
-	json_array_append_new(json_object_get(node, "instances"),
-		json_pack("{s:s,s:i,s:s}", "name", i->name, "n", (int)i->n, "addr", addr));
+	json_t *one = json_pack("{s:s,s:i,s:s,s:s*}", "name", i->name, "n", (int)i->n, "addr",
+		at.ip, "host", at.host);
+	if (at.far != NULL)
+		json_object_set_new(one, "far",
+			json_pack("{s:s,s:s,s:O}", "addr", at.far, "vip", vip(i->name, vips),
+				"ports", at.ports));
+	json_array_append_new(json_object_get(node, "instances"), one);
 }
 
 static const json_t *current_entry(const struct state *st, const char *stack, const char *node)
@@ -81,19 +105,19 @@ static json_t *link_servers(const struct net_in *in, const struct stack *to, con
 	stack_instances(to, stack_overlay(to), &list);
 	for (size_t i = 0; i < list.n; i++) {
 		const struct inst *inst = &list.v[i];
-		bool healthy = false;
+		struct inst_addr at;
 		char number[16];
 		snprintf(number, sizeof(number), "%u", inst->n);
 		if (inst->task || inst->route != ROUTE_READY || strcmp(inst->node, node) != 0 ||
 			(only[0] != '\0' && strcmp(only, number) != 0))
 			continue;
-		const char *addr = in->address(in->arg, inst->name, &healthy);
 		const json_t *entry = json_object_get(inst_entries(to, inst), node);
 		int port = (int)vk_json_int(entry, "port", 0);
-		if (addr != NULL && healthy && port > 0)
-			json_array_append_new(servers,
-				json_pack("{s:s,s:s,s:i}", "id", inst->name, "addr", addr, "port",
-					port));
+		if (port == 0 || !in->address(in->arg, inst->name, &at) || !at.healthy)
+			continue;
+		json_t *server = json_pack("{s:s}", "id", inst->name);
+		inst_addr_put(&at, port, server);
+		json_array_append_new(servers, server);
 	}
 	inst_list_release(&list);
 	return servers;
@@ -151,9 +175,9 @@ bool net_serves(const struct net_in *in, const char *stack, const char *node)
 	stack_instances(sk, stack_overlay(sk), &list);
 	for (size_t i = 0; i < list.n && !serves; i++) {
 		const struct inst *inst = &list.v[i];
-		bool healthy = false;
+		struct inst_addr at;
 		serves = strcmp(inst->node, node) == 0 && inst->route == ROUTE_READY &&
-			in->address(in->arg, inst->name, &healthy) != NULL && healthy;
+			in->address(in->arg, inst->name, &at) && at.healthy;
 	}
 	inst_list_release(&list);
 	return serves;
@@ -164,11 +188,12 @@ static json_t *net_stack(const struct net_in *in, const struct stack *sk)
 	char subnet[32], gateway[32];
 	struct inst_list list = {0};
 	json_t *nodes = json_object();
+	vk_autojson *vips = json_object();
 	subnet_text(&in->range, sk->row.subnet, subnet);
 	net_gateway(&in->range, sk, gateway);
 	stack_instances(sk, stack_overlay(sk), &list);
 	for (size_t i = 0; i < list.n; i++)
-		net_instance(in, sk, &list.v[i], nodes);
+		net_instance(in, sk, &list.v[i], vips, nodes);
 	json_t *links = net_links(in, sk, &list);
 	inst_list_release(&list);
 	return json_pack("{s:o,s:s,s:s,s:s,s:o}", "links", links, "stack", sk->name, "subnet",

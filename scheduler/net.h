@@ -14,8 +14,7 @@ struct net_in {
 	const struct state *st;
 	struct subnet_range range;
 	desired_def_fn *def;
-	/* As in routes.h. */
-	const char *(*address)(void *arg, const char *instance, bool *ret_healthy);
+	inst_addr_fn *address;
 	void *arg;
 };
 

@@ -12,7 +12,7 @@
 struct netfeed {
 	struct sched *s;
 	struct feed *feed;
-	json_t *acks; /* {"dns": body} */
+	json_t *acks; /* {host: {"dns": body}} */
 };
 
 struct netfeed *netfeed_new(struct sched *s)
@@ -37,6 +37,24 @@ static const json_t *wanted_def(void *arg, const struct stack *sk, unsigned born
 	return hub_def(arg, sk, born, node);
 }
 
+/* Of a cluster: its hosts, and which of them has the registry. */
+static void add_hosts(const struct sched *s, json_t *doc)
+{
+	const char *registry = front_registry(&s->st, s->cfg->host_name);
+	const struct host_row *row, *own = table_get(&s->st.hosts, s->cfg->host_name);
+	if (registry != NULL)
+		json_object_set_new(doc, "registry",
+			json_pack("{s:s,s:s,s:I}", "host", registry, "addr",
+				s->cfg->registry_address, "port",
+				(json_int_t)s->cfg->registry_port));
+	if (own == NULL || own->addr == NULL)
+		return;
+	json_t *hosts = json_object();
+	table_each(&s->st.hosts, i, row) if (row->addr != NULL)
+		json_object_set_new(hosts, row->name, json_string(row->addr));
+	json_object_set_new(doc, "hosts", hosts);
+}
+
 void netfeed_refresh(struct sched *s)
 {
 	const struct net_in in = {.st = &s->st,
@@ -47,12 +65,7 @@ void netfeed_refresh(struct sched *s)
 	if (!hosts_synced(s))
 		return;
 	json_t *doc = net_build(&in);
-	const char *registry = front_registry(&s->st, s->cfg->host_name);
-	if (registry != NULL)
-		json_object_set_new(doc, "registry",
-			json_pack("{s:s,s:s,s:I}", "host", registry, "addr",
-				s->cfg->registry_address, "port",
-				(json_int_t)s->cfg->registry_port));
+	add_hosts(s, doc);
 	feed_set(s->netfeed->feed, doc);
 }
 
@@ -66,15 +79,26 @@ const json_t *netfeed_doc(const struct sched *s)
 	return feed_doc(s->netfeed->feed);
 }
 
-int netfeed_ack(struct sched *s, const char *who, const json_t *body, struct vk_err *err)
+static const char *named(const struct sched *s, const char *host)
 {
+	return host[0] != '\0' ? host : s->cfg->host_name;
+}
+
+int netfeed_ack(
+	struct sched *s, const char *host, const char *who, const json_t *body, struct vk_err *err)
+{
+	json_t *acks = json_object_get(s->netfeed->acks, named(s, host));
 	if (vk_json_int(body, "rev", -1) < 0)
 		return vk_err_set(err, VK_INVALID, "rev is missing");
-	json_object_set(s->netfeed->acks, who, (json_t *)(uintptr_t)body);
+	if (acks == NULL) {
+		acks = json_object();
+		json_object_set_new(s->netfeed->acks, named(s, host), acks);
+	}
+	json_object_set(acks, who, (json_t *)(uintptr_t)body);
 	return 0;
 }
 
-const json_t *netfeed_acked(const struct sched *s, const char *who)
+const json_t *netfeed_acked(const struct sched *s, const char *host, const char *who)
 {
-	return json_object_get(s->netfeed->acks, who);
+	return json_object_get(json_object_get(s->netfeed->acks, named(s, host)), who);
 }

@@ -14,9 +14,10 @@ void netfeed_refresh(struct sched *s);
 void netfeed_watch(struct sched *s, struct vk_req *r);
 const json_t *netfeed_doc(const struct sched *s); /* NULL before the first */
 
-/* who: "dns", "links" or "firewall". */
-int netfeed_ack(struct sched *s, const char *who, const json_t *body, struct vk_err *err);
+/* who: "dns", "links" or "firewall" of a host ("" = ours). */
+int netfeed_ack(
+	struct sched *s, const char *host, const char *who, const json_t *body, struct vk_err *err);
 /* The last acknowledgement, NULL if there was none since our start. */
-const json_t *netfeed_acked(const struct sched *s, const char *who);
+const json_t *netfeed_acked(const struct sched *s, const char *host, const char *who);
 
 #endif

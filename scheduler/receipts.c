@@ -18,7 +18,7 @@
 struct receipts {
 	struct sched *s;
 	struct vk_timer *timer;
-	json_t *servers; /* {instance: the router's last totals} */
+	json_t *routers; /* {host: {instance: its router's last totals}} */
 	json_t *closing; /* {"stack/n": true}: rows being written */
 };
 
@@ -100,9 +100,14 @@ static void figures_of(const struct receipts *x, const struct stack *sk, const s
 	struct inst_list l = {0};
 	stack_instances(sk, stack_overlay(sk), &l);
 	for (size_t i = 0; i < l.n; i++) {
-		const json_t *row = json_object_get(x->servers, l.v[i].name);
-		if (row != NULL && vk_json_int(row, "watch", 0) == r->n)
-			figures_add(born_in(r, &l.v[i]) ? fresh : old, row);
+		const char *host;
+		json_t *servers;
+		json_object_foreach(x->routers, host, servers)
+		{
+			const json_t *row = json_object_get(servers, l.v[i].name);
+			if (row != NULL && vk_json_int(row, "watch", 0) == r->n)
+				figures_add(born_in(r, &l.v[i]) ? fresh : old, row);
+		}
 	}
 	inst_list_release(&l);
 }
@@ -353,16 +358,16 @@ json_t *receipts_show(struct sched *s, const struct stack *sk, const struct rele
 
 /* ---- the router's word ---- */
 
-int receipts_tally(struct sched *s, const json_t *body, struct vk_err *err)
+int receipts_tally(struct sched *s, const char *host, const json_t *body, struct vk_err *err)
 {
 	const json_t *list = json_object_get(body, "servers");
 	size_t i;
 	json_t *row;
 	if (!json_is_array(list))
 		return vk_err_set(err, VK_INVALID, "servers is missing");
-	json_object_clear(s->receipts->servers); /* the list is all there is */
-	json_array_foreach(list, i, row)
-		json_object_set(s->receipts->servers, vk_json_str(row, "id", ""), row);
+	json_t *servers = json_object(); /* the list is all there is */
+	json_array_foreach(list, i, row) json_object_set(servers, vk_json_str(row, "id", ""), row);
+	json_object_set_new(s->receipts->routers, host, servers);
 	receipts_look(s);
 	return 0;
 }
@@ -376,7 +381,7 @@ static void due(void *arg)
 struct receipts *receipts_new(struct sched *s)
 {
 	struct receipts *x = vk_alloc(sizeof(*x));
-	*x = (struct receipts){.s = s, .servers = json_object(), .closing = json_object()};
+	*x = (struct receipts){.s = s, .routers = json_object(), .closing = json_object()};
 	x->timer = vk_timer_new(s->loop, due, x);
 	return x;
 }
@@ -386,7 +391,7 @@ void receipts_free(struct receipts *x)
 	if (x == NULL)
 		return;
 	vk_timer_free(x->timer);
-	json_decref(x->servers);
+	json_decref(x->routers);
 	json_decref(x->closing);
 	free(x);
 }

@@ -29,7 +29,7 @@ json_t *receipts_final(struct sched *s, const struct stack *sk, const struct rel
 /* Closes the serving release's receipt in t: another takes over. */
 void receipts_end(struct sched *s, struct txn *t, const struct stack *sk);
 void receipts_look(struct sched *s); /* after changes: closes what is due, arms the timer */
-int receipts_tally(
-	struct sched *s, const json_t *body, struct vk_err *err); /* the router's totals */
+/* The totals of a host's router ("" = ours). */
+int receipts_tally(struct sched *s, const char *host, const json_t *body, struct vk_err *err);
 
 #endif

@@ -5,10 +5,12 @@
 #include <viking/json.h>
 #include <viking/log.h>
 #include <viking/mem.h>
+#include <viking/str.h>
 
 #include "feed.h"
 #include "hosts.h"
 #include "routes.h"
+#include "table.h"
 
 struct waiter {
 	struct router *t;
@@ -19,13 +21,19 @@ struct waiter {
 	struct waiter *next;
 };
 
+/* Router and web of one host: what they have applied. */
+struct follower {
+	char *host;
+	uint64_t routes, sites;
+	json_t *errors;
+	char *trouble; /* why the router cannot apply what it was sent, NULL = it can */
+};
+
 struct router {
 	struct sched *s;
 	struct waiter *waiters;
 	struct feed *routes, *sites;
-	uint64_t acked_routes, acked_sites;
-	json_t *errors;
-	char *trouble; /* why the router cannot apply what it was sent, NULL = it can */
+	struct table followers; /* of every host that has watched since our start */
 };
 
 static void waiter_over(struct waiter *w, bool reached)
@@ -88,6 +96,33 @@ struct router *router_new(struct sched *s)
 	return t;
 }
 
+static void follower_free(void *row)
+{
+	struct follower *f = row;
+	json_decref(f->errors);
+	free(f->trouble);
+	free(f->host);
+	free(f);
+}
+
+/* host "" = ours. */
+static struct follower *follower_of(struct router *t, const char *host)
+{
+	const char *name = host[0] != '\0' ? host : t->s->cfg->host_name;
+	struct follower *f = table_get(&t->followers, name);
+	if (f == NULL) {
+		f = vk_alloc(sizeof(*f));
+		f->host = vk_strdup(name);
+		table_add(&t->followers, f);
+	}
+	return f;
+}
+
+static bool follows(const struct router *t, const struct feed *feed, const struct follower *f)
+{
+	return feed_has(feed, vk_streq(f->host, t->s->cfg->host_name) ? NULL : f->host);
+}
+
 void router_free(struct router *t)
 {
 	if (t == NULL)
@@ -100,8 +135,7 @@ void router_free(struct router *t)
 	}
 	feed_free(t->routes);
 	feed_free(t->sites);
-	json_decref(t->errors);
-	free(t->trouble);
+	table_release(&t->followers, follower_free);
 	free(t);
 }
 
@@ -118,15 +152,15 @@ void router_refresh(struct sched *s)
 		feed_set(s->router->routes, routes_build(&in));
 }
 
-void router_watch(struct sched *s, struct vk_req *r)
+void router_watch(struct sched *s, const char *host, struct vk_req *r)
 {
-	s->router->acked_routes = 0; /* a new router has applied nothing yet */
+	follower_of(s->router, host)->routes = 0; /* a new router has applied nothing yet */
 	feed_attach(s->router->routes, r);
 }
 
-void web_watch(struct sched *s, struct vk_req *r)
+void web_watch(struct sched *s, const char *host, struct vk_req *r)
 {
-	s->router->acked_sites = 0;
+	follower_of(s->router, host)->sites = 0;
 	feed_attach(s->router->sites, r);
 }
 
@@ -142,19 +176,22 @@ static int ack(struct sched *s, const json_t *body, uint64_t *acked, struct vk_e
 	return 0;
 }
 
-int router_ack(struct sched *s, const json_t *body, struct vk_err *err)
+int router_ack(struct sched *s, const char *host, const json_t *body, struct vk_err *err)
 {
-	json_decref(s->router->errors);
-	s->router->errors = json_incref(json_object_get(body, "errors"));
-	free(s->router->trouble);
+	struct follower *f = follower_of(s->router, host);
 	const char *trouble = vk_json_str(body, "trouble", NULL);
-	s->router->trouble = trouble != NULL ? vk_strdup(trouble) : NULL;
-	return ack(s, body, &s->router->acked_routes, err);
+	json_decref(f->errors);
+	f->errors = json_incref(json_object_get(body, "errors"));
+	free(f->trouble);
+	f->trouble = trouble == NULL ? NULL
+		: host[0] == '\0'    ? vk_strdup(trouble)
+				     : vk_asprintf("host %s: %s", host, trouble);
+	return ack(s, body, &f->routes, err);
 }
 
-int web_ack(struct sched *s, const json_t *body, struct vk_err *err)
+int web_ack(struct sched *s, const char *host, const json_t *body, struct vk_err *err)
 {
-	return ack(s, body, &s->router->acked_sites, err);
+	return ack(s, body, &follower_of(s->router, host)->sites, err);
 }
 
 struct route_mark router_mark(const struct sched *s)
@@ -163,30 +200,62 @@ struct route_mark router_mark(const struct sched *s)
 		.routes = feed_rev(s->router->routes), .sites = feed_rev(s->router->sites)};
 }
 
+/* A router that is away while its host is there is about to come back, and its haproxy serves the table before. */
+static bool counts(const struct router *t, const struct feed *feed, const struct follower *f)
+{
+	return follows(t, feed, f) || hosts_life(t->s, f->host) == HOST_UP;
+}
+
 enum route_wait router_reached(const struct sched *s, const struct route_mark *m, bool sites)
 {
 	const struct router *t = s->router;
+	const struct follower *f;
 	if (feed_live(t->routes) == 0)
 		return ROUTE_NO_ROUTER;
 	if (sites && feed_live(t->sites) == 0)
 		return ROUTE_NO_WEB;
-	return t->acked_routes >= m->routes && (!sites || t->acked_sites >= m->sites) ? ROUTE_DONE
-										      : ROUTE_WAITS;
+	table_each(&t->followers, i, f) if ((f->routes < m->routes && counts(t, t->routes, f)) ||
+		(sites && f->sites < m->sites && counts(t, t->sites, f))) return ROUTE_WAITS;
+	return ROUTE_DONE;
+}
+
+const char *router_missing(const struct sched *s, const struct route_mark *m)
+{
+	const struct follower *f;
+	table_each(&s->router->followers, i, f) if (f->routes < m->routes &&
+		counts(s->router, s->router->routes, f)) return f->host;
+	return s->cfg->host_name;
 }
 
 const char *router_complaint(const struct sched *s, const char *stack)
 {
-	size_t i;
+	const struct follower *f;
+	size_t k;
 	json_t *e;
-	json_array_foreach(s->router->errors, i,
-		e) if (strcmp(vk_json_str(e, "stack", ""), stack) == 0) return vk_json_str(e,
-		"message", "refused");
+	table_each(&s->router->followers, i, f)
+	{
+		json_array_foreach(
+			f->errors, k, e) if (strcmp(vk_json_str(e, "stack", ""), stack) == 0 &&
+			follows(s->router, s->router->routes, f)) return vk_json_str(e, "message",
+			"refused");
+	}
 	return NULL;
 }
 
 const char *router_trouble(const struct sched *s)
 {
-	return s->router->trouble;
+	const struct follower *f;
+	table_each(&s->router->followers, i, f) if (f->trouble != NULL &&
+		follows(s->router, s->router->routes, f)) return f->trouble;
+	return NULL;
+}
+
+bool router_all_said(const struct sched *s, const json_t *said)
+{
+	const struct follower *f;
+	table_each(&s->router->followers, i, f) if (json_object_get(said, f->host) == NULL &&
+		follows(s->router, s->router->routes, f)) return false;
+	return json_object_size(said) > 0;
 }
 
 const json_t *router_table(const struct sched *s)

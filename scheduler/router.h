@@ -1,6 +1,6 @@
 /*
- * Router and web: the tables they follow and what they have acknowledged. Until an agent has reported in full after our
- * start no table is sent: what they hold goes on serving.
+ * Routers and webs of all hosts: the tables they follow, the same for all, and what each has acknowledged. Until the agents
+ * have reported in full after our start no table is sent: what they hold goes on serving. host "" = ours.
  */
 #ifndef SCHEDULER_ROUTER_H
 #define SCHEDULER_ROUTER_H
@@ -10,10 +10,10 @@
 struct router *router_new(struct sched *s);
 void router_free(struct router *t);
 void router_refresh(struct sched *s);
-void router_watch(struct sched *s, struct vk_req *r);
-void web_watch(struct sched *s, struct vk_req *r);
-int router_ack(struct sched *s, const json_t *body, struct vk_err *err);
-int web_ack(struct sched *s, const json_t *body, struct vk_err *err);
+void router_watch(struct sched *s, const char *host, struct vk_req *r);
+void web_watch(struct sched *s, const char *host, struct vk_req *r);
+int router_ack(struct sched *s, const char *host, const json_t *body, struct vk_err *err);
+int web_ack(struct sched *s, const char *host, const json_t *body, struct vk_err *err);
 
 /* A point to wait for: what was sent when it was taken. */
 struct route_mark {
@@ -21,7 +21,13 @@ struct route_mark {
 };
 struct route_mark router_mark(const struct sched *s);
 enum route_wait { ROUTE_DONE, ROUTE_WAITS, ROUTE_NO_ROUTER, ROUTE_NO_WEB };
+/* Done when all have it that are connected, or whose host is there (its haproxy serves on without the router). A host that is
+ * away is not waited for: its router gets a new table before anything else, and ports are not given again (docs/protocol.md 7). */
 enum route_wait router_reached(const struct sched *s, const struct route_mark *m, bool sites);
+/* A host whose router has it not yet. */
+const char *router_missing(const struct sched *s, const struct route_mark *m);
+/* Has every router that is connected a key, its host's name, in `said`? */
+bool router_all_said(const struct sched *s, const json_t *said);
 /* Calls fn, later, when router and web (if one is there) have what was sent by now, or, reached false, after ms or when no router is
  * connected. */
 typedef void router_wait_fn(void *arg, bool reached);

@@ -32,24 +32,32 @@ static int inst_port(const struct stack *sk, const struct inst *i)
 	return 0;
 }
 
-static void backend_add(json_t *backends, const char *node, const struct inst *i, const char *addr,
-	int port, const char *state)
+/* An instance as a server of several backends; NULL: the backend only is made. */
+struct server {
+	const struct inst *i;
+	struct inst_addr at;
+	const char *state;
+};
+
+static void backend_add(json_t *backends, const char *node, const struct server *s, int port)
 {
 	json_t *backend = json_object_get(backends, node);
 	if (backend == NULL) {
 		backend = json_pack("{s:[]}", "servers");
 		json_object_set_new(backends, node, backend);
 	}
-	if (i == NULL)
+	if (s == NULL)
 		return;
-	json_array_append_new(json_object_get(backend, "servers"),
-		json_pack("{s:s,s:s,s:i,s:s}", "id", i->name, "addr", addr, "port", port, "state",
-			state));
+	json_t *server = json_pack("{s:s,s:s}", "id", s->i->name, "state", s->state);
+	inst_addr_put(&s->at, port, server);
+	if (s->at.away) /* only for spare_away() */
+		json_object_set_new(server, "away", json_true());
+	json_array_append_new(json_object_get(backend, "servers"), server);
 }
 
 /* Further ports of a node that its domains name: a backend each, "web:9000". */
-static void more_ports(const json_t *entry, const struct inst *i, const char *node,
-	const char *addr, const char *state, json_t *backends)
+static void more_ports(
+	const json_t *entry, const char *node, const struct server *s, json_t *backends)
 {
 	const char *place;
 	json_t *o, *seen = json_object();
@@ -61,22 +69,21 @@ static void more_ports(const json_t *entry, const struct inst *i, const char *no
 			json_object_get(seen, name) != NULL)
 			continue;
 		json_object_set_new(seen, name, json_true());
-		backend_add(backends, name, i, addr, port, state);
+		backend_add(backends, name, s, port);
 	}
 	json_decref(seen);
 }
 
 /* A backend for each port of the host that leads to the node. A canary has no part in connections. */
-static void tcp_ports(const json_t *entry, const struct inst *i, const char *addr,
-	const char *state, json_t *backends)
+static void tcp_ports(const json_t *entry, const struct server *s, json_t *backends)
 {
 	size_t at;
 	json_t *tcp;
 	json_array_foreach(json_object_get(entry, "tcp"), at, tcp)
 	{
 		vk_autofree char *name =
-			vk_asprintf("%s@%lld", i->node, (long long)vk_json_int(tcp, "front", 0));
-		backend_add(backends, name, i, addr, (int)vk_json_int(tcp, "port", 0), state);
+			vk_asprintf("%s@%lld", s->i->node, (long long)vk_json_int(tcp, "front", 0));
+		backend_add(backends, name, s, (int)vk_json_int(tcp, "port", 0));
 	}
 }
 
@@ -115,18 +122,18 @@ static void stack_servers(
 	for (size_t k = 0; k < list.n; k++) {
 		const struct inst *i = &list.v[k];
 		int port = i->route != ROUTE_NONE ? inst_port(sk, i) : 0;
-		bool healthy = false;
-		const char *addr = port > 0 ? in->address(in->arg, i->name, &healthy) : NULL;
-		if (addr == NULL)
+		const json_t *entry = json_object_get(entries, i->node);
+		struct server s = {.i = i};
+		if (port == 0 || !in->address(in->arg, i->name, &s.at))
 			continue;
-		const char *state = !healthy      ? "drain"
+		s.state = !s.at.healthy           ? "drain"
 			: i->route == ROUTE_READY ? "ready"
 			: i->route == ROUTE_APART ? "canary"
 						  : "drain";
 		if (i->route != ROUTE_APART)
-			tcp_ports(json_object_get(entries, i->node), i, addr, state, backends);
-		backend_add(backends, i->node, i, addr, port, state);
-		more_ports(json_object_get(entries, i->node), i, i->node, addr, state, backends);
+			tcp_ports(entry, &s, backends);
+		backend_add(backends, i->node, &s, port);
+		more_ports(entry, i->node, &s, backends);
 	}
 	inst_list_release(&list);
 }
@@ -143,6 +150,24 @@ static bool some(const json_t *backend, const char *state)
 	json_array_foreach(json_object_get(backend, "servers"), i,
 		server) if (strcmp(vk_json_str(server, "state", ""), state) == 0) return true;
 	return false;
+}
+
+/* What a host that does not answer runs gets nothing new as long as others can take it: it is not known to be gone. */
+static void spare_away(json_t *backends)
+{
+	const char *name;
+	json_t *backend, *server;
+	size_t i;
+	json_object_foreach(backends, name, backend)
+	{
+		bool others = false;
+		json_t *servers = json_object_get(backend, "servers");
+		json_array_foreach(servers, i, server) others = others ||
+			(json_object_get(server, "away") == NULL &&
+				strcmp(vk_json_str(server, "state", ""), "ready") == 0);
+		json_array_foreach(servers, i, server) if (json_object_del(server, "away") == 0 &&
+			others) json_object_set_new(server, "state", json_string("drain"));
+	}
 }
 
 /* A canary gets its part of the requests as long as there is anyone to get the rest; else all. */
@@ -224,8 +249,8 @@ static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 		if (is_site(entries, node)) {
 			json_array_append_new(sites, json_string(node));
 		} else if (vk_json_int(entry, "port", 0) > 0) {
-			backend_add(backends, node, NULL, NULL, 0, NULL);
-			more_ports(entry, NULL, node, NULL, NULL, backends);
+			backend_add(backends, node, NULL, 0);
+			more_ports(entry, node, NULL, backends);
 		}
 	}
 	stack_servers(in, sk, entries, backends);
@@ -234,6 +259,7 @@ static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 		mark_h2(entry, node, backends);
 		mark_pages(entry, node, backends);
 	}
+	spare_away(backends);
 	split_canaries(sk, backends);
 	vk_autojson *domains = domains_of(in->st, sk, entries, in->base_domain);
 	json_object_foreach(domains, domain, value)

@@ -8,8 +8,7 @@
 struct routes_in {
 	const struct state *st;
 	const char *base_domain;
-	/* The address of an instance that is healthy (unhealthy: *ret_healthy false), NULL when it has none. */
-	const char *(*address)(void *arg, const char *instance, bool *ret_healthy);
+	inst_addr_fn *address;
 	void *arg;
 };
 

@@ -19,7 +19,9 @@ static struct zone *zone(void)
 	vk_autojson *doc = NULL;
 	if (z == NULL &&
 		(vk_json_parse(text, sizeof(text) - 1, &doc, NULL) != 0 ||
-			zone_parse(doc, "skydns.local,veo,local.zone", &z, NULL) != 0))
+			zone_parse(doc,
+				&(struct zone_host){"uno", "skydns.local,veo,local.zone", true}, &z,
+				NULL) != 0))
 		abort();
 	return z;
 }

@@ -82,7 +82,7 @@ static void check_doc(const json_t *doc, struct assign *a, struct table **curren
 	struct table *t = NULL;
 	struct faults faults = {0};
 	struct model m;
-	if (table_parse(doc, &t, &faults, NULL) == 0) {
+	if (table_parse(doc, "uno", &t, &faults, NULL) == 0) {
 		table_settle(t, *current, &faults);
 		table_free(*current);
 		*current = t;

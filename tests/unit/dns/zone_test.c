@@ -34,7 +34,8 @@ static struct zone *zone_of(const char *text, const char *aliases, int want)
 	struct vk_err err = {0};
 	struct zone *z = NULL;
 	cr_assert_eq(vk_json_parse(copy, strlen(copy), &doc, &err), 0);
-	cr_assert_eq(zone_parse(doc, aliases, &z, &err), want, "%s", err.msg);
+	cr_assert_eq(zone_parse(doc, &(struct zone_host){"uno", aliases, true}, &z, &err), want,
+		"%s", err.msg);
 	return z;
 }
 
@@ -167,4 +168,21 @@ Test(zone, documents_that_are_wrong_are_refused)
 	zone_of("{'rev':1,'networks':[{'stack':'a','subnet':'10.0.0.0/24','gateway':'10.0.0.1',"
 		"'nodes':{'w':{'instances':[{'name':'i','n':1,'addr':'1.2'}]}}}]}",
 		"", VK_INVALID);
+}
+
+Test(zone, what_another_host_runs_has_the_address_that_is_translated)
+{
+	static const char text[] =
+		"{'rev':1,'networks':[{'stack':'a','subnet':'10.1.0.0/"
+		"24','gateway':'10.1.0.1','nodes':{"
+		"'web':{'ports':[{'port':80}],'instances':["
+		"{'name':'a-web-1-1','n':1,'addr':'10.1.0.2','host':'uno'},"
+		"{'name':'a-web-1-2','n':2,'addr':'10.1.0.2','host':'due','far':{'addr':'10.9.9.9',"
+		"'vip':'198.18.0.2'}},"
+		"{'name':'a-web-1-3','n':3,'addr':'10.1.0.3','host':'due'}]}}}]}";
+	struct zone *z = zone_of(text, "", 0);
+	cr_expect_str_eq(find(z, 0, "web", DNS_A), "FOUND 10.1.0.2 198.18.0.2");
+	cr_expect_str_eq(find(z, 0, "2.web.a.viking", DNS_A), "FOUND 198.18.0.2");
+	cr_expect_str_eq(find(z, 0, "3.web.a.viking", DNS_A), "NONE");
+	zone_free(z);
 }

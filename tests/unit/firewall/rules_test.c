@@ -14,7 +14,13 @@ static int render(const char *text, const char *allow, struct vk_buf *out)
 	vk_autojson *doc = NULL;
 	struct vk_err err = {0};
 	cr_assert_eq(vk_json_parse(copy, strlen(copy), &doc, &err), 0, "%s", err.msg);
-	return rules_render(doc, "viking_t", allow, out, &err);
+	return rules_render(doc,
+		&(struct rules_host){.name = "h1",
+			.table = "viking_t",
+			.allow = allow,
+			.first = 20000,
+			.last = 20999},
+		out, &err);
 }
 
 static const char two[] =
@@ -97,4 +103,52 @@ Test(rules, tables_of_two_roots_differ)
 	rules_table("/tmp/x/var/lib/viking", b);
 	cr_assert_str_neq(a, b);
 	cr_assert_eq(strlen(a), 23);
+}
+
+static const char cluster[] =
+	"{'hosts':{'h1':'100.64.0.1','h2':'100.64.0.2','h6':'fd00::1'},'networks':["
+	"{'stack':'a','subnet':'10.1.0.0/24','gateway':'10.1.0.1','nodes':{"
+	"'web':{'instances':[{'host':'h1','far':{'addr':'100.64.0.1','vip':'198.18.0.1','ports':{'"
+	"80':20000}}},"
+	"{'host':'h2','far':{'addr':'100.64.0.2','vip':'198.18.0.2','ports':{'80':20001,'81':20002}"
+	"}},"
+	"{'host':'h2'}]},"
+	"'db':{'instances':[{'host':'h2','far':{'addr':'100.64.0.2','vip':'198.18.0.3','ports':"
+	"{'5432':20003,'x; drop':1,'7':70000}}}]}}},"
+	"{'stack':'b','subnet':'10.1.1.0/24','gateway':'10.1.1.1'}]}";
+
+Test(rules, hosts_of_a_cluster_reach_containers_and_nobody_else)
+{
+	vk_autobuf b = VK_BUF_INIT(65536);
+	cr_assert_eq(render(cluster, "", &b), 0);
+	const char *text = vk_buf_str(&b);
+	cr_expect(strstr(text, "elements = { 100.64.0.1, 100.64.0.2 }"));
+	cr_expect(strstr(text,
+		"ct state new ip daddr 100.64.0.1 tcp dport 20000-20999 ip saddr != @hosts counter "
+		"drop"));
+	cr_expect(strstr(text, "ip daddr @hosts tcp dport 20000-20999 counter reject"));
+}
+
+Test(rules, a_stack_reaches_its_own_on_other_hosts)
+{
+	vk_autobuf b = VK_BUF_INIT(65536);
+	cr_assert_eq(render(cluster, "", &b), 0);
+	const char *text = vk_buf_str(&b);
+	cr_expect(strstr(text,
+			  "chain far_0 {\n\t\tdnat ip to ip daddr . tcp dport map { "
+			  "198.18.0.2 . 80 : 100.64.0.2 . 20001, 198.18.0.2 . 81 : 100.64.0.2 . "
+			  "20002, "
+			  "198.18.0.3 . 5432 : 100.64.0.2 . 20003 }\n"),
+		"%s", text);
+	cr_expect(strstr(text, "chain far_1 {\n\t}\n"));
+	cr_expect(strstr(
+		text, "ip saddr vmap { 10.1.0.0/24 : goto far_0, 10.1.1.0/24 : goto far_1 }"));
+}
+
+Test(rules, one_host_alone_has_no_rules_of_a_cluster)
+{
+	vk_autobuf b = VK_BUF_INIT(65536);
+	cr_assert_eq(render(two, "", &b), 0);
+	cr_expect_null(strstr(vk_buf_str(&b), "far"));
+	cr_expect_null(strstr(vk_buf_str(&b), "hosts"));
 }

@@ -10,7 +10,7 @@ static struct table *parse(const char *text)
 	struct table *t = NULL;
 	struct faults f = {0};
 	cr_assert_eq(vk_json_parse(text, strlen(text), &j, NULL), 0, "%s", text);
-	cr_assert_eq(table_parse(j, &t, &f, NULL), 0);
+	cr_assert_eq(table_parse(j, "uno", &t, &f, NULL), 0);
 	cr_assert_eq(f.n, 0);
 	return t;
 }

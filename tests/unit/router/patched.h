@@ -33,7 +33,7 @@ static inline void way_whole(struct way *w, const json_t *doc)
 {
 	struct table *t = NULL;
 	faults_release(&w->faults);
-	if (table_parse(doc, &t, &w->faults, NULL) != 0)
+	if (table_parse(doc, NULL, &t, &w->faults, NULL) != 0)
 		return;
 	table_settle(t, w->t, &w->faults);
 	table_free(w->t);

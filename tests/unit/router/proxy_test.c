@@ -19,8 +19,8 @@ static struct proxy_model model(const char *servers, const struct proxy_model *h
 	struct proxy_model m = {0};
 	const struct proxy_model none = {0};
 	cr_assert_eq(vk_json_parse(text, strlen(text), &doc, &err), 0, "%s", err.msg);
-	cr_assert_eq(
-		proxy_model_parse(doc, have != NULL ? have : &none, &m, &err), want, "%s", err.msg);
+	cr_assert_eq(proxy_model_parse(doc, "uno", have != NULL ? have : &none, &m, &err), want,
+		"%s", err.msg);
 	return m;
 }
 
@@ -72,6 +72,19 @@ Test(proxy, a_link_without_a_server_refuses)
 	proxy_model_release(&one);
 }
 
+Test(proxy, servers_of_other_hosts_are_where_their_host_gives_them)
+{
+	struct proxy_model m = model(
+		"{'addr':'10.1.0.2','port':80,'host':'uno'},"
+		"{'addr':'10.1.0.2','port':80,'host':'due'},"
+		"{'addr':'10.1.0.2','port':80,'host':'due','far':{'addr':'10.0.0.2','port':20001}}",
+		NULL, 0);
+	cr_expect(m.v[0].slots[0].addr == 0x0a010002 && m.v[0].slots[0].port == 80);
+	cr_expect(m.v[0].slots[1].addr == 0x0a000002 && m.v[0].slots[1].port == 20001);
+	cr_expect_eq(m.v[0].slots[2].addr, 0);
+	proxy_model_release(&m);
+}
+
 Test(proxy, more_servers_than_slots_is_another_structure)
 {
 	struct proxy_model one = model(A, NULL, 0);
@@ -107,7 +120,7 @@ static int read_registry(const char *text, struct proxy_model *ret)
 		*p = *p == '\'' ? '"' : *p;
 	vk_autojson *j = NULL;
 	cr_assert_eq(vk_json_parse(doc, strlen(doc), &j, NULL), 0);
-	return proxy_model_parse(j, &(struct proxy_model){0}, ret, NULL);
+	return proxy_model_parse(j, "uno", &(struct proxy_model){0}, ret, NULL);
 }
 
 Test(proxy, the_registry_of_another_host_is_behind_its_door)
@@ -115,6 +128,8 @@ Test(proxy, the_registry_of_another_host_is_behind_its_door)
 	const struct proxy_paths paths = {"/r/admin", "/r/idle", "/r/hosts", 100};
 	struct proxy_model h1 = {0}, h2 = {0}, none = {0};
 	vk_autobuf out = VK_BUF_INIT(65536), plan = VK_BUF_INIT(4096);
+	cr_assert_eq(read_registry("{'host':'uno','addr':'127.0.0.1','port':5000}", &h1), 0);
+	cr_assert_eq(h1.n, 0, "it is here");
 	cr_assert_eq(read_registry("{'host':'h1','addr':'127.0.0.1','port':5000}", &h1), 0);
 	cr_assert_eq(read_registry("{'host':'h2','addr':'127.0.0.1','port':5000}", &h2), 0);
 	proxy_render(&h1, &paths, &out);

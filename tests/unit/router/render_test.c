@@ -40,7 +40,7 @@ static void load(const char *name, struct assign *a, struct model *m)
 	struct faults f = {0};
 	cr_assert_eq(vk_fs_read(path, &b, NULL), 0, "%s", path);
 	cr_assert_eq(vk_json_parse(b.data, b.len, &j, NULL), 0);
-	cr_assert_eq(table_parse(j, &t, &f, NULL), 0);
+	cr_assert_eq(table_parse(j, "uno", &t, &f, NULL), 0);
 	table_settle(t, NULL, &f);
 	assign_init(a);
 	assign_update(a, t);

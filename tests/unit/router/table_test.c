@@ -10,7 +10,7 @@ static struct table *parse(const char *text, struct faults *f)
 	struct table *t = NULL;
 	struct vk_err err = {0};
 	cr_assert_eq(vk_json_parse(text, strlen(text), &j, &err), 0, "%s", err.msg);
-	cr_assert_eq(table_parse(j, &t, f, &err), 0, "%s", err.msg);
+	cr_assert_eq(table_parse(j, "uno", &t, f, &err), 0, "%s", err.msg);
 	return t;
 }
 
@@ -47,6 +47,26 @@ Test(table, reads_a_table)
 	faults_release(&f);
 }
 
+Test(table, servers_of_other_hosts_are_where_their_host_gives_them)
+{
+#define AT(id, host, far) \
+	"{\"id\":\"" id "\",\"addr\":\"10.210.3.2\",\"port\":80,\"host\":\"" host "\"" far "}"
+	struct faults f = {0};
+	struct table *t = parse(
+		"{\"rev\":1,\"stacks\":{\"a\":{\"backends\":{\"web\":{\"servers\":[" AT("near",
+			"uno", ",\"far\":{\"addr\":\"100.64.0.1\",\"port\":20000}") "," AT("far",
+			"due", ",\"far\":{\"addr\":\"100.64.0.2\",\"port\":20001}") "," AT("closed",
+			"due", "") "]}}}}}",
+		&f);
+	cr_assert_eq(f.n, 0);
+	const struct table_node *node = &table_find(t, "a")->nodes[0];
+	cr_assert_eq(node->n, 2, "what cannot be reached is no server");
+	cr_expect(vk_streq(node->servers[0].addr, "10.210.3.2") && node->servers[0].port == 80);
+	cr_expect(vk_streq(node->servers[1].addr, "100.64.0.2") && node->servers[1].port == 20001);
+	table_free(t);
+	faults_release(&f);
+}
+
 static void refuses(const char *entry)
 {
 	struct faults f = {0};
@@ -69,6 +89,8 @@ static void refuses(const char *entry)
 Test(table, refuses_a_stack_with_one_bad_value)
 {
 	refuses("1");
+	refuses("{\"backends\":{\"web\":{\"servers\":[" AT(
+		"x", "due", ",\"far\":{\"addr\":\"h2\",\"port\":1}") "]}}}");
 	refuses("{\"backends\":[]}");
 	refuses("{\"domains\":[]}");
 	refuses("{\"sites\":{}}");
@@ -200,7 +222,7 @@ Test(table, a_document_that_is_no_table)
 		struct faults f = {0};
 		struct vk_err err = {0};
 		cr_assert_eq(vk_json_parse(bad[i], strlen(bad[i]), &j, NULL), 0);
-		cr_assert_eq(table_parse(j, &t, &f, &err), VK_INVALID);
+		cr_assert_eq(table_parse(j, "uno", &t, &f, &err), VK_INVALID);
 		cr_assert_null(t);
 	}
 }

@@ -153,3 +153,20 @@ Test(desired, names_what_is_to_go)
 	cr_expect(scene_equal(json_object_get(doc, "forget_logs"), "['b']"));
 	state_release(&st);
 }
+
+Test(desired, in_a_cluster_others_reach_it_at_its_hosts_address)
+{
+	struct state st;
+	state_init(&st);
+	scene_stack(&st, "a", 0, "{'web':{'version':1,'born':1,'scale':1}}");
+	scene_put(&st, "/host/uno", "{'v':1,'created_ms':1}");
+	vk_autojson *alone = built(&st);
+	cr_expect_null(
+		json_object_get(json_array_get(json_object_get(alone, "instances"), 0), "reach"));
+	scene_put(&st, "/host/uno", "{'v':1,'created_ms':1,'addr':'100.64.0.1','port':8792}");
+	vk_autojson *cluster = built(&st);
+	cr_expect_str_eq(
+		vk_json_str(json_array_get(json_object_get(cluster, "instances"), 0), "reach", ""),
+		"100.64.0.1");
+	state_release(&st);
+}

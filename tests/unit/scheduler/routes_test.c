@@ -2,17 +2,30 @@
 #include "routes.h"
 #include "scene.h"
 
-/* What the agents are said to have reported: "name=address" healthy, "name!address" unhealthy, else nothing. */
-static const char *address_of(void *arg, const char *instance, bool *ret_healthy)
+/* What the agents are said to have reported: "name=address" healthy, "name!address" unhealthy, else nothing. In a cluster
+ * "name=address@h2", where others have it at 100.64.0.9:20001 for its port 80; "@h2?": its agent is away; "@-h2": not reached. */
+static bool address_of(void *arg, const char *instance, struct inst_addr *ret)
 {
+	static char ip[32];
+	static json_t *ports;
 	for (const char *const *at = arg; *at != NULL; at++) {
 		size_t n = strlen(instance);
 		if (strncmp(*at, instance, n) != 0 || ((*at)[n] != '=' && (*at)[n] != '!'))
 			continue;
-		*ret_healthy = (*at)[n] == '=';
-		return *at + n + 1;
+		const char *host = strchr(*at, '@'), *addr = *at + n + 1;
+		ports = ports != NULL ? ports : scene_json("{'80':20001}");
+		*ret = (struct inst_addr){.healthy = (*at)[n] == '=', .ip = addr};
+		if (host == NULL)
+			return true;
+		snprintf(ip, sizeof(ip), "%.*s", (int)(host - addr), addr);
+		ret->ip = ip;
+		ret->host = "h2";
+		ret->away = strchr(host, '?') != NULL;
+		ret->far = host[1] != '-' ? "100.64.0.9" : NULL;
+		ret->ports = ports;
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 static json_t *stack_of(const struct state *st, const char *const *reported)
@@ -217,5 +230,44 @@ Test(routes, tcp_services_http2_and_pages)
 		"{'db':{'h2':true,'pages':{'503':'x'},'servers':[" SERVER("a-db-1-1", "10.0.0.1",
 			"ready") "]},'db@5432':{'servers':[{'id':'a-db-1-1','addr':'10.0.0.1','"
 				 "port':9000,'state':'ready'}]}}"));
+	state_release(&st);
+}
+
+#define FAR "'host':'h2','far':{'addr':'100.64.0.9','port':20001},"
+
+Test(routes, in_a_cluster_a_server_says_where_it_is)
+{
+	struct state st;
+	world(&st);
+	const char *const far[] = {"a-web-1-1=10.0.0.2@h2", NULL},
+			  *const near[] = {"a-web-1-1=10.0.0.2@-h2", NULL};
+	vk_autojson *one = stack_of(&st, far), *two = stack_of(&st, near);
+	cr_expect(scene_equal(json_object_get(one, "backends"),
+		"{'web':{'servers':[{'id':'a-web-1-1'," FAR
+		"'addr':'10.0.0.2','port':80,'state':'ready'}]}}"));
+	cr_expect(scene_equal(json_object_get(two, "backends"),
+			  "{'web':{'servers':[{'id':'a-web-1-1','host':'h2',"
+			  "'addr':'10.0.0.2','port':80,'state':'ready'}]}}"),
+		"it has no port for the others");
+	state_release(&st);
+}
+
+Test(routes, what_a_silent_host_runs_is_the_last_choice)
+{
+	struct state st;
+	world(&st);
+	const char *const one[] = {"a-web-1-1=10.0.0.2@h2?", "a-web-1-2=10.0.0.3", NULL},
+			  *const all[] = {"a-web-1-1=10.0.0.2@h2?", "a-web-1-2=10.0.0.3@h2?", NULL};
+	vk_autojson *some = stack_of(&st, one), *none = stack_of(&st, all);
+	cr_expect(scene_equal(json_object_get(some, "backends"),
+		"{'web':{'servers':[{'id':'a-web-1-1'," FAR
+		"'addr':'10.0.0.2','port':80,'state':'drain'}," SERVER(
+			"a-web-1-2", "10.0.0.3", "ready") "]}}"));
+	cr_expect(
+		scene_equal(json_object_get(none, "backends"),
+			"{'web':{'servers':[{'id':'a-web-1-1'," FAR
+			"'addr':'10.0.0.2','port':80,'state':'ready'},"
+			"{'id':'a-web-1-2'," FAR "'addr':'10.0.0.3','port':80,'state':'ready'}]}}"),
+		"better than none");
 	state_release(&st);
 }
