@@ -133,6 +133,15 @@ static void show_lines(const json_t *answer)
 		report_line(json_string_value(line), json_string_length(line));
 }
 
+/* What the manifest means but may not say. */
+static void show_notices(const json_t *doc)
+{
+	size_t i;
+	json_t *notice;
+	json_array_foreach(json_object_get(doc, "notices"), i, notice)
+		report_problem(json_string_value(notice), NULL);
+}
+
 /* Asks the scheduler; shows its lines. */
 static int ask(struct hook *h, const struct ref_update *r, const struct push_options *o,
 	json_t *doc, bool *ret_dry, struct vk_err *err)
@@ -162,7 +171,10 @@ static int check_deploy(struct hook *h, const struct ref_update *r, const struct
 		return rc;
 	vk_autojson *doc = NULL;
 	rc = read_doc(h, r->new, &doc, err);
-	return rc != 0 ? rc : ask(h, r, o, doc, ret_dry, err);
+	if (rc != 0)
+		return rc;
+	show_notices(doc);
+	return ask(h, r, o, doc, ret_dry, err);
 }
 
 static int judge(

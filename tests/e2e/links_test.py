@@ -164,6 +164,10 @@ class Links(unittest.TestCase):
         self.assertEqual(0, self.host.viking("ps:start", base).status)
         lib.wait_for("a push that is taken", lambda: self.host.push(tree, s, check=False).status == 0)
 
+    def test_a_pattern_that_means_several_is_told(self):
+        _, _, r = self.deploy(PAIR % ('"d*:d"', "  dc: {run: [sleep, '99'], expose: [8080], domains: [], healthcheck: none}\n"))
+        self.assertIn("vikingfile:4: deploy.web: the link \"d*\" means 2 nodes; db is taken", r.err)
+
     def test_what_cannot_be_linked(self):
         for links, more, message in (
                 ("nowhere", "", 'there is no node "nowhere" in this stack'),
