@@ -192,6 +192,16 @@ static void split_canaries(const struct stack *sk, json_t *backends)
 	}
 }
 
+/* While its release task runs, or no instance of the node is ready, a deploy has requests wait where the manifest says so. */
+static bool holds(const struct stack *sk, const json_t *backend)
+{
+	const struct overlay *o = stack_overlay(sk);
+	for (size_t i = 0; o != NULL && i < o->fresh.n; i++)
+		if (o->fresh.v[i].task)
+			return true;
+	return o != NULL && !some(backend, "ready");
+}
+
 /* What is to be done with requests of a domain: the node's words, the domain's over them, and commands'. */
 static json_t *domain_policy(const struct state *st, const struct stack *sk, const json_t *backend,
 	const json_t *entry, const json_t *options)
@@ -205,7 +215,7 @@ static json_t *domain_policy(const struct state *st, const struct stack *sk, con
 	json_object_del(policy, "tls"); /* acme.h */
 	if (row != NULL && row->hold_ms > 0)
 		json_object_set_new(policy, "hold_ms", json_integer((json_int_t)row->hold_ms));
-	else if (stack_overlay(sk) == NULL || some(backend, "ready"))
+	else if (!holds(sk, backend))
 		json_object_del(policy, "hold_ms");
 	if (json_object_get(backend, "canary") != NULL)
 		json_object_set_new(policy, "canary", json_true());

@@ -149,7 +149,7 @@ class Canary(unittest.TestCase):
         self.assertIn("requests failed, more than 20.0 %", self.releases()[3]["why"])
         second = self.receipt(2)
         self.assertEqual(("rollback", 1, True, 20), (second["acted"], second["old"]["release"], second["old"]["earlier"], second["old"]["requests"]))
-        self.assertIn("auto_rollback: rollback", h.viking("releases:info", self.stack, "v2").out)
+        self.assertIn("auto_rollback: rolled back", h.viking("releases:info", self.stack, "v2").out)
         self.assertEqual([200] * 20, self.ask(20))
         r = self.receipts_app("502 No", "canary: 60%, " + rule)
         self.assertIn("gets 60 %", r.err)

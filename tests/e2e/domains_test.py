@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import unittest
 
 import exposition
@@ -292,24 +293,10 @@ subjectAltName = DNS:{name}
 """}
         tree = h.tree(manifest("first"))
         h.push(tree, stack)
-        seen, stop = [], threading.Event()
-
-        def visit():
-            while not stop.is_set():
-                seen.append(self.curl(d))
-        visitors = [threading.Thread(target=visit) for _ in range(3)]
-        for v in visitors:
-            v.start()
-        try:
-            h.write(tree, manifest("second"))
-            h.commit(tree)
-            h.push(tree, stack)
-            wait_for("the second version", lambda: seen[-1] == (200, "second"))
-        finally:
-            stop.set()
-            for v in visitors:
-                v.join()
-        self.assertEqual({s for s, _ in seen}, {200}, [x for x in seen if x[0] != 200][:3])
+        h.write(tree, manifest("second"))
+        h.commit(tree)
+        seen = self.visited(d, lambda: h.push(tree, stack), "second")
+        self.assertEqual({s for s, _, _ in seen}, {200}, [x for x in seen if x[0] != 200][:3])
 
         r = h.viking("hold:on", stack, "--for", "20s")
         self.assertEqual(r.status, 0, r)
@@ -320,6 +307,48 @@ subjectAltName = DNS:{name}
         self.assertEqual(h.viking("hold:off", stack).status, 0)
         held.join()
         self.assertEqual(seen[-1], ("held", (200, "second")))
+
+    def visited(self, domain, change, last):
+        """[(status, body, seconds)] of visitors who come one after the other until one reads `last`, while change() happens."""
+        seen, stop = [], threading.Event()
+
+        def visit():
+            while not stop.is_set():
+                began = time.monotonic()
+                seen.append((*self.curl(domain), time.monotonic() - began))
+        visitors = [threading.Thread(target=visit) for _ in range(3)]
+        for v in visitors:
+            v.start()
+        try:
+            change()
+            wait_for("a visit of " + last, lambda: seen[-1][1] == last)
+        finally:
+            stop.set()
+            for v in visitors:
+                v.join()
+        return seen
+
+    def test_requests_wait_for_a_release_task(self):
+        h, stack = self.h, self.h.name("task")
+        d = stack + ".example.org"
+        more = {"vikingfile": f"deploy: {{web: {{expose: [8080], release: sleep 4, domains: [{{host: {d}, hold: 20s}}, {{host: now.{d}}}]}}}}\n"}
+        tree = h.app("first", **more)
+        h.push(tree, stack)
+        h.write(tree, {"www/index.html": "second\n"})
+        h.commit(tree)
+        others = []
+
+        def push():
+            t = threading.Thread(target=lambda: h.push(tree, stack))
+            t.start()
+            while t.is_alive():
+                others.append(self.curl("now." + d))
+            t.join()
+        seen = self.visited(d, push, "second")
+        self.assertEqual({s for s, _, _ in seen}, {200})
+        self.assertTrue(any(2 < seconds < 20 for _, _, seconds in seen), [round(s, 1) for _, _, s in seen][:20])
+        self.assertEqual({s for s, _ in others}, {200})
+        self.assertGreater(len(others), 20, "who does not ask for it does not wait")
 
 
 if __name__ == "__main__":

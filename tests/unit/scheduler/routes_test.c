@@ -102,6 +102,32 @@ Test(routes, a_switch_moves_to_the_new_version_in_one_table)
 	state_release(&st);
 }
 
+Test(routes, requests_wait_for_a_release_task_where_the_manifest_says_so)
+{
+	struct state st;
+	struct stack *sk = world(&st);
+	const char *const all[] = {"a-web-1-1=10.0.0.2", NULL}, *const none[] = {NULL};
+	struct op op = {.running = true};
+	json_object_set_new(json_object_get(stack_current(sk)->nodes, "web"), "traffic",
+		scene_json("{'hold_ms':5000}"));
+	vk_autojson *idle = stack_of(&st, none);
+	cr_expect(scene_equal(json_object_get(idle, "domains"), "{'a.com':'web'}"),
+		"without a deploy nobody knows what to wait for");
+	sk->busy = &op;
+	vk_autojson *busy = stack_of(&st, all), *gap = stack_of(&st, none);
+	cr_expect(scene_equal(json_object_get(busy, "domains"), "{'a.com':'web'}"));
+	cr_expect(scene_equal(json_object_get(gap, "domains"),
+		"{'a.com':{'to':'web','policy':{'hold_ms':5000}}}"));
+	struct inst *task = inst_list_add(&op.overlay.fresh);
+	inst_set(task, "a", "web", 2, 1, 2);
+	task->task = true;
+	vk_autojson *during = stack_of(&st, all);
+	cr_expect(scene_equal(json_object_get(during, "domains"),
+		"{'a.com':{'to':'web','policy':{'hold_ms':5000}}}"));
+	overlay_release(&op.overlay);
+	state_release(&st);
+}
+
 Test(routes, a_leaving_stack_has_no_routes)
 {
 	struct state st;
