@@ -23,21 +23,28 @@ const char *domains_web(const json_t *entries)
 	return found;
 }
 
-static bool covers(const char *wildcard, const char *name)
+/* Both are hosts of n bytes; "*.b.com" covers what is longer than ".b.com" and ends with it. */
+static bool covers(const char *wildcard, size_t n, const char *name, size_t n_name)
 {
-	return vk_starts(wildcard, "*.") && strcmp(wildcard, name) != 0 &&
-		vk_ends(name, wildcard + 1) && strlen(name) > strlen(wildcard + 1);
+	return vk_starts(wildcard, "*.") && n_name > n - 1 &&
+		memcmp(name + n_name - (n - 1), wildcard + 1, n - 1) == 0 &&
+		(n_name != n || memcmp(name, wildcard, n) != 0);
+}
+
+static size_t host_length(const char *place)
+{
+	return strcspn(place, "/");
 }
 
 char *domains_host(const char *place)
 {
-	return vk_strndup(place, strcspn(place, "/"));
+	return vk_strndup(place, host_length(place));
 }
 
 bool domains_clash(const char *a, const char *b)
 {
-	vk_autofree char *x = domains_host(a), *y = domains_host(b);
-	return strcmp(x, y) == 0 || covers(x, y) || covers(y, x);
+	size_t x = host_length(a), y = host_length(b);
+	return (x == y && memcmp(a, b, x) == 0) || covers(a, x, b, y) || covers(b, y, a, x);
 }
 
 char *domains_default(const char *stack, const char *base_domain)
@@ -73,8 +80,8 @@ static json_t *domains_explicit(
 	const struct state *st, const struct stack *sk, const json_t *entries)
 {
 	json_t *domains = json_object();
-	struct domain_row *row;
-	table_each(&st->domains, i, row) if (strcmp(row->stack, sk->name) == 0)
+	const struct domain_row *row;
+	owned_each(&st->owned, i, sk->name, row)
 		domain_put(domains, row->name, row->node, "command");
 	const char *node;
 	json_t *entry;
@@ -88,26 +95,70 @@ static json_t *domains_explicit(
 	return domains;
 }
 
-static bool explicit_clash(const struct state *st, const struct stack *sk, const char *domain)
+static bool list_clashes(const json_t *list, const char *domain)
+{
+	size_t i;
+	json_t *d;
+	json_array_foreach(list, i, d) if (json_is_string(d) &&
+		domains_clash(json_string_value(d), domain)) return true;
+	return false;
+}
+
+/* By manifest: of the serving release, or claimed by a deploy. */
+static bool manifest_clash(const struct stack *sk, const char *domain)
 {
 	const struct release *r = stack_current(sk);
-	vk_autojson *mine = domains_explicit(st, sk, r != NULL ? r->nodes : NULL);
-	const char *name;
-	json_t *value;
-	json_object_foreach(mine, name, value) if (domains_clash(name, domain)) return true;
 	const struct overlay *o = stack_overlay(sk);
-	size_t i;
-	json_array_foreach(json_object_get(o != NULL ? o->claims : NULL, "domains"), i,
-		value) if (domains_clash(json_string_value(value), domain)) return true;
-	return false;
+	const char *node;
+	json_t *entry;
+	json_object_foreach(r != NULL ? r->nodes : NULL, node,
+		entry) if (list_clashes(json_object_get(entry, "domains"), domain)) return true;
+	return list_clashes(json_object_get(o != NULL ? o->claims : NULL, "domains"), domain);
+}
+
+static bool others(const struct state *st, const struct domain_row *row, const char *stack)
+{
+	return row != NULL && strcmp(row->stack, stack) != 0 && state_stack(st, row->stack) != NULL;
+}
+
+/* The stack that has the host itself, or paths of it, by command. */
+static const char *host_owner(const struct state *st, const char *stack, const char *host)
+{
+	vk_autofree char *path = vk_asprintf("%s/", host);
+	const struct domain_row *row = table_get(&st->domains, host);
+	for (size_t i = table_from(&st->domains, path);; i++) {
+		if (others(st, row, stack))
+			return row->stack;
+		row = i < st->domains.n ? st->domains.row[i] : NULL;
+		if (row == NULL || !vk_starts(row->name, path))
+			return NULL;
+	}
+}
+
+/* By command: the host itself, wildcards above it, and, for one that is a wildcard, all names below. */
+static const char *command_owner(const struct state *st, const char *stack, const char *domain)
+{
+	vk_autofree char *host = domains_host(domain);
+	const struct domain_row *row;
+	const char *owner = host_owner(st, stack, host);
+	for (const char *dot = strchr(host, '.'); dot != NULL && owner == NULL;
+		dot = strchr(dot + 1, '.')) {
+		vk_autofree char *above = vk_asprintf("*%s", dot);
+		owner = strcmp(above, host) != 0 ? host_owner(st, stack, above) : NULL;
+	}
+	if (owner == NULL && vk_starts(host, "*."))
+		table_each(&st->domains, i, row) if (others(st, row, stack) &&
+			domains_clash(row->name, host)) return row->stack;
+	return owner;
 }
 
 static const char *explicit_owner(const struct state *st, const char *stack, const char *domain)
 {
+	const char *owner = command_owner(st, stack, domain);
 	struct stack *sk;
-	table_each(&st->stacks, i, sk) if (sk->exists && strcmp(sk->name, stack) != 0 &&
-		explicit_clash(st, sk, domain)) return sk->name;
-	return NULL;
+	table_each(&st->stacks, i, sk) if (owner == NULL && sk->exists &&
+		strcmp(sk->name, stack) != 0 && manifest_clash(sk, domain)) owner = sk->name;
+	return owner;
 }
 
 json_t *domains_of(const struct state *st, const struct stack *sk, const json_t *entries,

@@ -126,10 +126,8 @@ static void leave_volumes(struct leave *l, struct txn *t, const struct state *st
 static void leave_domains(struct leave *l, struct txn *t, const struct state *st)
 {
 	const struct domain_row *d;
-	table_each(&st->domains, i, d)
+	owned_each(&st->owned, i, l->op.stack, d)
 	{
-		if (strcmp(d->stack, l->op.stack) != 0)
-			continue;
 		l->domains++;
 		struct domain_row moved = *d;
 		moved.stack = l->to;

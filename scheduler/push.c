@@ -449,8 +449,8 @@ static void plan_domains(struct sched *s, const struct stack *sk, const char *st
 	vk_autofree char *dflt = domains_default(stack, s->cfg->base_domain);
 	if (json_array_size(list) == 0 && resolve_web_node(doc) != NULL)
 		plan_line(lines, "       %s", dflt);
-	struct domain_row *row;
-	table_each(&s->st.domains, k, row) if (sk != NULL && strcmp(row->stack, stack) == 0)
+	const struct domain_row *row;
+	owned_each(&s->st.owned, k, stack, row) if (sk != NULL)
 		plan_line(lines, "       %s", row->name);
 }
 

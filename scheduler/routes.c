@@ -312,6 +312,15 @@ static const char *site_commit(const struct stack *sk, const json_t *entry)
 	return r != NULL ? r->commit : NULL;
 }
 
+static bool any_site(const json_t *entries)
+{
+	const char *node;
+	json_t *entry;
+	json_object_foreach(
+		(json_t *)(uintptr_t)entries, node, entry) if (is_site(entries, node)) return true;
+	return false;
+}
+
 json_t *sites_build(const struct routes_in *in)
 {
 	json_t *sites = json_object();
@@ -319,7 +328,7 @@ json_t *sites_build(const struct routes_in *in)
 	table_each(&in->st->stacks, i, sk)
 	{
 		const json_t *entries = sk->exists ? routes_entries(sk) : NULL;
-		if (entries == NULL)
+		if (!any_site(entries))
 			continue;
 		vk_autojson *domains = domains_of(in->st, sk, entries, in->base_domain);
 		const char *domain;

@@ -353,6 +353,22 @@ TABLE_KIND(traffic, traffic, traffic_row_free)
 TABLE_KIND(host, hosts, host_row_free)
 TABLE_KIND(assign, assigns, assign_row_free)
 
+static int put_owned_domain(struct state *st, char **part, const json_t *value, struct vk_err *err)
+{
+	owned_drop(&st->owned, table_get(&st->domains, part[0]));
+	int rc = put_domain(st, part, value, err);
+	const struct domain_row *row = table_get(&st->domains, part[0]);
+	if (row != NULL)
+		owned_add(&st->owned, row);
+	return rc;
+}
+
+static void del_owned_domain(struct state *st, char **part)
+{
+	owned_drop(&st->owned, table_get(&st->domains, part[0]));
+	del_domain(st, part);
+}
+
 static int put_numbered_build(
 	struct state *st, char **part, const json_t *value, struct vk_err *err)
 {
@@ -467,7 +483,7 @@ static const struct kind kinds[] = {
 	{"node", 2, put_node, del_node},
 	{"packs", 1, put_packs, del_packs},
 	{"config", 2, put_config, del_config},
-	{"domain", 1, put_domain, del_domain},
+	{"domain", 1, put_owned_domain, del_owned_domain},
 	{"release", 2, put_release, del_release},
 	{"current", 1, put_current, del_current},
 	{"canary", 1, put_canary, del_canary},
@@ -542,6 +558,7 @@ void state_release(struct state *st)
 {
 	table_release(&st->stacks, stack_free);
 	table_release(&st->keys, key_row_free);
+	table_release(&st->owned, owned_free);
 	table_release(&st->domains, domain_row_free);
 	table_release(&st->builds, build_row_free);
 	table_release(&st->images, image_row_free);

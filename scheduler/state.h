@@ -7,6 +7,7 @@
 #define SCHEDULER_STATE_H
 
 #include "model.h"
+#include "owned.h"
 
 struct op;
 
@@ -39,6 +40,7 @@ struct gone_row {
 struct state {
 	struct table stacks, keys, domains, builds, images, volumes, certs, acme, accounts, traffic,
 		gone, hosts, assigns;
+	struct table owned; /* owned.h */
 	uint64_t epoch;
 	uint64_t build_top; /* highest build number seen */
 };

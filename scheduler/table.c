@@ -31,6 +31,12 @@ static size_t table_find(const struct table *t, const char *name, bool *ret_foun
 	return lo;
 }
 
+size_t table_from(const struct table *t, const char *name)
+{
+	bool found;
+	return table_find(t, name, &found);
+}
+
 void *table_get(const struct table *t, const char *name)
 {
 	bool found;

@@ -13,8 +13,10 @@ struct table {
 };
 
 void *table_get(const struct table *t, const char *name); /* NULL if absent */
-void table_add(struct table *t, void *row);               /* the name must be new */
-void *table_take(struct table *t, const char *name);      /* removes and returns, or NULL */
+size_t table_from(
+	const struct table *t, const char *name);    /* place of the first row not before name */
+void table_add(struct table *t, void *row);          /* the name must be new */
+void *table_take(struct table *t, const char *name); /* removes and returns, or NULL */
 void table_release(struct table *t, void (*free_row)(void *row));
 
 #define table_each(t, i, var) for (size_t i = 0; i < (t)->n && ((var) = (t)->row[i]) != NULL; i++)

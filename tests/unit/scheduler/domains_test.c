@@ -170,3 +170,58 @@ Test(domains, urls_are_https_where_a_certificate_is_shown)
 	cr_expect_str_eq(port.v[0], "https://a.com:8443/");
 	cr_expect_str_eq(off.v[0], "http://a.com/");
 }
+
+static const struct domain_row *first_of(const struct state *st, const char *stack)
+{
+	return owned_at(&st->owned, owned_from(&st->owned, stack), stack);
+}
+
+Test(domains, rows_by_stack_follow_the_rows)
+{
+	struct state st;
+	state_init(&st);
+	scene_put(&st, "/domain/x.com", "{'v':1,'stack':'a','node':'web'}");
+	scene_put(&st, "/domain/w.com", "{'v':1,'stack':'a-b','node':'web'}");
+	cr_assert_str_eq(first_of(&st, "a")->name, "x.com");
+	scene_put(&st, "/domain/x.com", "{'v':1,'stack':'a-b','node':'api'}");
+	cr_assert_null(first_of(&st, "a"));
+	cr_assert_eq(st.owned.n, 2);
+	cr_assert_str_eq(first_of(&st, "a-b")->name, "w.com");
+	scene_del(&st, "/domain/w.com");
+	cr_assert_str_eq(first_of(&st, "a-b")->node, "api");
+	scene_del(&st, "/domain/x.com");
+	scene_del(&st, "/domain/x.com");
+	cr_assert_eq(st.owned.n, 0);
+	state_release(&st);
+}
+
+/* Found by looking up names, and by comparing with each. */
+Test(domains, an_owner_by_command_is_found_wherever_it_stands)
+{
+	static const char *const hosts[] = {"a.com", "b.a.com", "*.a.com", "c.b.a.com", "*.b.a.com",
+		"a.com/x", "b.a.com/x/y", "*.a.com/z", "ba.com", "com", "a-b.com", "a.com.x"};
+	unsigned seed = 5;
+	for (unsigned round = 0; round < 200; round++) {
+		struct state st;
+		state_init(&st);
+		scene_put(&st, "/stack/s0", "{'v':1,'id':'00','subnet':0}");
+		scene_put(&st, "/stack/s1", "{'v':1,'id':'01','subnet':1}");
+		for (size_t i = 0; i < VK_COUNT(hosts); i++) {
+			seed = seed * 1103515245 + 12345;
+			vk_autofree char *key = vk_asprintf("/domain/%s", hosts[i]);
+			if ((seed >> 16) % 4 == 0)
+				scene_put(&st, key, "{'v':1,'stack':'s1','node':'web'}");
+			else if ((seed >> 16) % 4 == 1)
+				scene_put(&st, key, "{'v':1,'stack':'s0','node':'web'}");
+		}
+		for (size_t i = 0; i < VK_COUNT(hosts); i++) {
+			const struct domain_row *row;
+			bool clash = false;
+			table_each(&st.domains, k, row) clash = clash ||
+				(row->stack[1] == '1' && domains_clash(row->name, hosts[i]));
+			const char *owner = domains_owner(&st, "s0", hosts[i], "t");
+			cr_assert_eq(owner != NULL, clash, "%s in round %u", hosts[i], round);
+		}
+		state_release(&st);
+	}
+}
