@@ -14,9 +14,9 @@
 #include <viking/json.h>
 #include <viking/str.h>
 
-#include "frames.h"
 #include "groups.h"
 #include "output.h"
+#include <viking/exec_frames.h>
 
 struct terminal {
 	struct termios before;
@@ -27,7 +27,7 @@ struct terminal {
 struct relay {
 	struct call *call;
 	int fd, signals;
-	struct frames in;
+	struct vk_exec_frames in;
 	bool stdin_open, ended;
 	struct vk_err *err;
 };
@@ -70,10 +70,10 @@ static int on_end(struct relay *r, const void *p, size_t n)
 static int on_frame(void *arg, int type, const void *p, size_t n)
 {
 	struct relay *r = arg;
-	if (type == FRAME_STDOUT || type == FRAME_STDERR)
+	if (type == VK_EXEC_STDOUT || type == VK_EXEC_STDERR)
 		return vk_write_all(
-			type == FRAME_STDOUT ? STDOUT_FILENO : STDERR_FILENO, p, n, r->err);
-	return type == FRAME_END ? on_end(r, p, n) : 0;
+			type == VK_EXEC_STDOUT ? STDOUT_FILENO : STDERR_FILENO, p, n, r->err);
+	return type == VK_EXEC_END ? on_end(r, p, n) : 0;
 }
 
 static int from_server(struct relay *r)
@@ -86,13 +86,13 @@ static int from_server(struct relay *r)
 		r->ended = true;
 		return vk_err_set(r->err, VK_UNAVAILABLE, "the connection broke off");
 	}
-	return frames_feed(&r->in, chunk, (size_t)n, on_frame, r, r->err);
+	return vk_exec_frames_feed(&r->in, chunk, (size_t)n, on_frame, r, r->err);
 }
 
 static int send_frame(struct relay *r, int type, const void *p, size_t n)
 {
 	uint8_t head[5];
-	frames_head(head, type, (uint32_t)n);
+	vk_exec_head(head, type, (uint32_t)n);
 	int e = vk_write_all(r->fd, head, sizeof(head), r->err);
 	return e < 0 || n == 0 ? e : vk_write_all(r->fd, p, n, r->err);
 }
@@ -104,9 +104,9 @@ static int from_stdin(struct relay *r)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n > 0)
-		return send_frame(r, FRAME_STDIN, chunk, (size_t)n);
+		return send_frame(r, VK_EXEC_STDIN, chunk, (size_t)n);
 	r->stdin_open = false;
-	return send_frame(r, FRAME_EOF, NULL, 0);
+	return send_frame(r, VK_EXEC_EOF, NULL, 0);
 }
 
 static int from_signals(struct relay *r)
@@ -120,15 +120,15 @@ static int from_signals(struct relay *r)
 			return 0;
 		uint8_t size[4] = {(uint8_t)(w.ws_row >> 8), (uint8_t)w.ws_row,
 			(uint8_t)(w.ws_col >> 8), (uint8_t)w.ws_col};
-		return send_frame(r, FRAME_RESIZE, size, sizeof(size));
+		return send_frame(r, VK_EXEC_RESIZE, size, sizeof(size));
 	}
 	const char *name = sigabbrev_np((int)si.ssi_signo);
-	return name ? send_frame(r, FRAME_SIGNAL, name, strlen(name)) : 0;
+	return name ? send_frame(r, VK_EXEC_SIGNAL, name, strlen(name)) : 0;
 }
 
 static int relay(struct relay *r, const struct vk_buf *early)
 {
-	int e = frames_feed(&r->in, vk_buf_str(early), early->len, on_frame, r, r->err);
+	int e = vk_exec_frames_feed(&r->in, vk_buf_str(early), early->len, on_frame, r, r->err);
 	while (e == 0 && !r->ended) {
 		struct pollfd p[3] = {
 			{.fd = r->fd, .events = POLLIN},
@@ -190,12 +190,12 @@ static int interact(struct call *c, const char *s, const char *verb, const char 
 	if (e < 0)
 		return e;
 	r.signals = catch_signals();
-	frames_init(&r.in);
+	vk_exec_frames_init(&r.in);
 	if (tty)
 		terminal_raw(&t);
 	e = relay(&r, &early);
 	terminal_restore(&t);
-	frames_release(&r.in);
+	vk_exec_frames_release(&r.in);
 	vk_closep(&r.signals);
 	vk_closep(&r.fd);
 	return e;

@@ -183,21 +183,6 @@ int api_send(struct call *c, const char *method, const json_t *body, json_t **re
 	return vk_api_call(&o, method, path, body, ret, err);
 }
 
-int api_lines(
-	struct call *c, vk_api_line_fn *fn, void *arg, struct vk_err *err, const char *fmt, ...)
-{
-	va_list ap;
-	va_start(ap, fmt);
-	vk_autofree char *path = vk_vasprintf(fmt, ap);
-	va_end(ap);
-	struct vk_api_opts o = api_opts(c);
-	return vk_api_stream(&o, "GET", path, NULL, fn, arg, err);
-}
-
-struct follow {
-	bool ended;
-};
-
 static int end_of(const json_t *end, struct vk_err *err)
 {
 	if (vk_json_bool(end, "ok", false))
@@ -209,6 +194,36 @@ static int end_of(const json_t *end, struct vk_err *err)
 		vk_err_hint(err, "%s", hint);
 	return err->code;
 }
+
+struct lines {
+	vk_api_line_fn *fn;
+	void *arg;
+};
+
+/* A stream that was broken off says so in its last line. */
+static int pass_on(void *arg, json_t *line, struct vk_err *err)
+{
+	const struct lines *l = arg;
+	const json_t *end = json_object_get(line, "end");
+	int rc = json_is_object(end) ? end_of(end, err) : 0;
+	return rc == 0 ? l->fn(l->arg, line, err) : rc;
+}
+
+int api_lines(
+	struct call *c, vk_api_line_fn *fn, void *arg, struct vk_err *err, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vk_autofree char *path = vk_vasprintf(fmt, ap);
+	va_end(ap);
+	struct vk_api_opts o = api_opts(c);
+	struct lines l = {.fn = fn, .arg = arg};
+	return vk_api_stream(&o, "GET", path, NULL, pass_on, &l, err);
+}
+
+struct follow {
+	bool ended;
+};
 
 static int on_line(void *arg, json_t *line, struct vk_err *err)
 {

@@ -17,6 +17,7 @@ const struct service_row services[SERVICE_COUNT] = {
 	[SERVICE_API] = {"viking-api", "api.sock", "viking-sched"},
 	[SERVICE_AGENT] = {"viking-agent", "agent.sock", "viking-sched"},
 	[SERVICE_REGISTRY] = {"viking-registry", "registry.sock", "viking-route"},
+	[SERVICE_RECEIVER] = {"viking-receiver", "receiver.sock", "viking"},
 };
 
 /* ---- the port ---- */

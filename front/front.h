@@ -10,10 +10,10 @@
 #include "creds.h"
 #include "hosts.h"
 
-enum service { SERVICE_API, SERVICE_AGENT, SERVICE_REGISTRY, SERVICE_COUNT };
+enum service { SERVICE_API, SERVICE_AGENT, SERVICE_REGISTRY, SERVICE_RECEIVER, SERVICE_COUNT };
 struct service_row {
 	const char *protocol; /* ALPN */
-	const char *socket;   /* below RUN/hosts/H, and for API and agent below RUN */
+	const char *socket;   /* below RUN/hosts/H, and, but for the registry, below RUN */
 	const char *user;     /* who may use the doors, besides root and ourselves */
 };
 extern const struct service_row services[SERVICE_COUNT];

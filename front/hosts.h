@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <viking/tls.h>
 
-#define HOSTS_MAX 1000 /* two listening sockets each */
+#define HOSTS_MAX 1000 /* a listening socket for each service */
 
 struct host {
 	char name[VK_TLS_HOST_MAX + 1];

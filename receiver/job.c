@@ -81,6 +81,7 @@ static void release(struct job *j)
 	vk_closep(&j->stage);
 	repo_close(&j->repo);
 	command_release(&j->command);
+	free(j->host);
 	*j = (struct job){.m = j->m,
 		.channel = j->channel,
 		.terminal = -1,
@@ -123,7 +124,7 @@ static void on_exit_status(void *arg, pid_t pid, int status)
 		kill(-pid, SIGKILL); /* what the group's leader left behind */
 	a.num[0] = WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 255;
 	a.str[0] = (char *)(uintptr_t)(WIFSIGNALED(status) ? signal_name(WTERMSIG(status)) : "");
-	if (j->command.kind == COMMAND_RECEIVE) {
+	if (j->command.kind == COMMAND_RECEIVE && j->host == NULL) {
 		repo_clean(&j->repo);
 		tell_listener(m, j->command.stack);
 	}
@@ -314,24 +315,39 @@ static void remove_gone(const struct job *j, const struct vk_api_opts *o, const 
 		vk_log_err(VK_WARN, "repository-removed", &err);
 }
 
-/* Asks whether this key may, opens the repository and finishes what a crash left. */
+/* May this key, and where? */
+static int ask_git(
+	struct job *j, const struct vk_api_opts *o, json_t **ret_answer, struct vk_err *err)
+{
+	bool push = j->command.kind == COMMAND_RECEIVE;
+	vk_autojson *body =
+		json_pack("{s:s, s:s}", "stack", j->command.stack, "verb", push ? "push" : "fetch");
+	int rc = vk_api_call(o, "POST", "/v1/internal/git", body, ret_answer, err);
+	if (rc != 0)
+		return rc;
+	j->host = vk_strdup(vk_json_str(*ret_answer, "host", NULL));
+	if (j->host == NULL || j->m->far == NULL)
+		return 0;
+	vk_err_set(err, VK_UNAVAILABLE, "the repositories are on host %s now", j->host);
+	return vk_err_hint(err, "the same again");
+}
+
+/* Asks whether this key may, opens the repository, if it is here, and finishes what a crash left. */
 static int prepare_git(struct job *j, struct vk_err *err)
 {
 	const struct monitor *m = j->m;
 	bool push = j->command.kind == COMMAND_RECEIVE;
-	vk_autofree char *state = vk_state_path(m->config, "repos");
-	int rc = push ? vk_fs_room(state, m->config->free_bytes_min, err) : 0;
-	if (rc != 0) /* git itself would only say that index-pack ended */
-		return rc == VK_LIMIT ? vk_err_hint(err, VK_ROOM_HINT) : rc;
 	const struct vk_api_opts o = {
 		.socket = m->api, .role = "receiver", .token = keyhold_token(m->key)};
-	vk_autojson *body =
-		json_pack("{s:s, s:s}", "stack", j->command.stack, "verb", push ? "push" : "fetch");
+	vk_autofree char *state = vk_state_path(m->config, "repos");
 	vk_autojson *answer = NULL;
-	rc = vk_api_call(&o, "POST", "/v1/internal/git", body, &answer, err);
-	if (rc == 0)
-		rc = repo_open(
-			m->config, j->command.stack, vk_json_str(answer, "id", ""), &j->repo, err);
+	int rc = ask_git(j, &o, &answer, err);
+	if (rc != 0 || j->host != NULL)
+		return rc;
+	if (push && (rc = vk_fs_room(state, m->config->free_bytes_min, err)) != 0)
+		/* git itself would only say that index-pack ended */
+		return rc == VK_LIMIT ? vk_err_hint(err, VK_ROOM_HINT) : rc;
+	rc = repo_open(m->config, j->command.stack, vk_json_str(answer, "id", ""), &j->repo, err);
 	if (rc == 0)
 		remove_gone(j, &o, json_object_get(answer, "gone"));
 	const json_t *pending = json_object_get(answer, "pending");
@@ -361,7 +377,7 @@ static int start_program(struct job *j, const struct message *q, struct vk_err *
 		.child = {-1, -1, -1}, .ours = {-1, -1, -1}, .stage_write = -1};
 	bool viking = j->command.kind == COMMAND_VIKING, pty = viking && q->num[0] == 1;
 	int rc = viking ? 0 : prepare_git(j, err);
-	if (rc == 0 && j->command.kind == COMMAND_RECEIVE)
+	if (rc == 0 && j->command.kind == COMMAND_RECEIVE && j->host == NULL)
 		rc = open_stage(j, &e, err);
 	if (rc == 0)
 		rc = pty ? open_terminal(j, q, &e, err) : open_pipes(&e, err);
@@ -371,6 +387,8 @@ static int start_program(struct job *j, const struct message *q, struct vk_err *
 	struct program p;
 	if (viking)
 		program_viking(&x, &j->command, &p);
+	else if (j->host != NULL)
+		program_remote(&x, j->host, q->str[0], &p);
 	else
 		program_git(&x, &j->command, j->repo.path, &p);
 	rc = spawn(j, &p, &e, pty, err);

@@ -208,9 +208,18 @@ int keyhold_new(struct vk_loop *l, const char *socket, const char *key, const ch
 	return rc;
 }
 
+struct keyhold *keyhold_given(const char *name, const char *token)
+{
+	struct keyhold *k = vk_alloc(sizeof(*k));
+	*k = (struct keyhold){.fd = -1, .refusal = VK_BUF_INIT(LINE_MAX_BYTES)};
+	k->who = json_pack("{s:s,s:s}", "name", name, "token", token);
+	return k;
+}
+
 int keyhold_renew(struct keyhold *k, struct vk_err *err)
 {
-	if (k->io != NULL)
+	bool given = k->socket == NULL;
+	if (k->io != NULL || given)
 		return 0;
 	vk_timer_set(k->retry, -1);
 	int rc = connect_now(k, err);

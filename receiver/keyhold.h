@@ -17,6 +17,8 @@ typedef void keyhold_fn(void *arg, const char *why); /* revoked; from the loop; 
 /* Blocks until the first line is there. VK_DENIED: this key may not log in. */
 int keyhold_new(struct vk_loop *l, const char *socket, const char *key, const char *addr,
 	keyhold_fn *revoked, void *arg, struct keyhold **ret, struct vk_err *err);
+/* The right of another host's hold: it lives and ends there (far.h). Never lost here. */
+struct keyhold *keyhold_given(const char *name, const char *token);
 /* Comes back if it was lost (blocks as new does). VK_DENIED: revoked meanwhile. */
 int keyhold_renew(struct keyhold *k, struct vk_err *err);
 void keyhold_free(struct keyhold *k);

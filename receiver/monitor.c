@@ -4,6 +4,8 @@
 #include <viking/log.h>
 #include <viking/str.h>
 
+#include "far.h"
+
 void monitor_tell(struct monitor *m, const struct message *msg)
 {
 	struct vk_err err = {0};
@@ -130,10 +132,15 @@ int monitor_run(const struct monitor_opts *o, struct vk_err *err)
 	int rc = vk_loop_new(&m.loop, err);
 	if (rc != 0)
 		return rc;
+	if (o->far >= 0 && (rc = far_new(m.loop, o->far, &m.far, &m.session, &m.key, err)) != 0) {
+		vk_loop_free(m.loop);
+		return rc;
+	}
 	m.api = vk_run_path(o->config, "api.sock");
 	m.session_io = vk_io_new(m.loop, m.session, VK_READ, on_session, &m);
 	m.term = vk_signal_new(m.loop, SIGTERM, on_term, &m);
 	vk_loop_run(m.loop);
+	far_free(m.far);
 	keyhold_free(m.key);
 	vk_io_free(m.session_io);
 	vk_signal_free(m.term);

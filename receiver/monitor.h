@@ -39,6 +39,7 @@ struct job {
 	struct vk_timer *deadline; /* of receiving */
 	struct vk_timer *kill;
 	struct command command;
+	char *host; /* another, that has the repository (far.h); NULL = this one */
 	struct repo repo;
 };
 
@@ -51,6 +52,7 @@ struct monitor {
 	struct vk_io *session_io;
 	struct vk_signal *term;
 	struct keyhold *key;
+	struct far *far; /* NULL: the session is a client's of this host */
 	bool ending;
 	struct job jobs[CHANNELS_MAX];
 };
@@ -59,6 +61,7 @@ struct monitor_opts {
 	struct vk_config *config;
 	const char *config_file, *addr;
 	int session, listener;
+	int far; /* >= 0: another host's connection instead of a session */
 };
 
 /* Until the connection is over and all it started has ended. */

@@ -1,5 +1,6 @@
 /* viking-monitor: the monitor of one SSH connection. Started by viking-receiver only. */
 #include <signal.h>
+#include <unistd.h>
 #include <viking/log.h>
 #include <viking/proc.h>
 #include <viking/str.h>
@@ -10,10 +11,13 @@
 static int read_words(int argc, char **argv, struct monitor_opts *o, struct vk_err *err)
 {
 	uint64_t session = 0, listener = 0;
-	if (argc != 5 || vk_parse_u64(argv[1], 3, 1 << 20, &session) != 0 ||
-		vk_parse_u64(argv[2], 3, 1 << 20, &listener) != 0)
+	bool far =
+		argc > 1 && vk_streq(argv[1], "far"); /* on standard input and output (inetd.h) */
+	if (argc != 5 || (!far && vk_parse_u64(argv[1], 3, 1 << 20, &session) != 0) ||
+		vk_parse_u64(argv[2], far ? 1 : 3, 1 << 20, &listener) != 0)
 		return vk_err_set(err, VK_USAGE, "viking-monitor is started by viking-receiver");
 	o->session = (int)session;
+	o->far = far ? STDIN_FILENO : -1;
 	o->listener = (int)listener;
 	o->config_file = argv[3];
 	o->addr = argv[4];

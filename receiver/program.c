@@ -106,6 +106,21 @@ void program_git(const struct program_context *x, const struct command *cmd, con
 	viking_env(ret, x);
 }
 
+void program_remote(
+	const struct program_context *x, const char *host, const char *line, struct program *ret)
+{
+	*ret = (struct program){.owned_path = vk_libexec_path(x->config, "viking-remote")};
+	ret->path = ret->owned_path;
+	vk_strv_add(&ret->argv, "viking-remote");
+	vk_strv_add(&ret->argv, host);
+	vk_strv_take(&ret->argv, vk_run_path(x->config, "hosts/%s/receiver.sock", host));
+	vk_strv_add(&ret->argv, line);
+	vk_strv_add(&ret->env, "LANG=C.UTF-8");
+	if (*x->git_protocol != '\0')
+		vk_strv_addf(&ret->env, "GIT_PROTOCOL=%s", x->git_protocol);
+	viking_env(ret, x);
+}
+
 void program_viking(const struct program_context *x, const struct command *cmd, struct program *ret)
 {
 	*ret = (struct program){.owned_path = vk_libexec_path(x->config, "viking")};

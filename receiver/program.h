@@ -28,6 +28,9 @@ struct program {
 
 void program_git(const struct program_context *x, const struct command *cmd, const char *repo,
 	struct program *ret);
+/* The same command, on another host (far.h). line: as the client sent it. */
+void program_remote(
+	const struct program_context *x, const char *host, const char *line, struct program *ret);
 void program_viking(
 	const struct program_context *x, const struct command *cmd, struct program *ret);
 void program_release(struct program *p);

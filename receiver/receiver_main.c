@@ -7,7 +7,7 @@
 #include <viking/proc.h>
 #include <viking/str.h>
 
-#include "exports.h"
+#include "inetd.h"
 #include "listener.h"
 #include "rights.h"
 
@@ -19,7 +19,7 @@ struct receiver {
 	char *config_file; /* absolute, or "" */
 	struct vk_loop *loop;
 	struct listener *listener;
-	struct exports *exports;
+	struct inetd *exports, *hosts;
 	struct vk_signal *term, *intr;
 	char sandbox[320];
 };
@@ -102,12 +102,14 @@ static int open_all(struct receiver *r, struct vk_err *err)
 	if (rc == 0)
 		rc = vk_loop_new(&r->loop, err);
 	if (rc == 0)
-		rc = exports_new(r->loop, c, r->config_file, &r->exports, err);
+		rc = inetd_exports(r->loop, c, r->config_file, &r->exports, err);
 	if (rc == 0)
 		rc = confine(r, err);
 	if (rc == 0)
 		rc = listener_new(
 			r->loop, c, r->config_file, VK_TAKE_FD(fd), on_ready, r, &r->listener, err);
+	if (rc == 0)
+		rc = inetd_hosts(r->loop, c, r->config_file, r->listener->house, &r->hosts, err);
 	return rc;
 }
 
@@ -121,8 +123,9 @@ static int serve(struct receiver *r, struct vk_err *err)
 	}
 	vk_signal_free(r->term);
 	vk_signal_free(r->intr);
+	inetd_free(r->hosts);
 	listener_free(r->listener);
-	exports_free(r->exports);
+	inetd_free(r->exports);
 	vk_loop_free(r->loop);
 	return rc;
 }

@@ -19,8 +19,8 @@ static void paths_release(struct paths *p)
  * to an inode and an upgrade puts other files in their places. */
 static void add_programs(const struct vk_config *c, struct paths *p)
 {
-	static const char *const programs[] = {"viking-session", "viking-monitor", "viking-export",
-		"viking", "git-hooks/pre-receive", "git-hooks/proc-receive"};
+	static const char *const programs[] = {"viking-session", "viking-monitor", "viking-remote",
+		"viking-export", "viking", "git-hooks/pre-receive", "git-hooks/proc-receive"};
 	for (size_t i = 0; i < VK_COUNT(programs); i++) {
 		vk_autofree char *path = vk_libexec_path(c, programs[i]);
 		vk_autofree char *real = realpath(path, NULL);

@@ -7,7 +7,9 @@
 #include <viking/str.h>
 
 #include "api.h"
+#include "builds.h"
 #include "deploy.h"
+#include "front.h"
 #include "jobs.h"
 #include "push.h"
 #include "pushopt.h"
@@ -61,16 +63,22 @@ static json_t *repos_gone(const struct state *st)
 {
 	json_t *ids = json_array();
 	const struct gone_row *row;
-	table_each(&st->gone, i, row) if (vk_starts(row->name, "repo/") &&
-		json_array_size(ids) < REPOS_GONE_MAX)
+	table_each(&st->gone, i,
+		row) if (vk_starts(row->name, "repo/") && json_array_size(ids) < REPOS_GONE_MAX)
 		json_array_append_new(ids, json_string(row->name + strlen("repo/")));
 	return ids;
 }
 
-static json_t *git_answer(const struct state *st, const struct stack *sk)
+/* With the host that has the repository, unless it is the one that asks. */
+static json_t *git_answer(const struct call *c, const struct stack *sk)
 {
-	return json_pack("{s:s,s:s,s:O?,s:o}", "stack", sk->name, "id", sk->row.id, "pending",
-		sk->pending, "gone", repos_gone(st));
+	const struct sched *s = c->s;
+	const char *host = front_registry(&s->st, s->cfg->host_name);
+	if (builds_here(s, c->host))
+		return json_pack("{s:s,s:s,s:O?,s:o}", "stack", sk->name, "id", sk->row.id,
+			"pending", sk->pending, "gone", repos_gone(&s->st));
+	return json_pack(
+		"{s:s,s:s}", "stack", sk->name, "host", host != NULL ? host : s->cfg->host_name);
 }
 
 static void git_created(void *arg, const struct vk_err *err)
@@ -83,7 +91,7 @@ static void git_created(void *arg, const struct vk_err *err)
 	if (err != NULL || sk == NULL)
 		call_error(c, err != NULL ? err : &lost);
 	else
-		call_json(c, 200, git_answer(&c->s->st, sk));
+		call_json(c, 200, git_answer(c, sk));
 }
 
 /* The stack is made with the first push of a key that may. */
@@ -125,7 +133,7 @@ void api_git(struct call *c)
 		rc = rights_check(&c->who, push ? VERB_PUSH : VERB_FETCH, stack, &err);
 	struct stack *sk = rc == 0 ? state_stack(&c->s->st, stack) : NULL;
 	if (rc == 0 && sk != NULL) {
-		call_json(c, 200, git_answer(&c->s->st, sk));
+		call_json(c, 200, git_answer(c, sk));
 		return;
 	}
 	if (rc == 0 && !push)
@@ -159,8 +167,8 @@ void api_git_gone(struct call *c)
 	struct txn *t = txn_new(c->s);
 	json_array_foreach(json_object_get(c->body, "ids"), i, id)
 	{
-		vk_autofree char *name = vk_asprintf(
-			"repo/%s", json_is_string(id) ? json_string_value(id) : "");
+		vk_autofree char *name =
+			vk_asprintf("repo/%s", json_is_string(id) ? json_string_value(id) : "");
 		if (table_get(&c->s->st.gone, name) != NULL)
 			txn_del(t, "/gone/%s", name);
 	}

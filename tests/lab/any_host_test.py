@@ -1,12 +1,14 @@
 """Whichever host is asked: the one that leads answers. Then it dies, and another does."""
 import json
 import os
+import re
 import subprocess
 import unittest
 
 from cluster import Cluster
 from lib import UnixConnection, wait_for
 
+PINNED = "build: {src: {dockerfile: Dockerfile}}\ndeploy:\n  web: {boat: src, hosts: [h1]}\n"
 PATIENCE = 120  # seconds, a guard against hanging
 
 
@@ -53,6 +55,50 @@ class AnyHostTest(unittest.TestCase):
         self.c.viking("h1", "stacks:create", "seen", check=True)
         self.assertTrue(any(json.loads(line).get("stack") == "seen" for line in lines))
 
+    def test_a_push_to_any_host_ends_as_on_the_one_with_the_repositories(self):
+        tree = self.c.app("one", vikingfile=PINNED)
+        here, there = [self.stages(self.c.push(tree, stack, host=host).err.replace(stack, "STACK").replace(self.c.address(host), "HOST"))
+                       for stack, host in (("here", "h1"), ("there", "h2"))]
+        self.assertIn("=====> STACK v1 deployed", here)
+        self.assertEqual(there, here)
+        self.assertEqual(self.c.get("h1", "there.lab.test"), "one")
+
+    @staticmethod
+    def stages(output):
+        """What does not depend on times and on what was built before."""
+        return [line.split(" (")[0].rstrip().replace("remote: ", "") for line in output.splitlines() if re.search("[-=]>|HOST|http", line)]
+
+    def test_what_is_refused_is_refused_with_the_same_words(self):
+        tree = self.c.app("one", vikingfile="deploy: [\n")
+        here, there = [self.c.push(tree, "bad", host=host, check=False) for host in ("h1", "h3")]
+        self.assertIn("vikingfile:2:1", here.err)
+        self.assertEqual([x.err.splitlines()[0].rstrip() for x in (here, there)], [here.err.splitlines()[0].rstrip()] * 2)
+        key = self.c.make_key("two")
+        with open(key + ".pub") as f:
+            self.c.viking("h1", "keys:add", "two", "--role", "deploy", "--stacks", "other", stdin=f, check=True)
+        self.assertIn("may not", self.c.push(tree, "bad", host="h2", key=key, check=False).err)
+
+    def test_what_was_pushed_to_one_host_is_fetched_from_another(self):
+        tree = self.c.app("one", vikingfile=PINNED, big=os.urandom(4 << 20).hex())
+        self.c.push(tree, "fetched", host="h3")
+        copy = os.path.join(self.c.dir, "copy")
+        self.c.git(self.c.dir, "clone", "-q", self.c.url("fetched", "h2"), copy)
+        self.assertEqual(*[self.c.git(d, "rev-parse", "HEAD").out for d in (tree, copy)])
+        self.assertFalse(os.path.exists(self.c.state("h3", "repos/fetched.git")))
+
+    def test_a_client_that_goes_takes_its_git_along(self):
+        push = self.c.lab.start("switch", *self.c.ssh_words(), "viking@" + self.c.address("h2"), "git-receive-pack 'gone'",
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(push.stdout.close)
+        self.assertIn("0000", push.stdout.readline())  # git on h1 has begun
+
+        def runs():
+            return self.c.lab("exec", "h1", "pgrep", "-f", "receive-pack .*gone.git", check=False)
+        self.assertTrue(runs())
+        push.kill()
+        push.communicate(timeout=PATIENCE)
+        wait_for("the end of git on h1", lambda: not runs(), PATIENCE)
+
     def test_nothing_is_handed_on_twice(self):
         """As h3 would ask h2 if it took it for the leader."""
         c = UnixConnection(self.socket("h3", "hosts/h2/api.sock"))
@@ -70,12 +116,12 @@ class LeaderLostTest(unittest.TestCase):
 
     def test_another_leads_and_all_hosts_answer(self):
         self.c.viking("h1", "stacks:create", "before", check=True)
-        follower = self.c.lab.start("h2", "viking", "events", "-f", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        follower = self.c.lab.start("h2", "viking", "events", "-f", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.c.lab("kill", "h1")
         new = self.c.wait_leader(not_="h1", seconds=PATIENCE)
         self.assertIn(new, ("h2", "h3"))
-        _, error = follower.communicate(timeout=PATIENCE)
-        self.assertIn("lead", error)
+        out, error = follower.communicate(timeout=PATIENCE)
+        self.assertIn(" !     ", error, out)
         for host in ("h2", "h3"):
             wait_for("an answer at " + host, lambda: "before" in self.c.viking(host, "stacks").out, PATIENCE)
             wait_for("agents", lambda: self.c.viking(host, "hosts").out.count(" up ") == 2, PATIENCE)
@@ -84,6 +130,10 @@ class LeaderLostTest(unittest.TestCase):
         wait_for("h1 follows", lambda: "after" in self.c.viking("h1", "stacks").out, PATIENCE)
         wait_for("its agent", lambda: self.c.viking("h1", "hosts").out.count(" up ") == 3, PATIENCE)
         self.assertEqual(self.c.leader(), new)
+        # the repositories, the builder and the registry are h1's still
+        for host in self.c.names:
+            self.c.push(self.c.app(host, vikingfile=PINNED), "by-" + host, host=host)
+            self.assertEqual(self.c.get("h1", f"by-{host}.lab.test"), host)
 
 
 if __name__ == "__main__":
