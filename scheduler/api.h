@@ -45,6 +45,8 @@ extern const size_t routes_n;
 
 void api_request(void *arg, struct vk_req *r);            /* vk_httpd_fn; arg = struct sched */
 struct call *call_new(struct sched *s, struct vk_req *r); /* nothing is known of it yet */
+/* Doctor of a host that waits: what it sees of itself, and then the leader's answer to the same request. */
+void api_doctor_standby(struct call *c, const char *leader);
 void api_print_routes(FILE *out); /* "METHOD PATH" lines, for the test of docs/openapi.json */
 
 void call_json(struct call *c, int status, json_t *body); /* steals body */

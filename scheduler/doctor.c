@@ -365,17 +365,22 @@ static void check_stack_image(struct sched *s, json_t *checks)
 		"built on an older one than the builder has now: %s", vk_buf_str(&names));
 }
 
-void doctor_look(struct sched *s, json_t *checks)
+void doctor_look_host(struct sched *s, json_t *checks)
 {
 	check_processes(s, checks);
+	check_disk(s, checks);
+	check_libssh(s, checks);
+	check_build_limits(s, checks);
+}
+
+void doctor_look(struct sched *s, json_t *checks)
+{
+	doctor_look_host(s, checks);
 	check_store(s, checks);
 	check_connected(s, checks);
 	check_dns(s, checks);
 	check_links(s, checks);
 	check_firewall(s, checks);
-	check_disk(s, checks);
-	check_libssh(s, checks);
-	check_build_limits(s, checks);
 	check_networks(s, checks);
 	check_stacks(s, checks);
 	certs_doctor(s, checks);

@@ -15,5 +15,7 @@ void doctor_prepare(struct sched *s);
 void doctor_add(json_t *checks, const char *name, enum verdict v, const char *hint, const char *fmt,
 	...) __attribute__((format(printf, 5, 6)));
 void doctor_look(struct sched *s, json_t *checks);
+void doctor_look_host(
+	struct sched *s, json_t *checks); /* what is this host's alone, whoever leads */
 
 #endif

@@ -205,11 +205,23 @@ static void write_request(const struct vk_req *r, bool upgrade, struct vk_buf *o
 		vk_buf_clear(out);
 }
 
+struct dial *front_ask(struct sched *s, const struct vk_req *r, const char *host, const char *whom,
+	const struct dial_events *ev, void *arg)
+{
+	vk_autofree char *socket = vk_run_path(s->cfg, "hosts/%s/api.sock", host);
+	vk_autobuf request = VK_BUF_INIT(REQUEST_MAX);
+	bool upgrade = ev->taken != NULL;
+	write_request(r, upgrade, &request);
+	struct dial *d = dial_raw(
+		s->loop, socket, whom, &request, upgrade ? UPGRADE_MS : SILENCE_MS, ev, arg);
+	if (request.len > 0)
+		explicit_bzero(request.data, request.len);
+	return d;
+}
+
 void front_forward(struct call *c, const char *host)
 {
 	struct sched *s = c->s;
-	vk_autofree char *socket = vk_run_path(s->cfg, "hosts/%s/api.sock", host);
-	vk_autobuf request = VK_BUF_INIT(REQUEST_MAX);
 	struct forward *f = vk_alloc(sizeof(*f));
 	*f = (struct forward){.loop = s->loop, .r = call_take(c), .far = -1};
 	f->next = s->forwards;
@@ -220,10 +232,6 @@ void front_forward(struct call *c, const char *host)
 	f->whom = vk_asprintf("host %s", host);
 	vk_buf_init(&f->early, EARLY_MAX);
 	bool upgrade = vk_req_header(f->r, "Upgrade") != NULL;
-	write_request(f->r, upgrade, &request);
 	vk_req_on_closed(f->r, on_client_gone, f);
-	f->dial = dial_raw(s->loop, socket, f->whom, &request, upgrade ? UPGRADE_MS : SILENCE_MS,
-		upgrade ? &upgrade_events : &plain_events, f);
-	if (request.len > 0)
-		explicit_bzero(request.data, request.len);
+	f->dial = front_ask(s, f->r, host, f->whom, upgrade ? &upgrade_events : &plain_events, f);
 }

@@ -3,6 +3,7 @@
 #define SCHEDULER_FRONT_H
 
 #include "api.h"
+#include "dial.h"
 
 /* Makes the table anew from the /host rows, and sends it if it differs. Pure but for that. */
 void front_refresh(struct sched *s);
@@ -14,6 +15,9 @@ const char *front_registry(const struct state *st, const char *own);
 /* Sends the request to host's scheduler with the caller's role and token, and its answer back, as a stream, a body or a 101. Who
  * calls it has found the caller (peer_identify): there he is believed. Takes c over; needs c->route NULL: it is audited there. */
 void front_forward(struct call *c, const char *host);
+/* The same request, asked for the caller's own use of the answer. */
+struct dial *front_ask(struct sched *s, const struct vk_req *r, const char *host, const char *whom,
+	const struct dial_events *ev, void *arg);
 void front_end_all(struct sched *s, const struct vk_err *why);
 
 #endif

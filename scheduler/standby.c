@@ -115,6 +115,8 @@ void standby_request(struct standby *b, struct vk_req *r, const struct vk_err *w
 	struct call *c = call_new(b->s, r);
 	if (peer_vouch(c, &err) != 0)
 		call_error(c, &err);
+	else if (vk_streq(vk_req_path(r), "/v1/doctor"))
+		api_doctor_standby(c, leader);
 	else
 		front_forward(c, leader);
 }

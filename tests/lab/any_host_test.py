@@ -99,6 +99,16 @@ class AnyHostTest(unittest.TestCase):
         push.communicate(timeout=PATIENCE)
         wait_for("the end of git on h1", lambda: not runs(), PATIENCE)
 
+    def test_doctor_looks_at_the_host_and_asks_the_leader(self):
+        said = self.c.viking("h2", "doctor").out
+        self.assertRegex(said, r"ok    process        front: pid")
+        self.assertRegex(said, r"ok    leader         h1 leads")
+        self.assertRegex(said, r"ok    store          h1: etcd, epoch")
+        key = self.c.make_key("three")
+        with open(key + ".pub") as f:
+            self.c.viking("h1", "keys:add", "three", "--role", "deploy", stdin=f, check=True)
+        self.assertIn("needs an admin key", self.c.ssh("h2", "doctor", key=key).err)
+
     def test_nothing_is_handed_on_twice(self):
         """As h3 would ask h2 if it took it for the leader."""
         c = UnixConnection(self.socket("h3", "hosts/h2/api.sock"))
@@ -122,6 +132,7 @@ class LeaderLostTest(unittest.TestCase):
         self.assertIn(new, ("h2", "h3"))
         out, error = follower.communicate(timeout=PATIENCE)
         self.assertIn(" !     ", error, out)
+        self.assertRegex(self.c.viking("h2" if new == "h3" else "h3", "doctor").out, f"ok    leader         {new} leads")
         for host in ("h2", "h3"):
             wait_for("an answer at " + host, lambda: "before" in self.c.viking(host, "stacks").out, PATIENCE)
             wait_for("agents", lambda: self.c.viking(host, "hosts").out.count(" up ") == 2, PATIENCE)
