@@ -104,8 +104,8 @@ void api_agent_host(struct call *c)
 
 void api_router_watch(struct call *c)
 {
-	struct sched *s = c->s;
-	router_watch(s, c->host, call_take(c));
+	router_watch(c->s, c->host, c->r);
+	(void)call_take(c);
 }
 
 void api_router_ack(struct call *c)
@@ -129,8 +129,8 @@ void api_router_drained(struct call *c)
 
 void api_web_watch(struct call *c)
 {
-	struct sched *s = c->s;
-	web_watch(s, c->host, call_take(c));
+	web_watch(c->s, c->host, c->r);
+	(void)call_take(c);
 }
 
 void api_web_ack(struct call *c)

@@ -114,7 +114,8 @@ bool builds_live(const struct sched *s)
 bool builds_here(const struct sched *s, const char *host)
 {
 	const char *registry = front_registry(&s->st, s->cfg->host_name);
-	return strcmp(host, registry != NULL ? registry : "") == 0;
+	return strcmp(host[0] != '\0' ? host : s->cfg->host_name,
+		       registry != NULL ? registry : s->cfg->host_name) == 0;
 }
 
 void builds_watch(struct sched *s, const char *host, struct vk_req *r)
