@@ -12,6 +12,8 @@
 /* What a client says about forwarding is not believed: we are the edge. For CGI, WSGI and Rack X_Forwarded_User is the
  * same as X-Forwarded-User (RFC 3875 4.1.18), so it may not pass either. */
 #define OURS "^(x[-_](forwarded[-_]|real[-_]ip$|viking[-_])|forwarded$|proxy$)"
+/* One of these is in each such name: nearly all requests have none, and each name is not held against the expression. */
+#define OURS_SAY "forwarded real viking proxy"
 
 static void render_request(const struct render_settings *s, struct vk_buf *out)
 {
@@ -33,13 +35,13 @@ static void render_request(const struct render_settings *s, struct vk_buf *out)
 		"\toption idle-close-on-response\n" /* or a reload cuts requests */
 		"\thttp-request deny deny_status 400 if { req.fhdr(host) -m found } !{ "
 		"req.fhdr(host) -m reg ^[][A-Za-z0-9.:_-]*$ }\n"
-		"\thttp-request del-header " OURS " -m reg\n"
+		"\thttp-request del-header " OURS " -m reg if { req.hdr_names -m sub " OURS_SAY
+		" }\n"
 		"\thttp-request deny deny_status 413 if { req.body_size gt 4294967296 }\n"
 		"\thttp-request set-header X-Forwarded-For %[src,ipmask(32,128)]\n"
 		"\thttp-request set-header X-Forwarded-Host %[req.fhdr(host)]\n"
 		"\thttp-request set-header X-Forwarded-Port %[dst_port]\n"
-		"\thttp-request set-header X-Forwarded-Proto https if { ssl_fc }\n"
-		"\thttp-request set-header X-Forwarded-Proto http unless { ssl_fc }\n"
+		"\thttp-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]\n"
 		"\thttp-request set-header X-Request-Id %[uuid()]\n");
 }
 
@@ -69,20 +71,29 @@ static void render_challenge(const struct render_settings *s, struct vk_buf *out
 		s->route_dir, s->route_dir, s->route_dir);
 }
 
-/* Most requests have neither policy nor paths: for them the rules end here. */
+/* Nearly all requests name their host as it stands in the map, and lead to a backend's name alone, without policy or paths: for them the rules
+ * end with the first `allow`. */
 static void render_route(const struct render_settings *s, struct vk_buf *out)
 {
+	static const char plain[] = "\thttp-request allow if { var(txn.backend) -m len 5:8 }\n";
 	vk_buf_addf(out,
-		"\thttp-request set-var(txn.host) req.fhdr(host),field(1,:),lower,rtrim(.)\n"
-		"\thttp-request set-var(txn.route) var(txn.host),map_str(%s/hosts.map)\n"
-		"\thttp-request set-var(txn.route) var(txn.host),map_end(%s/suffix.map) unless "
-		"{ var(txn.route) -m found }\n",
-		s->route_dir, s->route_dir);
+		"\thttp-request set-var(txn.host) req.fhdr(host)\n"
+		"\thttp-request set-var(txn.backend) var(txn.host),map_str(%s/hosts.map)\n"
+		"\thttp-request set-var(txn.host) var(txn.host),field(1,:),lower,rtrim(.) unless { "
+		"var(txn.backend) -m found }\n",
+		s->route_dir);
 	render_challenge(s, out);
+	vk_buf_addf(out,
+		"%s"
+		"\thttp-request set-var(txn.backend) var(txn.host),map_str(%s/hosts.map) unless { "
+		"var(txn.backend) -m found }\n"
+		"\thttp-request set-var(txn.backend) var(txn.host),map_end(%s/suffix.map) unless { "
+		"var(txn.backend) -m found }\n"
+		"%s"
+		"\thttp-request set-var(txn.route) var(txn.backend)\n",
+		plain, s->route_dir, s->route_dir, plain);
 	not_found(s, "txn.route", "404", out);
-	vk_buf_adds(out,
-		"\thttp-request set-var(txn.backend) var(txn.route),field(1,|)\n"
-		"\thttp-request allow unless { var(txn.route) -m sub | }\n");
+	vk_buf_adds(out, "\thttp-request set-var(txn.backend) var(txn.route),field(1,|)\n");
 }
 
 /* The path that is looked up is decoded, so that another spelling of it does not go round a rule; its
