@@ -95,6 +95,49 @@ json_t *certs_shown(const struct state *st, const char *stack, const json_t *dom
 	return shown;
 }
 
+bool certs_cover(const json_t *shown, const char *host, size_t n)
+{
+	const char *id, *name;
+	json_t *one, *v;
+	size_t i;
+	json_object_foreach((json_t *)(uintptr_t)shown, id, one)
+		json_array_foreach(json_object_get(one, "names"), i, v)
+	{
+		name = json_string_value(v);
+		if (strncmp(name, host, n) == 0 && name[n] == '\0')
+			return true;
+	}
+	return false;
+}
+
+/* A domain's own word wins over its node's. */
+static bool redirects(const json_t *entry, const char *place)
+{
+	const json_t *own = json_object_get(json_object_get(entry, "domain_options"), place);
+	return vk_json_bool(
+		own, "https", vk_json_bool(json_object_get(entry, "traffic"), "https", false));
+}
+
+void certs_missing(const struct sched *s, const struct stack *sk, struct vk_strv *ret)
+{
+	const struct release *r = stack_current(sk);
+	vk_autojson *domains = domains_of(&s->st, sk, NULL, s->cfg->base_domain);
+	vk_autojson *shown = NULL; /* few redirect */
+	const char *place;
+	json_t *v;
+	json_object_foreach(domains, place, v)
+	{
+		vk_autofree char *host = domains_host(place);
+		if (r == NULL || vk_strv_has(ret, host) ||
+			!redirects(json_object_get(r->nodes, vk_json_str(v, "node", "")), place))
+			continue;
+		if (shown == NULL)
+			shown = certs_shown(&s->st, sk->name, domains);
+		if (!certs_cover(shown, host, strlen(host)))
+			vk_strv_add(ret, host);
+	}
+}
+
 /* ---- warnings ---- */
 
 static int64_t days_left(const struct cert_row *row, int64_t now)
@@ -145,8 +188,19 @@ void certs_free(struct certs *c)
 	free(c);
 }
 
+static void doctor_missing(const struct sched *s, const struct stack *sk, json_t *checks)
+{
+	vk_autostrv hosts = {0};
+	vk_autofree char *hint = vk_asprintf("viking certs:add %s", sk->name);
+	certs_missing(s, sk, &hosts);
+	for (size_t i = 0; i < hosts.n; i++)
+		doctor_add(checks, "certs", VERDICT_WARN, hint,
+			"%s of %s redirects to HTTPS and has no certificate", hosts.v[i], sk->name);
+}
+
 void certs_doctor(struct sched *s, json_t *checks)
 {
+	struct stack *sk;
 	const struct cert_row *row;
 	int64_t now = vk_now_ms();
 	table_each(&s->st.certs, i, row)
@@ -164,4 +218,5 @@ void certs_doctor(struct sched *s, json_t *checks)
 			doctor_add(checks, "certs", VERDICT_WARN, hint,
 				"%s of %s ends in %lld days", name, stack, (long long)days);
 	}
+	table_each(&s->st.stacks, k, sk) if (sk->exists) doctor_missing(s, sk, checks);
 }

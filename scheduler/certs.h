@@ -15,6 +15,11 @@
 /* {ID: {"names": [..], "row": "STACK/KEY"}}: what is to be shown for the hosts of `domains` (domains_of). New reference. */
 json_t *certs_shown(const struct state *st, const char *stack, const json_t *domains);
 
+/* Is one of them for this host (of n bytes)? */
+bool certs_cover(const json_t *shown, const char *host, size_t n);
+/* Hosts of the serving release that send all to HTTPS and have no certificate to be seen there with. */
+void certs_missing(const struct sched *s, const struct stack *sk, struct vk_strv *ret);
+
 /* Warns by events, hourly looked at, of what ends within CERT_WARN_DAYS. */
 struct certs *certs_new(struct sched *s);
 void certs_free(struct certs *c);

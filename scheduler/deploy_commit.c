@@ -4,6 +4,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "acme.h"
 #include "assign.h"
 #include "certs.h"
 #include "deploy.h"
@@ -160,6 +161,22 @@ static void say_urls(struct deploy *d, const struct vk_strv *urls)
 	}
 }
 
+/* Visitors are sent to where nobody answers: said, as the release serves all the same. */
+static void say_missing(struct deploy *d, const struct stack *sk)
+{
+	vk_autostrv hosts = {0};
+	vk_autojson *wanted = acme_wanted(d->op.s, sk);
+	certs_missing(d->op.s, sk, &hosts);
+	for (size_t i = 0; i < hosts.n; i++)
+		op_out(&d->op,
+			json_object_get(wanted, hosts.v[i]) != NULL
+				? " !     %s redirects to HTTPS; its certificate is ordered: "
+				  "viking certs %s"
+				: " !     %s redirects to HTTPS and has no certificate: viking "
+				  "certs:add %s",
+			hosts.v[i], d->op.stack);
+}
+
 static json_t *end_more(const struct deploy *d, const struct vk_strv *urls)
 {
 	json_t *list = json_array();
@@ -221,6 +238,7 @@ static void say_end(struct deploy *d, struct vk_strv *urls)
 	vk_autojson *shown = certs_shown(&s->st, sk->name, domains);
 	domains_urls(domains, shown, s->cfg->http_port, s->cfg->https_port, urls);
 	say_urls(d, urls);
+	say_missing(d, sk);
 	for (size_t i = 0; i < idle.n; i++)
 		op_detail(&d->op, "%s has 0 instances: viking ps:scale %s %s=1", idle.v[i],
 			d->op.stack, idle.v[i]);

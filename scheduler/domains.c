@@ -4,6 +4,8 @@
 #include <string.h>
 #include <viking/str.h>
 
+#include "certs.h"
+
 /* As resolve_web_node, from entries. */
 const char *domains_web(const json_t *entries)
 {
@@ -308,21 +310,6 @@ void domains_take_idle(const struct stack *sk, json_t *domains, struct vk_strv *
 	}
 }
 
-static bool has_certificate(const json_t *shown, const char *host, size_t n)
-{
-	const char *id, *name;
-	json_t *one, *v;
-	size_t i;
-	json_object_foreach((json_t *)(uintptr_t)shown, id, one)
-		json_array_foreach(json_object_get(one, "names"), i, v)
-	{
-		name = json_string_value(v);
-		if (strncmp(name, host, n) == 0 && name[n] == '\0')
-			return true;
-	}
-	return false;
-}
-
 void domains_urls(const json_t *domains, const json_t *shown, uint64_t http_port,
 	uint64_t https_port, struct vk_strv *ret)
 {
@@ -333,7 +320,7 @@ void domains_urls(const json_t *domains, const json_t *shown, uint64_t http_port
 		if (vk_starts(place, "*."))
 			continue;
 		size_t n = strcspn(place, "/");
-		bool tls = https_port != 0 && has_certificate(shown, place, n);
+		bool tls = https_port != 0 && certs_cover(shown, place, n);
 		uint64_t port = tls ? https_port : http_port;
 		vk_autofree char *at = port == (tls ? 443 : 80)
 			? vk_strdup("")

@@ -242,6 +242,21 @@ subjectAltName = DNS:{name}
                         "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-out", base + ".crt"], check=True, capture_output=True)
         return base + ".crt", base + ".key"
 
+    def test_a_redirect_to_nobody_is_told(self):
+        h, stack = self.h, self.h.name("redirect")
+        d = stack + ".example.org"
+        tree = h.app("x", vikingfile=f"deploy: {{web: {{expose: [8080], domains: [{{host: {d}, redirect: https}}, n.{d}]}}}}\n")
+        told = f"{d} redirects to HTTPS and has no certificate"
+        r = h.push(tree, stack)
+        self.assertEqual(1, r.err.count("redirects to HTTPS"), r)
+        self.assertIn(told, r.err)
+        self.assertIn(f"{d} of {stack} redirects to HTTPS and has no certificate", h.viking("doctor").out)
+        self.assertEqual(h.viking("certs:add", stack, *self.certificate(d)).status, 0)
+        r = h.viking("redeploy", stack)
+        self.assertNotIn("redirects", r.out)
+        self.assertIn(f"https://{d}:{h.https_port}/", r.out)
+        self.assertIn(f"http://n.{d}:{h.http_port}/", r.out)
+
     def test_bad_certificates(self):
         h, stack = self.h, self.h.name("bad")
         d = stack + ".example.org"

@@ -2,6 +2,7 @@
 
 #include <viking/str.h>
 
+#include "certs.h"
 #include "op.h"
 #include "scene.h"
 
@@ -224,4 +225,22 @@ Test(domains, an_owner_by_command_is_found_wherever_it_stands)
 		}
 		state_release(&st);
 	}
+}
+
+Test(domains, who_redirects_without_a_certificate_is_found)
+{
+	struct vk_config cfg = {.base_domain = (char[]){"t"}};
+	struct sched s = {.cfg = &cfg};
+	vk_autostrv missing = {0};
+	state_init(&s.st);
+	const struct stack *sk = scene_stack(&s.st, "s", 0,
+		"{'web':{'type':'app','domains':['a.com','b.com','b.com/x','c.com'],"
+		"'traffic':{'https':true},'domain_options':{'c.com':{'https':false}}},"
+		"'api':{'type':'app','domains':['d.com']}}");
+	scene_put(&s.st, "/cert/s/1",
+		"{'v':1,'sealed':'x','names':['a.com','d.com'],'created_ms':1}");
+	certs_missing(&s, sk, &missing);
+	cr_assert_eq(missing.n, 1);
+	cr_expect_str_eq(missing.v[0], "b.com");
+	state_release(&s.st);
 }
