@@ -409,9 +409,31 @@ static int domain_item(const struct mval *v, json_t *node, struct vk_err *err)
 	return rc == 0 ? add_domain(v, node, o, err) : rc;
 }
 
+/* HOST: PORT, HOST: {key: value ...}, or HOST: with nothing behind it */
+static int domain_pair(const char *host, const struct mval *v, json_t *node, struct vk_err *err)
+{
+	vk_autojson *o = json_object();
+	int rc = 0;
+	if (v->y->type == VK_YAML_MAP)
+		rc = mtable_run(v->m, v->y,
+			&(struct mtable){domain_keys, NULL, v->what, false, NULL}, o, NULL, err);
+	else if (!mval_is_null(v->y))
+		rc = domain_port(v, o, err);
+	if (rc == 0 && json_object_get(o, "host") != NULL)
+		rc = mval_error(v, err, "%.60s: the host is there already", host);
+	json_set_str(o, "host", host);
+	return rc == 0 ? add_domain(v, node, o, err) : rc;
+}
+
 int mnode_domains(const struct mval *v, json_t *node, struct vk_err *err)
 {
-	return mval_each(v, DOMAINS_MAX, domain_item, node, err);
+	int rc = 0;
+	if (v->y->type != VK_YAML_MAP || v->y->n == 0 || strchr(v->y->keys[0].name, '.') == NULL)
+		return mval_each(v, DOMAINS_MAX, domain_item, node, err);
+	for (size_t i = 0; i < v->y->n && rc == 0; i++) /* no key of a domain has a dot */
+		rc = domain_pair(v->y->keys[i].name,
+			&(struct mval){.m = v->m, .y = v->y->items[i], .what = v->what}, node, err);
+	return rc;
 }
 
 /* -- when all of the node is known -- */
