@@ -216,14 +216,20 @@ static int parse_place(
 	return 0;
 }
 
-/* Its own, and the number the stack is watched under; NULL without either. */
-static json_t *domain_policy(const json_t *value, unsigned watch)
+/* Its own, and the number the stack is watched under; NULL without either. Whom a hold is for is a part of it: requests wait
+ * until their policy is gone, and another's may be the same. */
+static json_t *domain_policy(const json_t *value, const struct table_stack *s, const char *to)
 {
 	json_t *own = json_object_get(value, "policy");
-	if (watch == 0 || (own != NULL && !json_is_object(own)))
+	bool hold = json_object_get(own, "hold_ms") != NULL;
+	if ((s->watch == 0 && !hold) || (own != NULL && !json_is_object(own)))
 		return json_incref(own);
 	json_t *policy = own != NULL ? json_copy(own) : json_object();
-	json_object_set_new(policy, "watch", json_integer(watch));
+	if (s->watch != 0)
+		json_object_set_new(policy, "watch", json_integer(s->watch));
+	if (hold)
+		json_object_set_new(
+			policy, "held", json_sprintf("%s/%s", s->name, to != NULL ? to : ""));
 	return policy;
 }
 
@@ -235,7 +241,7 @@ static int parse_domain(
 	unsigned depth;
 	const char *name =
 		json_is_object(value) ? vk_json_str(value, "to", NULL) : json_string_value(value);
-	vk_autojson *policy = domain_policy(value, s->watch);
+	vk_autojson *policy = domain_policy(value, s, name);
 	int rc = parse_place(text, &d, &depth, err);
 	if (rc == 0)
 		rc = table_backend_name(name, err);

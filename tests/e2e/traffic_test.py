@@ -229,6 +229,19 @@ class TrafficTest(Routed):
         self.assertEqual(self.curl("a.com")[:2], (200, "one"))
         self.assertGreaterEqual(time.monotonic() - began, 0.3)
 
+    def test_a_hold_ends_for_its_own_stack(self):
+        def stack(domain, policy):
+            return {**app([], self.server("one")), "domains": {domain: {"to": "web", "policy": policy}}}
+        self.table(ragnar=stack("a.com", {"hold_ms": 20000}), floki=stack("b.com", {"hold_ms": 20000}))
+        answers = []
+        visitor = threading.Thread(target=lambda: answers.append(self.curl("a.com")[:2]))
+        visitor.start()
+        visitor.join(1)
+        self.assertEqual(answers, [])
+        self.table(ragnar=stack("a.com", {}), floki=stack("b.com", {"hold_ms": 20000}))
+        visitor.join(10)
+        self.assertEqual(answers, [(200, "one")], "not when that of another ends, which has the same policy")
+
     def test_another_port(self):
         one, two = self.server("one"), {**self.server("two"), "id": "one"}
         self.table(ragnar={"backends": {"web": {"servers": [one]}, "web:9000": {"servers": [two]}},
