@@ -257,6 +257,11 @@ subjectAltName = DNS:{name}
         self.assertIn(f"https://{d}:{h.https_port}/", r.out)
         self.assertIn(f"http://n.{d}:{h.http_port}/", r.out)
 
+        # two weeks before its end a certificate is in events: looked at by the hour, and at the start
+        self.assertEqual(h.viking("certs:add", stack, *self.certificate("n." + d, days="13")).status, 0)
+        h.kill("scheduler")
+        wait_for("the warning", lambda: f"certificate of n.{d} ends in 12 days" in h.viking("events").out)
+
     def test_bad_certificates(self):
         h, stack = self.h, self.h.name("bad")
         d = stack + ".example.org"
