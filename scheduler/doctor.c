@@ -340,6 +340,26 @@ static void check_stacks(struct sched *s, json_t *checks)
 			n, n == 1 ? "" : "s");
 }
 
+/* What a command has set stays until a command ends it, and is easily forgotten. */
+static void check_traffic(struct sched *s, json_t *checks)
+{
+	const struct traffic_row *row;
+	table_each(&s->st.traffic, i, row)
+	{
+		char since[32];
+		vk_format_time(row->since_ms, since);
+		bool closed = row->maintenance != NULL;
+		if (!closed && row->hold_ms == 0)
+			continue;
+		vk_autofree char *hint =
+			vk_asprintf("viking %s:off %s", closed ? "maintenance" : "hold", row->name);
+		doctor_add(checks, "traffic", VERDICT_WARN, hint, "%s %s since %s, by %s",
+			row->name,
+			closed ? "answers 503 (maintenance)" : "has its requests wait (hold)",
+			since, row->who != NULL ? row->who : "?");
+	}
+}
+
 /* A new stack image has the fixes of its packages: what was built before has not. */
 static void check_stack_image(struct sched *s, json_t *checks)
 {
@@ -385,5 +405,6 @@ void doctor_look(struct sched *s, json_t *checks)
 	check_stacks(s, checks);
 	certs_doctor(s, checks);
 	acme_doctor(s, checks);
+	check_traffic(s, checks);
 	check_stack_image(s, checks);
 }

@@ -154,6 +154,7 @@ class Domains(unittest.TestCase):
         self.assertIn("<p>&lt;b&gt;", self.curl(d, "/", "-H", "Accept: text/html")[1])
         self.assertNotEqual(h.viking("maintenance:on", stack, "--message", "a\nb").status, 0)
         self.assertIn("answers 503: <b>", h.viking("maintenance", stack).out)
+        self.assertIn(f"{stack} answers 503 (maintenance) since", h.viking("doctor").out)
         self.assertIn("are not held", h.viking("hold", stack).out)
         self.assertEqual(("<b>", 0), tuple(h.json("stacks:info", stack)["traffic"][k] for k in ("maintenance", "hold_ms")))
         self.assertEqual(h.viking("maintenance:off", stack).status, 0)
@@ -324,7 +325,9 @@ subjectAltName = DNS:{name}
         held.start()
         held.join(1)
         self.assertTrue(held.is_alive())
+        self.assertIn(f"{stack} has its requests wait (hold) since", h.viking("doctor").out)
         self.assertEqual(h.viking("hold:off", stack).status, 0)
+        self.assertNotIn("(hold)", h.viking("doctor").out)
         held.join()
         self.assertEqual(seen[-1], ("held", (200, "second")))
 
