@@ -8,6 +8,7 @@
 #include <viking/str.h>
 
 #include "gc.h"
+#include "hosts.h"
 #include "router.h"
 
 struct drains {
@@ -84,7 +85,7 @@ void drain_put(
 	json_t *list = old != NULL ? json_copy((json_t *)(uintptr_t)old) : json_array();
 	for (size_t i = 0; i < leaving->n; i++)
 		if (!list_has(list, &leaving->v[i]) &&
-			router_serves(s, sk->name, leaving->v[i].name))
+			router_state(s, sk->name, leaving->v[i].name) != NULL)
 			json_array_append_new(list, drain_one(s, sk, &leaving->v[i]));
 	if (json_array_size(list) > 0) {
 		txn_put(t, drain_row(list), "/drain/%s", sk->name);
@@ -93,6 +94,21 @@ void drain_put(
 	json_decref(list);
 	if (sk->drain != NULL)
 		txn_del(t, "/drain/%s", sk->name);
+}
+
+/* Of what is served again, or is gone, nothing counts that was said before; it may be said before the row is written. */
+static void forget_others(struct drains *d)
+{
+	const char *name;
+	json_t *said;
+	void *next;
+	json_object_foreach_safe(d->done, next, name, said)
+	{
+		const char *stack = hosts_stack(d->s, name);
+		const char *state = stack != NULL ? router_state(d->s, stack, name) : "gone";
+		if (state != NULL && strcmp(state, "drain") != 0)
+			json_object_del(d->done, name);
+	}
 }
 
 static void drain_ended(void *arg, const struct vk_err *err)
@@ -168,6 +184,7 @@ void drains_look(struct sched *s)
 {
 	int64_t next = -1;
 	struct stack *sk;
+	forget_others(s->drains);
 	table_each(&s->st.stacks, i, sk)
 	{
 		int64_t ms = sk->drain != NULL ? drain_shrink(s, sk) : -1;
@@ -178,7 +195,6 @@ void drains_look(struct sched *s)
 
 void drain_drained(struct sched *s, const char *host, const char *instance)
 {
-	bool any = false;
 	struct stack *sk;
 	json_t *said = json_object_get(s->drains->done, instance);
 	if (said == NULL) {
@@ -186,13 +202,5 @@ void drain_drained(struct sched *s, const char *host, const char *instance)
 		json_object_set_new(s->drains->done, instance, said);
 	}
 	json_object_set_new(said, host[0] != '\0' ? host : s->cfg->host_name, json_true());
-	table_each(&s->st.stacks, i, sk)
-	{
-		if (sk->drain == NULL)
-			continue;
-		any = true;
-		(void)drain_shrink(s, sk);
-	}
-	if (!any) /* names are never used again, so the list may start anew */
-		json_object_clear(s->drains->done);
+	table_each(&s->st.stacks, i, sk) if (sk->drain != NULL)(void) drain_shrink(s, sk);
 }

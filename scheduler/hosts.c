@@ -442,6 +442,11 @@ char *hosts_agent_socket(const struct sched *s, const char *host)
 	return vk_run_path(s->cfg, "hosts/%s/agent.sock", host);
 }
 
+const char *hosts_stack(const struct sched *s, const char *instance)
+{
+	return vk_json_str(json_object_get(s->hosts->where, instance), "stack", NULL);
+}
+
 /* What another host says of an instance does not count: it is to stop it. */
 const struct inst_status *hosts_find(const struct sched *s, const char *instance)
 {

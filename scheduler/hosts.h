@@ -62,8 +62,9 @@ void hosts_facts_set(struct sched *s, const json_t *body);
 int hosts_engine(const struct sched *s, int64_t ms, struct vk_err *err);
 /* As its agent told last; NULL until then. host NULL = ours. */
 const json_t *hosts_facts(const struct sched *s, const char *host);
-/* The host that shall run it; NULL = it is not wanted. */
+/* The host that shall run it, its stack; NULL = it is not wanted. */
 const char *hosts_where(const struct sched *s, const char *instance);
+const char *hosts_stack(const struct sched *s, const char *instance); /* likewise */
 /* The socket of the agent of a host ("" = ours): on another it leads through viking-front. Caller frees. */
 char *hosts_agent_socket(const struct sched *s, const char *host);
 const struct inst_status *hosts_find(

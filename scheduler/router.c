@@ -254,7 +254,7 @@ bool router_all_said(const struct sched *s, const json_t *said)
 {
 	const struct follower *f;
 	table_each(&s->router->followers, i, f) if (json_object_get(said, f->host) == NULL &&
-		follows(s->router, s->router->routes, f)) return false;
+		counts(s->router, s->router->routes, f)) return false;
 	return json_object_size(said) > 0;
 }
 
@@ -273,7 +273,7 @@ bool web_live(const struct sched *s)
 	return feed_live(s->router->sites) > 0;
 }
 
-bool router_serves(const struct sched *s, const char *stack, const char *instance)
+const char *router_state(const struct sched *s, const char *stack, const char *instance)
 {
 	const json_t *sk = json_object_get(json_object_get(router_table(s), "stacks"), stack);
 	const char *name;
@@ -283,7 +283,7 @@ bool router_serves(const struct sched *s, const char *stack, const char *instanc
 		size_t i;
 		json_array_foreach(json_object_get(backend, "servers"), i,
 			server) if (strcmp(vk_json_str(server, "id", ""), instance) ==
-			0) return true;
+			0) return vk_json_str(server, "state", "ready");
 	}
-	return false;
+	return NULL;
 }

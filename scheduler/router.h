@@ -26,7 +26,7 @@ enum route_wait { ROUTE_DONE, ROUTE_WAITS, ROUTE_NO_ROUTER, ROUTE_NO_WEB };
 enum route_wait router_reached(const struct sched *s, const struct route_mark *m, bool sites);
 /* A host whose router has it not yet. */
 const char *router_missing(const struct sched *s, const struct route_mark *m);
-/* Has every router that is connected a key, its host's name, in `said`? */
+/* Has every router that is waited for a key, its host's name, in `said`? */
 bool router_all_said(const struct sched *s, const json_t *said);
 /* Calls fn, later, when router and web (if one is there) have what was sent by now, or, reached false, after ms or when no router is
  * connected. */
@@ -39,7 +39,7 @@ const char *router_trouble(const struct sched *s);
 const json_t *router_table(const struct sched *s);
 bool router_live(const struct sched *s);
 bool web_live(const struct sched *s);
-/* Does the table that stands list this server? */
-bool router_serves(const struct sched *s, const char *stack, const char *instance);
+/* "ready", "canary" or "drain" in the table that stands; NULL: it lists no such server. */
+const char *router_state(const struct sched *s, const char *stack, const char *instance);
 
 #endif

@@ -147,7 +147,7 @@ static int registry_password(const struct vk_config *c, struct vk_err *err)
 {
 	vk_autofree char *file = vk_state_path(c, "registry/password");
 	vk_autofree char *htpasswd = vk_state_path(c, "registry/htpasswd");
-	if (vk_fs_exists(file) && vk_fs_exists(htpasswd))
+	if (vk_fs_exists(file) && (vk_fs_exists(htpasswd) || !c->run_registry))
 		return 0;
 	char password[49];
 	vk_random_hex(24, password);

@@ -174,13 +174,15 @@ class Cluster:
         return self.finished(p, check)
 
     def git(self, tree, *words, key=None, check=True):
+        return self.finished(self.git_begin(tree, *words, key=key), check)
+
+    def git_begin(self, tree, *words, key=None):
         ssh = " ".join([os.path.join(HERE, "lab"), "exec", "switch", *self.ssh_words(key)])
         who = {f"GIT_{role}_{what}": "t" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         env = dict(os.environ, **who, VIKING_LAB=self.lab.dir, GIT_SSH_COMMAND=ssh, GIT_SSH_VARIANT="ssh", GIT_CONFIG_NOSYSTEM="1",
                    GIT_CONFIG_GLOBAL="/dev/null", GIT_TERMINAL_PROMPT="0")
-        p = subprocess.Popen(["git", "-C", tree, *words], env=env, text=True, errors="replace", stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        return self.finished(p, check)
+        return subprocess.Popen(["git", "-C", tree, *words], env=env, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def tree(self, files):
         d = tempfile.mkdtemp(prefix="tree-", dir=self.dir)
@@ -207,6 +209,10 @@ class Cluster:
         if check:
             assert r.status == 0, f"{r}\n---- {host}\n{self.log(host)}"
         return r
+
+    def push_begin(self, tree, stack, host="h1"):
+        """The process, for finished()."""
+        return self.git_begin(tree, "push", self.url(stack, host), "master")
 
     def get(self, host, domain, path="/"):
         return self.lab("exec", "switch", "curl", "-s", "-m", "10", "-H", "Host: " + domain, f"http://{self.address(host)}{path}",
