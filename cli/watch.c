@@ -10,7 +10,10 @@ static int log_line(void *arg, json_t *line, struct vk_err *err)
 {
 	const struct call *c = arg;
 	(void)err;
-	const json_t *text = json_object_get(line, "l");
+	const json_t *text = json_object_get(line, "l"), *away = json_object_get(line, "away");
+	if (away != NULL && !c->json)
+		fprintf(stderr, " !     without the lines of host %s: it does not answer\n",
+			json_string_value(away));
 	if (text == NULL)
 		return 0;
 	if (c->json) {
@@ -99,7 +102,7 @@ static int events(struct call *c, struct vk_err *err)
 static const struct option log_options[] = {
 	{"--follow", "-f", NULL, "go on with what comes (also -t, --tail)"},
 	{"--tail", "-t", NULL, "the same as --follow"},
-	{"--num", "-n", "N", "the last N lines first; default 100"},
+	{"--num", "-n", "N", "the last N lines (of each host) first; default 100"},
 	{"--process", "-p", "NODE", "only this node"},
 	{0},
 };

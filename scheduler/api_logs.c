@@ -1,4 +1,5 @@
-/* Logs: a stream of the agent's passed on line by line, read no faster than the client reads. */
+/* Logs: the streams of all hosts' agents in one, in order of time as far as they come in time, read no faster than the client reads. */
+#include <stdlib.h>
 #include <string.h>
 #include <viking/id.h>
 #include <viking/json.h>
@@ -7,25 +8,41 @@
 
 #include "api.h"
 #include "dial.h"
+#include "hosts.h"
 #include "pick.h"
 
 #define LINE_MAX_BYTES ((size_t)1 << 20) /* of one line of the agent's stream */
 #define QUEUE_MAX      ((size_t)4 << 20)
 #define QUEUE_FULL     ((size_t)256 << 10) /* above this the agent is not read */
-#define SILENCE_MS     30000               /* the agent says that it lives every 5 s */
+#define HOLD_MS        400
+#define SILENCE_MS     30000 /* the agent says that it lives every 5 s */
+
+struct source {
+	struct logs *l;
+	char *host;
+	struct dial *dial; /* NULL: it has said all */
+	int status;
+	struct vk_buf in; /* lines that wait for their turn; or the body of a refusal */
+};
 
 struct logs {
-	struct call *c;   /* until the agent's answer begins */
+	struct call *c;   /* until the first answer begins */
 	struct vk_req *r; /* from then on, the client's stream */
-	struct dial *dial;
-	int status;
-	struct vk_buf in; /* a line that is not complete; or the body of a refusal */
+	struct source *source;
+	size_t n;
+	bool holding;
+	struct vk_timer *hold; /* lines of one host wait so long for older ones of another */
 };
 
 static void logs_free(struct logs *l)
 {
-	dial_free(l->dial);
-	vk_buf_release(&l->in);
+	for (size_t i = 0; i < l->n; i++) {
+		dial_free(l->source[i].dial);
+		vk_buf_release(&l->source[i].in);
+		free(l->source[i].host);
+	}
+	vk_timer_free(l->hold);
+	free(l->source);
 	free(l);
 }
 
@@ -50,6 +67,85 @@ static void fail_stream(struct logs *l, const struct vk_err *err)
 	vk_req_end(r);
 }
 
+/* ---- in order of time ---- */
+
+/* Milliseconds of the first line; -1: no line is complete. One without a time is its host's end or sign of life. */
+static int64_t first_time(const struct source *s, size_t *ret_n)
+{
+	const char *end = s->in.len > 0 ? memchr(s->in.data, '\n', s->in.len) : NULL;
+	if (end == NULL || s->status != 200)
+		return -1;
+	*ret_n = (size_t)(end - s->in.data) + 1;
+	const char *t = memmem(s->in.data, *ret_n, "\"t\":", 4);
+	return t != NULL ? strtoll(t + 4, NULL, 10) : 0;
+}
+
+/* The one with the oldest line. *ret_all: each that is not at its end has one. */
+static struct source *oldest(struct logs *l, bool *ret_all)
+{
+	struct source *first = NULL;
+	int64_t least = -1;
+	size_t n;
+	*ret_all = true;
+	for (size_t i = 0; i < l->n; i++) {
+		int64_t t = first_time(&l->source[i], &n);
+		*ret_all = *ret_all && (t >= 0 || l->source[i].dial == NULL);
+		if (t >= 0 && (first == NULL || t < least)) {
+			first = &l->source[i];
+			least = t;
+		}
+	}
+	return first;
+}
+
+static void write_first(struct logs *l, struct source *s)
+{
+	size_t n = 0;
+	if (first_time(s, &n) > 0 || l->n == 1)
+		vk_req_write(l->r, s->in.data, n);
+	vk_buf_consume(&s->in, n);
+}
+
+static void read_on(struct logs *l)
+{
+	bool full = vk_req_queued(l->r) > QUEUE_FULL;
+	for (size_t i = 0; i < l->n; i++)
+		if (l->source[i].dial != NULL)
+			dial_pause(l->source[i].dial, full || l->source[i].in.len > QUEUE_FULL);
+}
+
+/* late: what another host may still have to say of before is not waited for. l may be gone after it. */
+static void merge(struct logs *l, bool late)
+{
+	bool all, ended = true;
+	struct source *s;
+	if (l->r == NULL)
+		return;
+	while ((s = oldest(l, &all)) != NULL && (all || late) && vk_req_queued(l->r) <= QUEUE_FULL)
+		write_first(l, s);
+	if (s == NULL || all || late)
+		vk_timer_set(l->hold, -1);
+	else if (!l->holding)
+		vk_timer_set(l->hold, HOLD_MS);
+	l->holding = s != NULL && !all && !late;
+	for (size_t i = 0; i < l->n; i++)
+		ended = ended && l->source[i].dial == NULL;
+	if (!ended || s != NULL) {
+		read_on(l);
+		return;
+	}
+	struct vk_req *r = l->r;
+	logs_free(l);
+	vk_req_end(r);
+}
+
+static void on_hold_over(void *arg)
+{
+	struct logs *l = arg;
+	l->holding = false;
+	merge(l, true);
+}
+
 /* ---- the client ---- */
 
 static void on_client_early(void *arg, struct vk_req *r)
@@ -70,68 +166,90 @@ static void on_client_gone(void *arg, struct vk_req *r)
 
 static void on_drained(void *arg)
 {
-	struct logs *l = arg;
-	dial_pause(l->dial, false);
+	merge(arg, false);
 }
 
-/* ---- the agent ---- */
-
-static void on_head(void *arg, int status, const char *type)
+static void begin(struct logs *l)
 {
-	struct logs *l = arg;
-	(void)type;
-	l->status = status;
-	if (status != 200)
-		return;
 	l->r = call_take(VK_TAKE(l->c));
 	vk_req_stream(l->r, 200, NULL, QUEUE_MAX, on_client_gone, l);
 	vk_req_on_drained(l->r, on_drained, l);
 }
 
-/* Whole lines only: the server puts keep-alive lines between them. */
-static void pass_on(struct logs *l)
+/* ---- the agents ---- */
+
+static void on_head(void *arg, int status, const char *type)
 {
-	const char *last = l->in.len > 0 ? memrchr(l->in.data, '\n', l->in.len) : NULL;
-	if (last == NULL)
-		return;
-	size_t n = (size_t)(last - l->in.data) + 1;
-	vk_req_write(l->r, l->in.data, n);
-	vk_buf_consume(&l->in, n);
-	if (vk_req_queued(l->r) > QUEUE_FULL)
-		dial_pause(l->dial, true);
+	struct source *s = arg;
+	(void)type;
+	s->status = status;
+	if (status == 200 && s->l->r == NULL)
+		begin(s->l);
 }
 
 static void on_body(void *arg, const void *p, size_t n)
 {
-	struct logs *l = arg;
-	if (vk_buf_add(&l->in, p, n) != 0)
-		vk_buf_clear(&l->in); /* no line of ours is as long: drop it, the next ones count */
-	if (l->r != NULL)
-		pass_on(l);
+	struct source *s = arg;
+	if (vk_buf_add(&s->in, p, n) != 0)
+		vk_buf_clear(&s->in); /* no line of ours is as long: drop it, the next ones count */
+	merge(s->l, false);
+}
+
+/* Of several the others go on; the client is told whose lines are missing. */
+static void missing(struct logs *l, const char *host, const struct vk_err *err)
+{
+	if (l->r == NULL)
+		begin(l);
+	vk_req_line(l->r,
+		json_pack("{s:s,s:o}", "away", host, "message",
+			vk_json_safe_string(err->msg, strlen(err->msg))));
 }
 
 static void on_end(void *arg, const struct vk_err *failure)
 {
-	struct logs *l = arg;
+	struct source *s = arg;
+	struct logs *l = s->l;
 	struct vk_err err = {0};
-	if (l->r == NULL) {
-		if (failure != NULL)
-			err = *failure;
+	if (failure != NULL)
+		err = *failure;
+	else if (s->status != 200)
+		dial_refusal(s->status, vk_buf_str(&s->in), s->in.len, &err);
+	dial_free(VK_TAKE(s->dial));
+	if (err.code != 0 && l->n == 1) {
+		if (l->r == NULL)
+			fail_call(l, &err);
 		else
-			dial_refusal(l->status, vk_buf_str(&l->in), l->in.len, &err);
-		fail_call(l, &err);
+			fail_stream(l, &err);
 		return;
 	}
-	if (failure != NULL) {
-		fail_stream(l, failure);
-		return;
-	}
-	struct vk_req *r = l->r;
-	logs_free(l);
-	vk_req_end(r);
+	if (err.code != 0)
+		missing(l, s->host, &err);
+	merge(l, false);
 }
 
 static const struct dial_events events = {.head = on_head, .body = on_body, .end = on_end};
+
+static void add_source(struct logs *l, const char *host)
+{
+	struct source *s = &l->source[l->n++];
+	*s = (struct source){.l = l, .host = vk_strdup(host)};
+	vk_buf_init(&s->in, LINE_MAX_BYTES);
+}
+
+/* Ours first, then those of the cluster: an instance may have been on any of them. */
+static void open_all(struct logs *l, struct sched *s, const char *path)
+{
+	const struct host_row *row;
+	l->source = vk_calloc(s->st.hosts.n + 1, sizeof(*l->source));
+	add_source(l, s->cfg->host_name);
+	table_each(&s->st.hosts, i, row) if (row->addr != NULL &&
+		strcmp(row->name, s->cfg->host_name) != 0) add_source(l, row->name);
+	for (size_t i = 0; i < l->n; i++) {
+		vk_autofree char *socket = hosts_agent_socket(s, l->source[i].host);
+		l->source[i].dial = dial_new(
+			s->loop, socket, "GET", path, NULL, SILENCE_MS, &events, &l->source[i]);
+	}
+}
 
 /* ---- the request ---- */
 
@@ -177,11 +295,8 @@ void api_logs(struct call *c)
 		call_error(c, &err);
 		return;
 	}
-	vk_autofree char *socket = vk_run_path(c->s->cfg, "agent.sock");
 	struct logs *l = vk_alloc(sizeof(*l));
-	l->c = c;
-	vk_buf_init(&l->in, LINE_MAX_BYTES);
+	*l = (struct logs){.c = c, .hold = vk_timer_new(c->s->loop, on_hold_over, l)};
 	vk_req_on_closed(c->r, on_client_early, l);
-	l->dial = dial_new(
-		c->s->loop, socket, "GET", vk_buf_str(&path), NULL, SILENCE_MS, &events, l);
+	open_all(l, c->s, vk_buf_str(&path));
 }

@@ -11,7 +11,7 @@ from cluster import Cluster
 from lib import wait_for
 
 DOCKERFILE = ("FROM base\nCOPY www /www\nEXPOSE 8080\n"
-              'CMD ["/bin/busybox", "sh", "-c", "busybox hostname >/www/name; exec busybox httpd -f -p 8080 -h /www"]\n')
+              'CMD ["/bin/busybox", "sh", "-c", "busybox hostname | busybox tee /www/name; exec busybox httpd -f -p 8080 -h /www"]\n')
 DOMAIN = "app.lab.test"
 MANIFEST = "build: {src: {dockerfile: Dockerfile}}\ndeploy:\n  %s: {boat: src, expose: [8080], %s}\n"
 
@@ -138,6 +138,9 @@ class RoutingTest(unittest.TestCase):
         self.c.push(self.tree, "app")
         for host in ("h1", "h2"):
             self.assertEqual(self.c.get(host, DOMAIN, "/text"), text, host)
+        logs = self.c.viking("h1", "logs", "app", check=True)
+        self.assertIn("without the lines of host h3", logs.err)
+        self.assertTrue(logs.out)
         wait_for("six elsewhere", lambda: len(self.names("h1", 6)) == 6, 60)
         self.c.lab("up")
         seen = set()
@@ -155,6 +158,14 @@ class RoutingTest(unittest.TestCase):
         want = {i["name"] for i in self.instances("app")}
         seen = {self.ask("h2", "web", port, "other-front") for _ in range(40)}
         self.assertEqual(seen, want)
+
+    def test_logs_of_all_hosts_are_one_stream(self):
+        want = {i["name"] for i in self.instances("app")}
+        for host in ("h1", "h2"):
+            lines = [line.split() for line in self.c.viking(host, "logs", "app", check=True).out.splitlines()]
+            self.assertLessEqual(want, {line[-1] for line in lines}, lines)
+            times = [line[:-2] for line in lines]
+            self.assertEqual(times, sorted(times))
 
     def test_only_hosts_reach_the_ports_of_containers(self):
         def ask(host, port, *inside):
