@@ -60,8 +60,7 @@ int disk_watch_start(
 	vk_autofree char *root = disk_root(e);
 	vk_autofree char *may_go =
 		vk_asprintf("%llu", (unsigned long long)(c->build_disk * c->builds_parallel));
-	vk_autofree char *floor =
-		vk_asprintf("%llu", (unsigned long long)(c->free_bytes_min / 2));
+	vk_autofree char *floor = vk_asprintf("%llu", (unsigned long long)(c->free_bytes_min / 2));
 	const char *const argv[] = {
 		"viking-job", "--disk", root, c->state_dir, may_go, floor, NULL};
 	struct vk_proc proc;
@@ -95,7 +94,8 @@ int disk_watch_end(struct disk_watch *w, const struct vk_config *c, struct vk_er
 	vk_format_size(gone, took);
 	vk_format_size(c->build_disk, limit);
 	vk_err_set(err, VK_LIMIT,
-		"%s of the host's disk went while it was built (builds.disk is %s, builds.parallel %llu)",
+		"%s of the host's disk went while it was built (builds.disk is %s, builds.parallel "
+		"%llu)",
 		took, limit, (unsigned long long)c->builds_parallel);
 	return vk_err_hint(
 		err, "let it write less, or raise builds.disk in /etc/viking/viking.conf");

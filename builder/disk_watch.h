@@ -22,8 +22,8 @@ struct disk_watch {
 	pid_t pid;
 	int fd; /* readable when the build has to end */
 };
-int disk_watch_start(struct vk_engine *e, const struct vk_config *c, struct disk_watch *ret,
-	struct vk_err *err);
+int disk_watch_start(
+	struct vk_engine *e, const struct vk_config *c, struct disk_watch *ret, struct vk_err *err);
 /* Ends it. VK_LIMIT, with the message, if it had ended by itself. */
 int disk_watch_end(struct disk_watch *w, const struct vk_config *c, struct vk_err *err);
 

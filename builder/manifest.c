@@ -222,20 +222,26 @@ static int top_section(const struct mval *v, json_t *out, struct vk_err *err)
 static const struct mkey top_keys[] = {
 	{"viking", NULL, top_head, 0},
 	{"env", "environment", top_env, 0},
+	{"nodes", NULL, manifest_hosts, 0},
+	{"roles", NULL, manifest_top_roles, 0},
 	{"rollout", NULL, manifest_rollout, 0},
 	{"build", NULL, top_section, 0},
 	{"deploy", NULL, top_section, 0},
 	{0},
 };
 
-static const char *const top_later[] = {"include", "hosts", "nodes", "resources", "domains",
-	"services", "databases", "secrets", "networks", "volumes", "certs", "groups", "version",
-	NULL};
+static const char *const top_later[] = {"include", "resources", "domains", "services", "databases",
+	"secrets", "networks", "volumes", "certs", "groups", "version", NULL};
 
 #define IN_HEAD "it stands below viking:"
 static const struct melse top_elsewhere[] = {{"name", IN_HEAD}, {"comment", IN_HEAD},
 	{"require", IN_HEAD}, {"boats", "boats are listed under build:"},
-	{"boat", "boats are listed under build:"}, {0}};
+	{"boat", "boats are listed under build:"},
+	{"hosts", "hosts that are expected stand under nodes:, those a node may be on in the node"},
+	{"labels",
+		"hosts get theirs by `viking hosts:label HOST LABEL`; roles: chooses hosts by "
+		"them"},
+	{0}};
 
 static json_t *new_doc(const struct manifest_opts *opts)
 {
@@ -281,6 +287,8 @@ static int parse_top(struct manifest *m, struct vk_err *err)
 		rc = manifest_boats(m, vk_yaml_get(m->yaml, "build"), err);
 	if (rc == 0)
 		rc = manifest_nodes(m, vk_yaml_get(m->yaml, "deploy"), err);
+	if (rc == 0)
+		manifest_default_roles(m->doc);
 	if (rc == 0 && json_object_size(json_object_get(m->doc, "boats")) == 0 &&
 		json_object_size(json_object_get(m->doc, "nodes")) == 0)
 		return vk_yaml_error(err, m->opts->file, m->yaml,

@@ -112,6 +112,10 @@ int mnode_group_role(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_group_policy(const struct mval *v, json_t *out, struct vk_err *err);
 int mnode_on_unhealthy(const struct mval *v, json_t *out, struct vk_err *err);
 int mhealth_on_unhealthy(const struct mval *v, json_t *health, struct vk_err *err);
+/* The top's nodes: (what hosts are expected) and roles: (of nodes that name none; into them by manifest_default_roles). */
+int manifest_hosts(const struct mval *v, json_t *doc, struct vk_err *err);
+int manifest_top_roles(const struct mval *v, json_t *doc, struct vk_err *err);
+void manifest_default_roles(json_t *doc);
 int mnode_check_group(const struct mval *v, const json_t *node, struct vk_err *err);
 /* Once all nodes are there: a group that dies with its master has one. */
 int manifest_groups(struct manifest *m, struct vk_err *err);

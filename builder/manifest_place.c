@@ -7,6 +7,7 @@
 #include "manifest_parse.h"
 
 #define PLACE_LIST_MAX 64
+#define HOSTS_MAX      1024 /* of nodes: */
 #define DISK_MAX       (UINT64_C(1) << 50)
 
 static json_t *place_of(json_t *node)
@@ -162,6 +163,72 @@ int mhealth_on_unhealthy(const struct mval *v, json_t *health, struct vk_err *er
 int mnode_on_unhealthy(const struct mval *v, json_t *node, struct vk_err *err)
 {
 	return mhealth_on_unhealthy(v, json_object_get(node, "health"), err);
+}
+
+/* ---- the top's nodes: and roles: ---- */
+
+static int expected_name(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	vk_autojson *list = json_array();
+	int rc = host_item(v, list, err);
+	if (rc == 0)
+		json_object_set(out, "node", json_array_get(list, 0));
+	return rc;
+}
+
+static int expected_roles(const struct mval *v, json_t *out, struct vk_err *err)
+{
+	json_t *list = json_array();
+	json_object_set_new(out, "roles", list);
+	return mval_each(v, PLACE_LIST_MAX, role_item, list, err);
+}
+
+static int expected_item(const struct mval *v, json_t *hosts, struct vk_err *err)
+{
+	static const struct mkey keys[] = {{"node", "host name", expected_name, 0},
+		{"roles", "role labels", expected_roles, 0}, {0}};
+	vk_autojson *host = json_object();
+	int rc = v->y->type == VK_YAML_MAP
+		? mtable_run(v->m, v->y, &(struct mtable){keys, NULL, v->what, false, NULL}, host,
+			  NULL, err)
+		: expected_name(v, host, err);
+	if (rc == 0 && json_object_get(host, "node") == NULL)
+		return mval_error(v, err, "has an entry without node: NAME");
+	if (rc == 0)
+		json_array_append(hosts, host);
+	return rc;
+}
+
+int manifest_hosts(const struct mval *v, json_t *doc, struct vk_err *err)
+{
+	json_t *hosts = json_array();
+	json_object_set_new(doc, "hosts", hosts);
+	if (v->y->type == VK_YAML_MAP)
+		return mval_error(v, err,
+			"is a list of hosts that are expected, [{node: NAME, role: ROLE}]; what "
+			"runs stands under deploy:");
+	return mval_each(v, HOSTS_MAX, expected_item, hosts, err);
+}
+
+int manifest_top_roles(const struct mval *v, json_t *doc, struct vk_err *err)
+{
+	return expected_roles(v, doc, err);
+}
+
+void manifest_default_roles(json_t *doc)
+{
+	vk_autojson *roles = json_incref(json_object_get(doc, "roles"));
+	const char *name;
+	json_t *node;
+	json_object_del(doc, "roles"); /* of the nodes from here on */
+	json_object_foreach(json_object_get(doc, "nodes"), name, node)
+	{
+		if (json_array_size(roles) == 0 ||
+			strcmp(vk_json_str(node, "type", "app"), "app") != 0)
+			continue;
+		if (json_object_get(json_object_get(node, "place"), "roles") == NULL)
+			json_object_set(place_of(node), "roles", roles);
+	}
 }
 
 /* ---- groups as a whole ---- */

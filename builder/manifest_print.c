@@ -605,6 +605,8 @@ int manifest_print(const json_t *doc, struct vk_buf *out, struct vk_err *err)
 	if (!is_empty(json_object_get(doc, "env")))
 		line(&p, 0, "env", json_object_get(doc, "env"));
 	print_rollout(&p, json_object_get(doc, "rollout"));
+	if (json_object_get(doc, "hosts") != NULL)
+		line(&p, 0, "nodes", json_object_get(doc, "hosts"));
 	section(&p, doc, "build", "boats", print_boat);
 	section(&p, doc, "deploy", "nodes", print_node);
 	extras(&p, 0, json_object_get(doc, "x"));

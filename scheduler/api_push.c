@@ -220,6 +220,7 @@ void api_push_check(struct call *c)
 		return;
 	}
 	json_t *lines = json_array();
+	push_hosts(c->s, doc, lines);
 	if (a.opt.dry_run)
 		push_plan(c->s, c->stack, doc, lines);
 	else

@@ -69,19 +69,28 @@ bool dispatch_knows_host(const struct sched *s, const char *host)
 	return strcmp(host, s->cfg->host_name) == 0 || table_get(&s->st.hosts, host) != NULL;
 }
 
+static bool has_role(const struct host_row *row, const char *role)
+{
+	const json_t *lists[] = {row->told, row->roles};
+	size_t i;
+	json_t *r;
+	for (size_t n = 0; n < VK_COUNT(lists); n++)
+		json_array_foreach(
+			lists[n], i, r) if (strcmp(json_string_value(r), role) == 0) return true;
+	return false;
+}
+
 bool dispatch_knows_role(const struct sched *s, const char *role)
 {
 	const struct host_row *row;
-	table_each(&s->st.hosts, k, row)
-	{
-		const json_t *lists[] = {row->told, row->roles};
-		size_t i;
-		json_t *r;
-		for (size_t n = 0; n < VK_COUNT(lists); n++)
-			json_array_foreach(lists[n], i,
-				r) if (strcmp(json_string_value(r), role) == 0) return true;
-	}
+	table_each(&s->st.hosts, k, row) if (has_role(row, role)) return true;
 	return false;
+}
+
+bool dispatch_has_role(const struct sched *s, const char *host, const char *role)
+{
+	const struct host_row *row = table_get(&s->st.hosts, host);
+	return row != NULL && has_role(row, role);
 }
 
 /* ---- services ---- */

@@ -35,6 +35,7 @@ int dispatch_place(struct sched *s, const struct dispatch_ask *ask, struct vk_er
 
 bool dispatch_knows_host(const struct sched *s, const char *host);
 bool dispatch_knows_role(const struct sched *s, const char *role); /* has any host it, up or not? */
+bool dispatch_has_role(const struct sched *s, const char *host, const char *role);
 
 /* The cluster as it stands, for questions; ask may be NULL. */
 void dispatch_open(struct dispatch *p, struct sched *s, const struct dispatch_ask *ask);

@@ -182,7 +182,7 @@ static int add_restart(const struct fields *f, json_t *node, struct vk_err *err)
 	return 0;
 }
 
-/* "uno@uno" is the host uno. */
+/* node@host of older files: the host counts. */
 static json_t *host_names(const json_t *hosts)
 {
 	json_t *list = json_array(), *item;
@@ -190,7 +190,8 @@ static json_t *host_names(const json_t *hosts)
 	json_array_foreach(hosts, i, item)
 	{
 		const char *name = json_string_value(item);
-		json_array_append_new(list, json_stringn(name, strcspn(name, "@")));
+		const char *at = strchr(name, '@');
+		json_array_append_new(list, json_string(at != NULL ? at + 1 : name));
 	}
 	return list;
 }

@@ -368,6 +368,39 @@ static void plan_line(json_t *lines, const char *fmt, ...)
 	json_array_append_new(lines, vk_json_safe_string(text, strlen(text)));
 }
 
+static bool expects(const json_t *hosts, const char *name)
+{
+	size_t i;
+	json_t *h;
+	json_array_foreach(
+		hosts, i, h) if (strcmp(vk_json_str(h, "node", ""), name) == 0) return true;
+	return false;
+}
+
+void push_hosts(const struct sched *s, const json_t *doc, json_t *lines)
+{
+	const json_t *hosts = json_object_get(doc, "hosts");
+	const struct host_row *row;
+	size_t i, k;
+	json_t *h, *role;
+	json_array_foreach(hosts, i, h)
+	{
+		const char *name = vk_json_str(h, "node", "");
+		if (!dispatch_knows_host(s, name)) {
+			plan_line(lines, " !     host %s, which nodes: expects, is absent", name);
+			continue;
+		}
+		json_array_foreach(json_object_get(h, "roles"), k,
+			role) if (!dispatch_has_role(s, name, json_string_value(role)))
+			plan_line(lines,
+				" !     host %s has not the role %s: viking hosts:label %s %s",
+				name, json_string_value(role), name, json_string_value(role));
+	}
+	table_each(&s->st.hosts, n,
+		row) if (json_array_size(hosts) > 0 && !expects(hosts, row->name)) plan_line(lines,
+		" !     host %s is unexpected: nodes: does not name it", row->name);
+}
+
 static void plan_boats(struct sched *s, const char *stack, const struct stack *sk,
 	const json_t *doc, json_t *lines)
 {

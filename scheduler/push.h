@@ -20,6 +20,8 @@ int push_domain_allowed(const struct sched *s, const struct caller *c, const cha
 /* Everything, with the caller's rights on other stacks' boats. */
 int push_check(struct sched *s, const struct caller *c, const char *stack, const json_t *doc,
 	struct vk_err *err);
+/* Where the hosts differ from those that the manifest's nodes: expects: absent ones, missing roles, unexpected ones. */
+void push_hosts(const struct sched *s, const json_t *doc, json_t *lines);
 /* Lines of a dry run: processes, configuration names, placement, what would change. */
 void push_plan(struct sched *s, const char *stack, const json_t *doc, json_t *lines);
 

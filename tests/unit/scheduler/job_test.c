@@ -60,7 +60,7 @@ Test(job, becomes_a_node_of_a_push)
 	vk_autojson *node =
 		parsed("{'image':'redis:7','command':'redis-server --port 1\\\\ 2',"
 		       "'env':{'A':'x','N':5},'expose':[80,'53/udp'],'cpus':0.5,'memory':'64M',"
-		       "'disk':'1G','hosts':['uno@uno','dos'],'roles':['db'],'restart':'never',"
+		       "'disk':'1G','hosts':['one@uno','dos'],'roles':['db'],'restart':'never',"
 		       "'domains':['a.com'],'network_mode':'bridge'}",
 			&err);
 	cr_assert_not_null(node, "%s", err.msg);
