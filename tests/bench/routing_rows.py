@@ -87,7 +87,8 @@ def by_hand(port, rules=""):
         front = lib.free_port()
         with open(d + "/cfg", "w") as f:
             f.write(HAND % (d + "/sock", front, rules, port))
-        with ended([routing.HAPROXY, "-db", "-f", d + "/cfg"], stderr=subprocess.DEVNULL) as p:
+        # in a session of its own, as the other is: the kernel shares the processor among sessions
+        with ended([routing.HAPROXY, "-db", "-f", d + "/cfg"], stderr=subprocess.DEVNULL, start_new_session=True) as p:
             lib.wait_for("haproxy", lambda: os.path.exists(d + "/sock"))
             yield front, p.pid
 
