@@ -182,7 +182,7 @@ static void next_read(struct applier *a)
 	talk(a, command, on_read);
 }
 
-static void read_back(struct applier *a)
+static void choose_reads(struct applier *a)
 {
 	a->reads = READ_PID;
 	if (a->plan.n_touched > TOUCHED_MAX)
@@ -194,6 +194,11 @@ static void read_back(struct applier *a)
 	a->reads |= a->plan.maps * READ_MAP;
 	if (a->plan.certs)
 		a->reads |= READ_CERTS;
+}
+
+static void read_back(struct applier *a)
+{
+	choose_reads(a);
 	next_read(a);
 }
 
@@ -212,8 +217,28 @@ static void on_told(void *arg, const struct vk_err *err, const char *trouble)
 	read_back(a);
 }
 
+/* A change is nearly always one line of commands: it goes in one exchange with what reads it back. Whatever haproxy says
+ * against it, the reading shows. */
+static bool tell_and_read(struct applier *a)
+{
+	const struct step *s = a->plan.steps;
+	if (!a->changing || a->plan.n != 1 || s->kind != STEP_LINE)
+		return false;
+	choose_reads(a);
+	struct reading in = reading_of(a);
+	vk_autofree char *read = reading_command(&in, reading_next(a->reads));
+	vk_autofree char *request = vk_asprintf("%.*s;%s", (int)strlen(s->line) - 1, s->line, read);
+	if (strlen(request) > PLAN_LINE_MAX)
+		return false;
+	a->phase = READING;
+	talk(a, request, on_read);
+	return true;
+}
+
 static void tell(struct applier *a)
 {
+	if (tell_and_read(a))
+		return;
 	struct tell_opts o = {
 		.admin = a->o.admin, .files = a->o.files, .plan = &a->plan, .want = &a->want};
 	a->phase = TELLING;

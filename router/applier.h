@@ -5,8 +5,8 @@
  *
  *   idle -> [check] -> files -> wait for haproxy -> [reload] -> read -> tell -> read -> idle
  *
- * A change of a state that is in force goes the same way, but looks only at what it names: a few lines of the files, one exchange of
- * commands, one that reads back. When that does not end in the wanted state, everything is read and repaired as ever.
+ * A change of a state that is in force goes the same way, but looks only at what it names: a few lines of the files, one exchange that
+ * tells and reads back. When that does not end in the wanted state, everything is read and repaired as ever.
  */
 #ifndef ROUTER_APPLIER_H
 #define ROUTER_APPLIER_H
