@@ -22,6 +22,8 @@ static int find_socket(struct call *c, int *argc, char **argv, struct vk_err *er
 			given); /* and the words may be a stranger's: no --config, no --root */
 		return 0;
 	}
+	c->config_file = getenv("VIKING_CONFIG_FILE");
+	c->root = getenv("VIKING_ROOT");
 	for (int i = 1; i + 1 < *argc; i++) {
 		if (vk_streq(argv[i], "--config"))
 			c->config_file = argv[i + 1];
