@@ -161,7 +161,8 @@ static int plan(struct call *c, struct vk_err *err)
 	return run_program(c, "viking-plan", &words, VK_FD_INHERIT, err);
 }
 
-static int cluster_init(struct call *c, struct vk_err *err)
+/* A program of root's, with our own options and words. */
+static int root_program(struct call *c, const char *name, struct vk_err *err)
 {
 	vk_autostrv words = {0};
 	int r = local_only(c, err);
@@ -175,7 +176,19 @@ static int cluster_init(struct call *c, struct vk_err *err)
 		vk_strv_add(&words, "--root");
 		vk_strv_add(&words, c->root);
 	}
-	return run_program(c, "viking-cluster-init", &words, VK_FD_NULL, err);
+	for (size_t i = 0; i < c->words.n; i++)
+		vk_strv_add(&words, c->words.v[i]);
+	return run_program(c, name, &words, VK_FD_NULL, err);
+}
+
+static int cluster_init(struct call *c, struct vk_err *err)
+{
+	return root_program(c, "viking-cluster-init", err);
+}
+
+static int join(struct call *c, struct vk_err *err)
+{
+	return root_program(c, "viking-join", err);
 }
 
 static int backup(struct call *c, struct vk_err *err)
@@ -215,6 +228,9 @@ const struct command file_commands[] = {
 		"where a stack's instances are and could be; or those of a described cluster"},
 	{"cluster:init", "", 0, 0, false, false, cluster_init, NULL,
 		"move the state of this host to an etcd of its own, while all runs on"},
+	{"join", "TOKEN", 1, 1, false, false, join, NULL,
+		"make this new, empty host one of the cluster that printed the line "
+		"(hosts:invite)"},
 	{"backup", "FILE [--volumes]", 1, 1, false, false, backup, backup_options,
 		"state, keys, repositories and images into one file"},
 	{"restore", "FILE", 1, 1, false, false, restore, NULL,

@@ -1,4 +1,4 @@
-/* hosts, hosts:info, label, drain, undrain, remove; leader, cluster:status */
+/* hosts, hosts:info, label, drain, undrain, remove, invite; leader, cluster:status */
 #include <string.h>
 #include <viking/json.h>
 #include <viking/str.h>
@@ -124,6 +124,61 @@ static int hosts_remove(struct call *c, struct vk_err *err)
 	return r;
 }
 
+/* ---- invitations ---- */
+
+/* One line, for the next host's shell. */
+static int hosts_invite(struct call *c, struct vk_err *err)
+{
+	const char *life = call_value(c, "--expires"), *role = call_value(c, "--role");
+	vk_autojson *answer = NULL, *body = json_object();
+	int64_t ms;
+	if (life != NULL && vk_parse_duration_ms(life, &ms) != 0)
+		return vk_err_set(err, VK_USAGE, "--expires %.40s is no duration (30m, 2h)", life);
+	if (life != NULL)
+		json_object_set_new(body, "expires_ms", json_integer(ms));
+	if (role != NULL)
+		json_object_set_new(body, "roles", json_pack("[s]", role));
+	int r = api_send(c, "POST", body, &answer, err, "/v1/invites");
+	if (r == 0)
+		printf("viking join %s\n", vk_json_str(answer, "token", "?"));
+	return r;
+}
+
+static int hosts_invites(struct call *c, struct vk_err *err)
+{
+	vk_autojson *answer = NULL;
+	int r = api_get(c, &answer, err, "/v1/invites");
+	if (r < 0)
+		return r;
+	if (c->json)
+		return print_json(answer);
+	struct table t;
+	table_init(&t, "ID|EXPIRES|ROLES|BY");
+	size_t i;
+	json_t *v;
+	json_array_foreach(json_object_get(answer, "invites"), i, v)
+	{
+		vk_autofree char *roles = joined(json_object_get(v, "roles"));
+		char expires[32];
+		vk_format_time(vk_json_int(v, "expires_ms", 0), expires);
+		table_add(&t, vk_json_str(v, "id", NULL));
+		table_add(&t, expires);
+		table_add(&t, roles);
+		table_add(&t, vk_json_str(v, "who", NULL));
+	}
+	table_print(&t, stdout);
+	return 0;
+}
+
+static int hosts_uninvite(struct call *c, struct vk_err *err)
+{
+	vk_autofree char *id = url_escape(c->words.v[0]);
+	int r = api_send(c, "DELETE", NULL, NULL, err, "/v1/invites/%s", id);
+	if (r == 0)
+		printf("invitation %s taken back\n", c->words.v[0]);
+	return r;
+}
+
 /* ---- the cluster ---- */
 
 static int cluster(struct call *c, json_t **ret, struct vk_err *err)
@@ -193,6 +248,12 @@ static const struct option remove_options[] = {
 	{0},
 };
 
+static const struct option invite_options[] = {
+	{"--expires", NULL, "TIME", "how long the line is good for (1h)"},
+	{"--role", NULL, "ROLE", "what nodes may ask for (vikingfile: roles)"},
+	{0},
+};
+
 const struct command hosts_commands[] = {
 	{"hosts:list", "", 0, 0, false, true, hosts_list, NULL,
 		"machines: state, roles, capacity, load"},
@@ -208,6 +269,12 @@ const struct command hosts_commands[] = {
 		"spread instances over hosts anew, by releases of their nodes, a few at a time"},
 	{"hosts:remove", "HOST [--data-lost]", 1, 1, false, false, hosts_remove, remove_options,
 		"forget a machine that is gone"},
+	{"hosts:invite", "[--expires TIME] [--role ROLE]", 0, 0, false, false, hosts_invite,
+		invite_options, "print the one line to type on a new machine, to take it in"},
+	{"hosts:invites", "", 0, 0, false, true, hosts_invites, NULL,
+		"invitations that nobody has used yet"},
+	{"hosts:uninvite", "ID", 1, 1, false, false, hosts_uninvite, NULL,
+		"take an invitation back"},
 	{"leader", "", 0, 0, false, true, leader, NULL, "the machine whose scheduler decides"},
 	{"cluster:status", "", 0, 0, false, true, cluster_status, NULL,
 		"where the state is, who leads, whether changes are possible"},

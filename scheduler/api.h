@@ -91,6 +91,7 @@ route_fn api_logs, api_exec, api_run;
 route_fn api_plan, api_rebalance;
 route_fn api_hosts, api_host_info, api_host_label, api_host_address, api_host_drain,
 	api_host_undrain, api_host_remove;
+route_fn api_invites, api_invites_add, api_invites_remove, api_join;
 route_fn api_events, api_explain, api_state, api_doctor, api_volumes, api_volume_remove, api_gc,
 	api_backup, api_restore;
 

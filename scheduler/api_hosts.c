@@ -1,5 +1,4 @@
 /* Hosts: what they are, what they are for, and whether they take more. */
-#include <arpa/inet.h>
 #include <string.h>
 #include <viking/id.h>
 #include <viking/json.h>
@@ -9,6 +8,7 @@
 #include "api.h"
 #include "hosts.h"
 #include "instances.h"
+#include "join.h"
 #include "moves.h"
 
 #define ROLES_MAX 32
@@ -97,7 +97,7 @@ void api_host_info(struct call *c)
 	call_json(c, 200, j);
 }
 
-static int check_role(const char *role, struct vk_err *err)
+int hosts_role_check(const char *role, struct vk_err *err)
 {
 	if (role != NULL && role[0] != '\0' && strlen(role) <= VK_NAME_MAX &&
 		role[strspn(role, "abcdefghijklmnopqrstuvwxyz0123456789_.-")] == '\0')
@@ -120,7 +120,7 @@ static int roles_change(const json_t *body, json_t *roles, struct vk_err *err)
 	json_t *role, *had;
 	json_array_foreach(json_object_get(body, "add"), i, role)
 	{
-		int rc = check_role(json_string_value(role), err);
+		int rc = hosts_role_check(json_string_value(role), err);
 		if (rc != 0)
 			return rc;
 		if (!has_role(roles, json_string_value(role)))
@@ -168,15 +168,13 @@ void api_host_label(struct call *c)
 
 static int address_check(const struct call *c, struct vk_err *err)
 {
-	const char *addr = vk_json_str(c->body, "addr", ""), *key = vk_json_str(c->body, "key", "");
-	int64_t port = vk_json_int(c->body, "port", 0);
-	struct in6_addr a;
+	const char *key = vk_json_str(c->body, "key", "");
 	if (!vk_is_host(c->part[0]))
 		return vk_err_set(err, VK_INVALID, "%.80s is not a host's name", c->part[0]);
-	if (inet_pton(AF_INET, addr, &a) != 1 && inet_pton(AF_INET6, addr, &a) != 1)
-		return vk_err_set(err, VK_INVALID, "addr must be an IP address");
-	if (port < 1 || port > 65535)
-		return vk_err_set(err, VK_INVALID, "port must be 1 to 65535");
+	int rc = join_address_check(
+		vk_json_str(c->body, "addr", ""), vk_json_int(c->body, "port", 0), err);
+	if (rc != 0)
+		return rc;
 	if (key[0] != '\0' && (strlen(key) != 64 || key[strspn(key, "0123456789abcdef")] != '\0'))
 		return vk_err_set(err, VK_INVALID, "key must be 64 hex digits");
 	return 0;

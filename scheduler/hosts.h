@@ -62,6 +62,7 @@ void hosts_facts_set(struct sched *s, const json_t *body);
 int hosts_engine(const struct sched *s, int64_t ms, struct vk_err *err);
 /* As its agent told last; NULL until then. host NULL = ours. */
 const json_t *hosts_facts(const struct sched *s, const char *host);
+int hosts_role_check(const char *role, struct vk_err *err); /* a word that nodes may ask for */
 /* The host that shall run it, its stack; NULL = it is not wanted. */
 const char *hosts_where(const struct sched *s, const char *instance);
 const char *hosts_stack(const struct sched *s, const char *instance); /* likewise */

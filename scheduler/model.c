@@ -186,6 +186,16 @@ const struct vk_field host_fields[] = {
 	END,
 };
 
+const struct vk_field invite_fields[] = {
+	REQ(VK_F_STR, invite_row, who),
+	REQ(VK_F_ARRAY, invite_row, roles),
+	F(VK_F_I64, invite_row, created_ms),
+	REQ(VK_F_I64, invite_row, expires_ms),
+	F(VK_F_STR, invite_row, host),
+	F(VK_F_STR, invite_row, key),
+	END,
+};
+
 const struct vk_field assign_fields[] = {
 	REQ(VK_F_OBJECT, assign_row, stacks),
 	END,
@@ -302,6 +312,11 @@ void traffic_row_free(void *row)
 void host_row_free(void *row)
 {
 	row_free(host_fields, row);
+}
+
+void invite_row_free(void *row)
+{
+	row_free(invite_fields, row);
 }
 
 void assign_row_free(void *row)

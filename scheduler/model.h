@@ -193,6 +193,15 @@ struct host_row {
 };
 extern const struct vk_field host_fields[];
 
+struct invite_row {
+	char *name;    /* hex SHA-256 of its secret */
+	char *who;     /* made it */
+	json_t *roles; /* that the host gets */
+	int64_t created_ms, expires_ms;
+	char *host, *key; /* that used it, as in host_row; NULL = nobody yet */
+};
+extern const struct vk_field invite_fields[];
+
 struct assign_row {
 	char *name;     /* of the host */
 	json_t *stacks; /* {"ragnar": ["ragnar-web-3-1"]} */
@@ -215,6 +224,7 @@ void acme_row_free(void *row);
 void account_row_free(void *row);
 void traffic_row_free(void *row);
 void host_row_free(void *row);
+void invite_row_free(void *row);
 void assign_row_free(void *row);
 void release_free(struct release *r);
 

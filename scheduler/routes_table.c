@@ -47,6 +47,12 @@ const struct route routes[] = {
 	INTERNAL("POST", "/v1/internal/certs/jobs/{id}", ROLE_CERTS, api_certs_job),
 	INTERNAL("POST", "/v1/internal/certs/challenges", ROLE_CERTS, api_certs_challenge),
 	INTERNAL("GET", "/v1/internal/front/watch", ROLE_FRONT, api_front_watch),
+	/* audited: it makes a host known */
+	{.method = "POST",
+		.path = "/v1/internal/join",
+		.roles = ROLE_STRANGER,
+		.change = true,
+		.fn = api_join},
 	INTERNAL("GET", "/v1/internal/web/watch", ROLE_WEB, api_web_watch),
 	INTERNAL("POST", "/v1/internal/web/ack", ROLE_WEB, api_web_ack),
 	INTERNAL("GET", "/v1/internal/metrics", ROLE_WEB, api_web_metrics),
@@ -114,6 +120,9 @@ const struct route routes[] = {
 	PUBLIC("POST", "/v1/hosts/{host}/drain", ADMIN, true, api_host_drain),
 	PUBLIC("POST", "/v1/hosts/{host}/undrain", ADMIN, true, api_host_undrain),
 	PUBLIC("DELETE", "/v1/hosts/{host}", ADMIN, true, api_host_remove),
+	PUBLIC("GET", "/v1/invites", ADMIN, false, api_invites),
+	PUBLIC("POST", "/v1/invites", ADMIN, true, api_invites_add),
+	PUBLIC("DELETE", "/v1/invites/{id}", ADMIN, true, api_invites_remove),
 
 	PUBLIC("GET", "/v1/events", READ, false, api_events),
 	PUBLIC("GET", "/v1/explain/{stack}/{node}", READ, false, api_explain),

@@ -13,6 +13,7 @@
 
 #include "acme.h"
 #include "api.h"
+#include "authority.h"
 #include "builds.h"
 #include "certs.h"
 #include "certwork.h"
@@ -42,6 +43,7 @@
 struct program {
 	struct sched s;
 	struct load *load;
+	struct authority *authority;
 	struct standby *standby; /* NULL: no other leads, as far as we know */
 	bool serving, ending;    /* not serving: the API says why */
 	struct vk_err waiting;   /* for the store, or for another leader to go */
@@ -108,10 +110,10 @@ static int open_files(struct program *p, sched_open_fn *shared, struct vk_err *e
 /* Own files, the sockets' directory, what looking up a user's name reads, and the limits that doctor shows. */
 static int confine(const struct vk_config *cfg, struct vk_sandbox_report *ret, struct vk_err *err)
 {
-	vk_autofree char *state = vk_state_path(cfg, "sched");
+	vk_autofree char *state = vk_state_path(cfg, "sched"), *tls = vk_state_path(cfg, "tls");
 	const char *const reads[] = {"/etc", "/usr/share/zoneinfo", "/proc/self", "/sys/fs/cgroup",
 		cfg->etc_dir, cfg->state_dir, NULL};
-	const char *const writes[] = {state, cfg->run_dir, "/dev/null", NULL};
+	const char *const writes[] = {state, tls, cfg->run_dir, "/dev/null", NULL};
 	const char *const execs[] = {
 		"/usr/lib", "/lib", "/lib64", NULL}; /* modules of the name service */
 	struct vk_sandbox box = {.read_paths = reads,
@@ -277,6 +279,7 @@ static void program_close(struct program *p)
 	audit_close(s->audit);
 	standby_free(p->standby);
 	load_free(p->load);
+	authority_free(p->authority);
 	lead_free(s->lead);
 	follow_free(s->follow);
 	vk_timer_free(s->refresh);
@@ -300,6 +303,7 @@ int sched_serve(const struct vk_config *cfg, sched_open_fn *shared, struct vk_er
 	if (rc == 0) {
 		p.term = vk_signal_new(p.s.loop, SIGTERM, on_signal, &p);
 		p.intr = vk_signal_new(p.s.loop, SIGINT, on_signal, &p);
+		p.authority = authority_new(p.s.loop, cfg);
 		p.load = load_start(&p.s, loaded, waits, &p);
 		rc = vk_loop_run(p.s.loop);
 		if (p.fail.code != 0)

@@ -351,6 +351,7 @@ TABLE_KIND(acme, acme, acme_row_free)
 TABLE_KIND(account, accounts, account_row_free)
 TABLE_KIND(traffic, traffic, traffic_row_free)
 TABLE_KIND(host, hosts, host_row_free)
+TABLE_KIND(invite, invites, invite_row_free)
 TABLE_KIND(assign, assigns, assign_row_free)
 
 static int put_owned_domain(struct state *st, char **part, const json_t *value, struct vk_err *err)
@@ -498,6 +499,7 @@ static const struct kind kinds[] = {
 	{"account", 1, put_account, del_account},
 	{"traffic", 1, put_traffic, del_traffic},
 	{"host", 1, put_host, del_host},
+	{"invite", 1, put_invite, del_invite},
 	{"assign", 1, put_assignment, del_assignment},
 	{"gone", 1, put_gone, del_gone},
 };
@@ -569,6 +571,7 @@ void state_release(struct state *st)
 	table_release(&st->traffic, traffic_row_free);
 	table_release(&st->gone, gone_free);
 	table_release(&st->hosts, host_row_free);
+	table_release(&st->invites, invite_row_free);
 	table_release(&st->assigns, assign_row_free);
 }
 

@@ -39,7 +39,7 @@ struct gone_row {
 
 struct state {
 	struct table stacks, keys, domains, builds, images, volumes, certs, acme, accounts, traffic,
-		gone, hosts, assigns;
+		gone, hosts, invites, assigns;
 	struct table owned; /* owned.h */
 	uint64_t epoch;
 	uint64_t build_top; /* highest build number seen */

@@ -19,14 +19,14 @@
 #include <viking/config.h>
 #include <viking/fs.h>
 #include <viking/json.h>
-#include <viking/loop.h>
 #include <viking/store.h>
 #include <viking/str.h>
+
+#include "cluster_file.h"
 
 #define BATCH_KEYS  500
 #define BATCH_BYTES ((size_t)1 << 20)
 #define WAIT_MS     60000
-#define AGAIN_MS    200
 #define PREFIX      "/viking"
 
 struct move {
@@ -40,28 +40,7 @@ struct move {
 	struct vk_err err;
 };
 
-static void say(const char *line)
-{
-	printf("%s\n", line);
-	fflush(stdout);
-}
-
-/* ---- the two files of vikingd ---- */
-
-static int tell_vikingd(const struct vk_config *c, struct vk_err *err)
-{
-	vk_autofree char *path = vk_run_path(c, "vikingd.pid");
-	vk_autobuf text = VK_BUF_INIT(32);
-	uint64_t pid;
-	int rc = vk_fs_read(path, &text, err);
-	if (rc == 0 && text.len > 0)
-		text.data[strcspn(text.data, "\n")] = '\0';
-	if (rc == 0 &&
-		(vk_parse_u64(vk_buf_str(&text), 2, 1 << 30, &pid) != 0 ||
-			kill((pid_t)pid, SIGHUP) != 0))
-		rc = vk_err_set(err, VK_UNAVAILABLE, "vikingd does not run");
-	return rc;
-}
+/* ---- the settings ---- */
 
 static char *settings(const struct vk_config *c, bool moved)
 {
@@ -78,13 +57,8 @@ static char *settings(const struct vk_config *c, bool moved)
 
 static int write_settings(const struct vk_config *c, bool moved, struct vk_err *err)
 {
-	vk_autofree char *dir = vk_asprintf("%s/conf.d", c->etc_dir);
-	vk_autofree char *path = vk_asprintf("%s/50-cluster.yml", dir);
 	vk_autofree char *text = settings(c, moved);
-	int rc = vk_fs_mkdir_p(dir, 0755, err);
-	if (rc == 0)
-		rc = vk_fs_write_atomic(path, text, strlen(text), 0644, err);
-	return rc == 0 ? tell_vikingd(c, err) : rc;
+	return cluster_file_write(c, text, err);
 }
 
 /* ---- etcd ---- */
@@ -153,43 +127,20 @@ static int open_etcd(struct move *m, struct vk_err *err)
 	return vk_store_etcd_open(m->loop, &o, &m->store, err);
 }
 
-static void wake(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-/* Its certificates are there as soon as vikingd has read the settings. */
-static int wait_for_certificates(struct move *m, struct vk_err *err)
-{
-	vk_autofree char *key = vk_state_path(m->c, "sched/etcd.key");
-	int64_t end = vk_mono_ms() + WAIT_MS;
-	bool awake = true;
-	struct vk_timer *t = vk_timer_new(m->loop, wake, &awake);
-	while (!vk_fs_exists(key) && vk_mono_ms() < end) {
-		awake = false;
-		vk_timer_set(t, AGAIN_MS);
-		while (!awake)
-			vk_loop_once(m->loop, -1);
-	}
-	vk_timer_free(t);
-	return vk_fs_exists(key)
-		? 0
-		: vk_err_set(err, VK_TIMEOUT, "vikingd made no certificates for etcd");
-}
-
 static int prepare(struct move *m, struct vk_err *err)
 {
+	vk_autofree char *key = vk_state_path(m->c, "sched/etcd.key");
 	const struct vk_op all = {.key = "/", .del = true, .prefix = true};
-	say("-----> Starting etcd on this host");
+	cluster_file_say("-----> Starting etcd on this host");
 	int rc = write_settings(m->c, false, err);
 	if (rc == 0)
-		rc = wait_for_certificates(m, err);
+		rc = cluster_file_wait(m->loop, key, true, "make certificates for etcd", err);
 	if (rc == 0)
 		rc = open_etcd(m, err);
 	if (rc == 0)
 		rc = write_ops(m, &all, 1, err);
 	if (rc == 0)
-		say("-----> Moving the state, changes wait");
+		cluster_file_say("-----> Moving the state, changes wait");
 	return rc;
 }
 
@@ -231,11 +182,11 @@ static int on_line(void *arg, json_t *line, struct vk_err *err)
 		return vk_err_set(err, VK_UNAVAILABLE, "the state broke off in the middle");
 	int rc = copy_keys(m, err);
 	if (rc == 0)
-		say("       every key is in etcd");
+		cluster_file_say("       every key is in etcd");
 	if (rc == 0)
 		rc = write_settings(m->c, true, err);
 	if (rc == 0)
-		say("       and counts from there");
+		cluster_file_say("       and counts from there");
 	return rc == 0 ? VK_CANCELLED : rc; /* ends the stream */
 }
 

@@ -9,11 +9,11 @@
 
 #define ETCD_USER  "viking-etcd"
 #define SCHED_USER "viking-sched"
+#define CA_CERT    "sched/etcd-ca.pem"
+#define CA_KEY     "sched/etcd-ca.key"
 
-/* An authority and what it signs, while they are made. */
 struct pki {
 	char *ca, *ca_key;
-	int64_t now_ms;
 };
 
 static void wipe(char *secret)
@@ -30,18 +30,43 @@ static int put(const struct vk_config *c, const char *path, const char *pem, con
 	return layout_write(c, full, pem, 0600, user, user, err);
 }
 
-/* A key and its certificate, written with the authority's: dir/prefix... */
-static int issue(const struct vk_config *c, const struct pki *p, const char *host,
-	const char *cert_path, const char *key_path, const char *user, struct vk_err *err)
+static int get(const struct vk_config *c, const char *path, char **ret, struct vk_err *err)
 {
-	static const char *const loopback[] = {"127.0.0.1", NULL};
+	vk_autofree char *full = vk_state_path(c, "%s", path);
+	vk_autobuf text = VK_BUF_INIT(VK_TLS_PEM_MAX);
+	int rc = vk_fs_read(full, &text, err);
+	if (rc == 0)
+		*ret = vk_buf_take(&text);
+	return rc;
+}
+
+static bool there(const struct vk_config *c, const char *path)
+{
+	vk_autofree char *full = vk_state_path(c, "%s", path);
+	return vk_fs_exists(full);
+}
+
+/* An address of this host's own, at which others reach it; NULL: there is none. */
+static const char *address(const struct vk_config *c)
+{
+	const char *a = c->cluster_address;
+	return vk_streq(a, "0.0.0.0") || vk_streq(a, "::") || vk_starts(a, "127.") ? NULL : a;
+}
+
+/* ---- certificates ---- */
+
+/* A key and its certificate, good on loopback and at the host's address. */
+static int issue(const struct vk_config *c, const struct pki *p, const char *cert_path,
+	const char *key_path, const char *user, struct vk_err *err)
+{
+	const char *const addresses[] = {"127.0.0.1", address(c), NULL};
 	char *key = NULL;
 	vk_autofree char *request = NULL, *cert = NULL;
 	const struct vk_tls_signing o = {.ca_cert = p->ca,
 		.ca_key = p->ca_key,
-		.host = host,
-		.addresses = loopback,
-		.now_ms = p->now_ms,
+		.host = c->host_name,
+		.addresses = addresses,
+		.now_ms = vk_now_ms(),
 		.valid_ms = VK_TLS_CA_MS};
 	int rc = vk_tls_key_new(&key, err);
 	if (rc == 0)
@@ -56,38 +81,51 @@ static int issue(const struct vk_config *c, const struct pki *p, const char *hos
 	return rc;
 }
 
-static int make_all(const struct vk_config *c, struct pki *p, struct vk_err *err)
+/* The key is written last: without it nothing was signed yet. */
+static int authority(const struct vk_config *c, struct pki *p, struct vk_err *err)
 {
-	int rc = vk_tls_ca_new("viking etcd", p->now_ms, &p->ca, &p->ca_key, err);
+	int rc;
+	if (there(c, CA_KEY)) {
+		rc = get(c, CA_CERT, &p->ca, err);
+		return rc == 0 ? get(c, CA_KEY, &p->ca_key, err) : rc;
+	}
+	rc = vk_tls_ca_new("viking etcd", vk_now_ms(), &p->ca, &p->ca_key, err);
 	if (rc == 0)
-		rc = put(c, "cluster/etcd-ca.pem", p->ca, "root", err);
-	if (rc == 0)
-		rc = put(c, "cluster/etcd-ca.key", p->ca_key, "root", err);
+		rc = put(c, CA_CERT, p->ca, SCHED_USER, err);
+	return rc == 0 ? put(c, CA_KEY, p->ca_key, SCHED_USER, err) : rc;
+}
+
+/* Made anew when the host has another address; etcd reads them at each connection. */
+static int server(const struct vk_config *c, const struct pki *p, struct vk_err *err)
+{
+	const char *now = address(c) != NULL ? address(c) : "";
+	vk_autofree char *was = NULL;
+	if (get(c, "etcd/address", &was, NULL) == 0 && vk_streq(was, now))
+		return 0;
+	int rc = layout_etcd(c, err);
 	if (rc == 0)
 		rc = put(c, "etcd/ca.pem", p->ca, ETCD_USER, err);
 	if (rc == 0)
-		rc = issue(
-			c, p, c->host_name, "etcd/server.pem", "etcd/server.key", ETCD_USER, err);
-	if (rc == 0)
-		rc = put(c, "sched/etcd-ca.pem", p->ca, SCHED_USER, err);
-	return rc == 0 ? issue(c, p, c->host_name, "sched/etcd-cert.pem", "sched/etcd.key",
-				 SCHED_USER, err)
-		       : rc;
+		rc = issue(c, p, "etcd/server.pem", "etcd/server.key", ETCD_USER, err);
+	return rc == 0 ? put(c, "etcd/address", now, ETCD_USER, err) : rc;
 }
 
-/* The scheduler's key is written last: without it nothing was used yet, and all is made anew. */
 int etcd_setup(const struct vk_config *c, struct vk_err *err)
 {
-	vk_autofree char *last = vk_state_path(c, "sched/etcd.key");
-	int rc = layout_cluster(c, err);
-	if (rc != 0 || vk_fs_exists(last))
-		return rc;
-	struct pki p = {.now_ms = vk_now_ms()};
-	rc = make_all(c, &p, err);
+	struct pki p = {0};
+	if (!c->run_etcd && !there(c, CA_KEY))
+		return 0; /* none, or somebody else's */
+	int rc = authority(c, &p, err);
+	if (rc == 0 && c->run_etcd)
+		rc = server(c, &p, err);
+	if (rc == 0 && !there(c, "sched/etcd.key"))
+		rc = issue(c, &p, "sched/etcd-cert.pem", "sched/etcd.key", SCHED_USER, err);
 	free(p.ca);
 	wipe(p.ca_key);
 	return rc == 0 ? 0 : vk_err_wrap(err, "certificates of etcd");
 }
+
+/* ---- the command line ---- */
 
 static void add_tls(const struct vk_config *c, const char *prefix, struct vk_strv *ret)
 {
@@ -100,18 +138,38 @@ static void add_tls(const struct vk_config *c, const char *prefix, struct vk_str
 	vk_strv_addf(ret, "--%skey-file=%s", prefix, key);
 }
 
+/* Where it listens: loopback, and the host's address if it has one. */
+static void add_urls(
+	const struct vk_config *c, const char *option, uint64_t port, struct vk_strv *ret)
+{
+	vk_autofree char *own = etcd_url(c, port);
+	if (address(c) != NULL)
+		vk_strv_addf(ret, "--%s=https://127.0.0.1:%llu,%s", option,
+			(unsigned long long)port, own);
+	else
+		vk_strv_addf(ret, "--%s=%s", option, own);
+}
+
+char *etcd_url(const struct vk_config *c, uint64_t port)
+{
+	const char *a = address(c) != NULL ? address(c) : "127.0.0.1";
+	return vk_asprintf(strchr(a, ':') != NULL ? "https://[%s]:%llu" : "https://%s:%llu", a,
+		(unsigned long long)port);
+}
+
 void etcd_argv(const struct vk_config *c, struct vk_strv *ret)
 {
 	vk_autofree char *data = vk_state_path(c, "etcd/data");
-	unsigned long long port = c->etcd_port, peer = c->etcd_peer_port;
+	vk_autofree char *client = etcd_url(c, c->etcd_port),
+			 *peer = etcd_url(c, c->etcd_peer_port);
 	vk_strv_add(ret, c->etcd_path);
 	vk_strv_addf(ret, "--name=%s", c->host_name);
 	vk_strv_addf(ret, "--data-dir=%s", data);
-	vk_strv_addf(ret, "--listen-client-urls=https://127.0.0.1:%llu", port);
-	vk_strv_addf(ret, "--advertise-client-urls=https://127.0.0.1:%llu", port);
-	vk_strv_addf(ret, "--listen-peer-urls=https://127.0.0.1:%llu", peer);
-	vk_strv_addf(ret, "--initial-advertise-peer-urls=https://127.0.0.1:%llu", peer);
-	vk_strv_addf(ret, "--initial-cluster=%s=https://127.0.0.1:%llu", c->host_name, peer);
+	add_urls(c, "listen-client-urls", c->etcd_port, ret);
+	vk_strv_addf(ret, "--advertise-client-urls=%s", client);
+	add_urls(c, "listen-peer-urls", c->etcd_peer_port, ret);
+	vk_strv_addf(ret, "--initial-advertise-peer-urls=%s", peer);
+	vk_strv_addf(ret, "--initial-cluster=%s=%s", c->host_name, peer);
 	add_tls(c, "", ret);
 	add_tls(c, "peer-", ret);
 	vk_strv_add(ret, "--pre-vote");

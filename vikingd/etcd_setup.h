@@ -1,6 +1,7 @@
 /*
  * The etcd that vikingd supervises (helpers.run_etcd): an authority of its own, whose certificates alone open it, and its
- * command line. One member on loopback; Dockerfiles reach loopback, so it asks for certificates there as well.
+ * command line. It listens on loopback, which Dockerfiles reach, and at cluster.address for the other hosts: everywhere it
+ * asks for certificates.
  */
 #ifndef VIKINGD_ETCD_SETUP_H
 #define VIKINGD_ETCD_SETUP_H
@@ -9,9 +10,11 @@
 #include <viking/err.h>
 #include <viking/mem.h>
 
-/* STATE/cluster/etcd-ca.{pem,key} (root's own), STATE/etcd/{ca,server}.pem, server.key and data/ (etcd's),
- * STATE/sched/etcd-{ca,cert}.pem, etcd.key (the scheduler's); made once. */
+/* Makes what is missing: STATE/sched/etcd-ca.{pem,key} (made once in a cluster; each host that joins gets them),
+ * STATE/etcd/{ca,server}.pem, server.key and data/ (etcd's, where it runs), STATE/sched/etcd-cert.pem and etcd.key (the
+ * scheduler's; last). */
 int etcd_setup(const struct vk_config *c, struct vk_err *err);
 void etcd_argv(const struct vk_config *c, struct vk_strv *ret);
+char *etcd_url(const struct vk_config *c, uint64_t port); /* as other hosts reach it, if they can */
 
 #endif

@@ -56,8 +56,7 @@ static const struct directory directories[] = {
 	{true, "helpers", "root", "root", 0700},
 };
 
-static const struct directory cluster_directories[] = {
-	{false, "cluster", "root", "root", 0700},
+static const struct directory etcd_directories[] = {
 	{false, "etcd", "viking-etcd", "viking-etcd", 0700},
 	{false, "etcd/data", "viking-etcd", "viking-etcd", 0700},
 };
@@ -124,21 +123,39 @@ int layout_directories(const struct vk_config *c, struct vk_err *err)
 	return make_directories(c, directories, VK_COUNT(directories), err);
 }
 
-int layout_cluster(const struct vk_config *c, struct vk_err *err)
+int layout_etcd(const struct vk_config *c, struct vk_err *err)
 {
-	return make_directories(c, cluster_directories, VK_COUNT(cluster_directories), err);
+	return make_directories(c, etcd_directories, VK_COUNT(etcd_directories), err);
+}
+
+int layout_write_bytes(const struct vk_config *c, const char *path, const void *p, size_t n,
+	mode_t mode, const char *user, const char *group, struct vk_err *err)
+{
+	/* what is there already needs no room on a full disk */
+	vk_autobuf there = VK_BUF_INIT(OWNED_MAX);
+	bool same = vk_fs_read(path, &there, NULL) == 0 && there.len == n &&
+		memcmp(vk_buf_str(&there), p, n) == 0;
+	int r = same ? 0 : vk_fs_write_atomic(path, p, n, mode, err);
+	if (there.len > 0)
+		explicit_bzero(there.data, there.len);
+	if (r == 0 && !c->single_uid)
+		r = own(path, user, group, err);
+	return r;
 }
 
 int layout_write(const struct vk_config *c, const char *path, const char *text, mode_t mode,
 	const char *user, const char *group, struct vk_err *err)
 {
-	/* what is there already needs no room on a full disk */
-	vk_autobuf there = VK_BUF_INIT(OWNED_MAX);
-	bool same = vk_fs_read(path, &there, NULL) == 0 && vk_streq(vk_buf_str(&there), text);
-	int r = same ? 0 : vk_fs_write_atomic(path, text, strlen(text), mode, err);
-	if (r == 0 && !c->single_uid)
-		r = own(path, user, group, err);
-	return r;
+	return layout_write_bytes(c, path, text, strlen(text), mode, user, group, err);
+}
+
+int layout_registry_password(const struct vk_config *c, const char *password, struct vk_err *err)
+{
+	vk_autofree char *file = vk_state_path(c, "registry/password"),
+			 *copy = vk_state_path(c, "sched/registry-password");
+	int r = layout_write(c, file, password, 0640, "viking-build", "docker", err);
+	return r == 0 ? layout_write(c, copy, password, 0600, "viking-sched", "viking-sched", err)
+		      : r;
 }
 
 /* A random password needs no slow hash: the lowest bcrypt cost keeps the registry, which checks it on every
@@ -147,9 +164,11 @@ static int registry_password(const struct vk_config *c, struct vk_err *err)
 {
 	vk_autofree char *file = vk_state_path(c, "registry/password");
 	vk_autofree char *htpasswd = vk_state_path(c, "registry/htpasswd");
-	if (vk_fs_exists(file) && (vk_fs_exists(htpasswd) || !c->run_registry))
-		return 0;
+	vk_autobuf there = VK_BUF_INIT(256);
 	char password[49];
+	bool known = vk_fs_exists(htpasswd) || !c->run_registry; /* made here, or copied from its host */
+	if (known && vk_fs_read(file, &there, NULL) == 0)
+		return layout_registry_password(c, vk_buf_str(&there), err);
 	vk_random_hex(24, password);
 	char salt[CRYPT_GENSALT_OUTPUT_SIZE];
 	if (crypt_gensalt_rn("$2y$", 4, NULL, 0, salt, sizeof(salt)) == NULL)
@@ -161,9 +180,7 @@ static int registry_password(const struct vk_config *c, struct vk_err *err)
 	if (line == NULL)
 		return vk_err_set(err, VK_INTERNAL, "crypt(3) cannot make a bcrypt hash");
 	int r = layout_write(c, htpasswd, line, 0600, "viking-build", "viking-build", err);
-	if (r == 0)
-		r = layout_write(c, file, password, 0640, "viking-build", "docker", err);
-	return r;
+	return r == 0 ? layout_registry_password(c, password, err) : r;
 }
 
 int layout_registry(const struct vk_config *c, struct vk_err *err)

@@ -16,6 +16,7 @@
 #include <viking/str.h>
 
 #include "etcd_setup.h"
+#include "joined.h"
 #include "notify.h"
 #include "program.h"
 
@@ -345,18 +346,58 @@ static int launch(struct program *p, struct vk_err *err)
 	return r < 0 ? r : watch(p, err);
 }
 
+/* Is it still what the settings say? Only for etcd, which has all of its settings on its command line. */
+static bool runs_as_set(const struct program *p)
+{
+	vk_autostrv argv = {0};
+	vk_autofree char *path = vk_asprintf("/proc/%d/cmdline", (int)p->pid);
+	vk_autobuf now = VK_BUF_INIT(65536);
+	size_t at = 0;
+	if (!vk_streq(p->row->name, "etcd") || vk_fs_read(path, &now, NULL) != 0)
+		return true;
+	program_argv(p->row, p->s->config, p->s->config_file, &argv);
+	for (size_t i = 0; i < argv.n; at += strlen(argv.v[i++]) + 1)
+		if (at >= now.len || strcmp(now.data + at, argv.v[i]) != 0)
+			return false;
+	return at == now.len;
+}
+
+/* A helper that the settings no longer want, or want otherwise, ends; gone() starts it again if it is wanted. */
+static void end_unwanted(struct supervisor *s)
+{
+	for (size_t i = 0; i < program_rows_n; i++) {
+		struct program *p = &s->programs[i];
+		if (p->pid != 0 && p->row->kind == PROGRAM_HELPER &&
+			(!enabled(p) || !runs_as_set(p)))
+			vk_proc_kill(p->pid, SIGTERM);
+	}
+}
+
+static void end_roles(struct supervisor *s)
+{
+	for (size_t i = 0; i < program_rows_n; i++)
+		if (s->programs[i].pid != 0 && s->programs[i].row->kind == PROGRAM_ROLE)
+			vk_proc_kill(s->programs[i].pid, SIGTERM);
+}
+
 static void read_settings(struct supervisor *s)
 {
 	struct vk_err err = {0};
 	struct vk_config *fresh = NULL;
+	bool joined = false;
 	if (vk_config_load(s->config_file, s->config->root, &fresh, &err) < 0) {
 		vk_log_err(VK_ERROR, "settings-not-read", &err);
 		return;
 	}
 	vk_config_free(s->reloaded);
 	s->config = s->reloaded = fresh;
-	if (fresh->run_etcd && etcd_setup(fresh, &err) < 0)
+	if (joined_install(fresh, &joined, &err) < 0)
+		vk_log_err(VK_ERROR, "join", &err);
+	if (etcd_setup(fresh, &err) < 0)
 		vk_log_err(VK_ERROR, "etcd", &err);
+	end_unwanted(s);
+	if (joined)
+		end_roles(s); /* everything they know is another's now */
 }
 
 static void program_start(struct program *p)
@@ -368,8 +409,10 @@ static void program_start(struct program *p)
 	if (!enabled(p))
 		return;
 	p->wanted = true;
-	if (p->row->kind == PROGRAM_HELPER && adopt(p))
+	if (p->row->kind == PROGRAM_HELPER && adopt(p)) {
+		end_unwanted(p->s);
 		return;
+	}
 	struct vk_err err = {0};
 	if (launch(p, &err) < 0) {
 		vk_log_err(VK_ERROR, "start-failed", &err);

@@ -62,25 +62,37 @@ Test(program, the_store_says_which_scheduler)
 	cr_assert_str_eq(other.v[0], "/le/viking-scheduler-etcd");
 }
 
-/* A Dockerfile reaches loopback: who has no certificate must not be served there either. */
-Test(program, etcd_listens_on_loopback_for_certificates_only)
+static void etcd_words(char *address, struct vk_strv *ret)
 {
 	char path[] = "/usr/bin/etcd", host[] = "h", state[] = "/s";
 	const struct vk_config c = {.etcd_path = path,
 		.host_name = host,
 		.state_dir = state,
+		.cluster_address = address,
 		.etcd_port = 1,
 		.etcd_peer_port = 2};
-	vk_autostrv argv = {0};
 	for (size_t i = 0; i < program_rows_n; i++)
 		if (vk_streq(program_rows[i].name, "etcd"))
-			program_argv(&program_rows[i], &c, NULL, &argv);
-	cr_assert(vk_strv_has(&argv, "--client-cert-auth") &&
-		vk_strv_has(&argv, "--peer-client-cert-auth"));
-	cr_assert(vk_strv_has(&argv, "--listen-client-urls=https://127.0.0.1:1"));
-	cr_assert(vk_strv_has(&argv, "--listen-peer-urls=https://127.0.0.1:2"));
-	for (size_t i = 0; i < argv.n; i++)
-		cr_assert(strstr(argv.v[i], "http://") == NULL &&
-				strstr(argv.v[i], "0.0.0.0") == NULL,
-			"%s", argv.v[i]);
+			program_argv(&program_rows[i], &c, NULL, ret);
+	cr_assert(vk_strv_has(ret, "--client-cert-auth") &&
+		vk_strv_has(ret, "--peer-client-cert-auth"));
+	for (size_t i = 0; i < ret->n; i++)
+		cr_assert(strstr(ret->v[i], "http://") == NULL &&
+				strstr(ret->v[i], "0.0.0.0") == NULL,
+			"%s", ret->v[i]);
+}
+
+/* A Dockerfile reaches loopback: who has no certificate must not be served there either. */
+Test(program, etcd_listens_where_it_is_told_and_for_certificates_only)
+{
+	char any[] = "0.0.0.0", own[] = "10.0.0.1", six[] = "fd00::1";
+	vk_autostrv alone = {0}, one = {0}, other = {0};
+	etcd_words(any, &alone);
+	cr_assert(vk_strv_has(&alone, "--listen-client-urls=https://127.0.0.1:1"));
+	cr_assert(vk_strv_has(&alone, "--listen-peer-urls=https://127.0.0.1:2"));
+	etcd_words(own, &one);
+	cr_assert(vk_strv_has(&one, "--listen-client-urls=https://127.0.0.1:1,https://10.0.0.1:1"));
+	cr_assert(vk_strv_has(&one, "--initial-cluster=h=https://10.0.0.1:2"));
+	etcd_words(six, &other);
+	cr_assert(vk_strv_has(&other, "--advertise-client-urls=https://[fd00::1]:1"));
 }
