@@ -447,6 +447,8 @@ char *vk_libexec_path(const struct vk_config *c, const char *program)
 
 const char *vk_config_own_port(const struct vk_config *c, uint64_t port)
 {
+	/* a host of a cluster may be chosen to run a member */
+	bool etcd = c->run_etcd || vk_streq(c->store, "etcd");
 	const struct {
 		uint64_t port;
 		const char *setting;
@@ -457,8 +459,8 @@ const char *vk_config_own_port(const struct vk_config *c, uint64_t port)
 		{c->web_port, "web.port"},
 		{c->cluster_port, "cluster.port"},
 		{c->registry_port, "registry.port"},
-		{c->run_etcd ? c->etcd_port : 0, "etcd.port"},
-		{c->run_etcd ? c->etcd_peer_port : 0, "etcd.peer_port"},
+		{etcd ? c->etcd_port : 0, "etcd.port"},
+		{etcd ? c->etcd_peer_port : 0, "etcd.peer_port"},
 	};
 	for (size_t i = 0; port != 0 && i < VK_COUNT(own); i++)
 		if (own[i].port == port)

@@ -409,6 +409,17 @@ static const struct vk_store_ops interface = {
 	.close = etcd_close,
 };
 
+void vk_store_etcd_call(
+	struct vk_store *s, const char *path, json_t *take_body, vk_store_etcd_fn *fn, void *arg)
+{
+	vk_etcd_call(((struct etcd *)s)->http, path, take_body, fn, arg);
+}
+
+void vk_store_etcd_know(struct vk_store *s, const char *endpoints)
+{
+	vk_etcd_http_know(((struct etcd *)s)->http, endpoints);
+}
+
 int vk_store_etcd_open(struct vk_loop *l, const struct vk_store_etcd_opts *o, struct vk_store **ret,
 	struct vk_err *err)
 {

@@ -444,6 +444,17 @@ static int add_endpoint(struct vk_strv *list, const char *p, size_t n, struct vk
 	return 0;
 }
 
+void vk_etcd_http_know(struct vk_etcd_http *h, const char *endpoints)
+{
+	for (const char *p = endpoints; *p != '\0';) {
+		size_t n = strcspn(p, ",");
+		vk_autofree char *url = vk_strndup(p, n);
+		if (!vk_strv_has(&h->endpoints, url))
+			(void)add_endpoint(&h->endpoints, p, n, NULL);
+		p += n + (p[n] == ',');
+	}
+}
+
 static int split_endpoints(struct vk_strv *list, const char *text, struct vk_err *err)
 {
 	int rc = 0;

@@ -14,6 +14,8 @@ int vk_etcd_http_new(struct vk_loop *l, const struct vk_store_etcd_opts *o,
 	struct vk_etcd_http **ret, struct vk_err *err);
 void vk_etcd_http_free(struct vk_etcd_http *h); /* what runs is dropped, unanswered */
 
+void vk_etcd_http_know(struct vk_etcd_http *h, const char *endpoints); /* as vk_store_etcd_know */
+
 /* err->code 0 with the answer, borrowed; or the refusal; or VK_UNAVAILABLE: no answer within the time. sent: how often it
  * was, the last time included. Never called from inside the submit. */
 typedef void vk_etcd_done_fn(

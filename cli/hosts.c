@@ -212,6 +212,11 @@ static int cluster_status(struct call *c, struct vk_err *err)
 	printf("store:     %s\nendpoints: %s\nleader:    %s since %s\nepoch:     %lld\n",
 		vk_json_str(answer, "store", "?"), endpoints, vk_json_str(l, "host", "?"), since,
 		(long long)vk_json_int(l, "epoch", 0));
+	size_t i;
+	json_t *m;
+	json_array_foreach(json_object_get(answer, "members"), i, m)
+		printf("member:    %s %s %s\n", vk_json_str(m, "name", "?"),
+			vk_json_str(m, "address", "?"), vk_json_str(m, "state", "?"));
 	printf("changes:   %s\n", away == NULL ? "possible" : away);
 	return 0;
 }

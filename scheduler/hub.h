@@ -46,6 +46,11 @@ struct sched {
 	struct certs *certs;       /* certs.h */
 	struct certwork *certwork; /* certwork.h: what the certs process is to do */
 	struct metrics *metrics;   /* metrics.h; NULL before the first figure */
+	/* of a store in etcd (etcd.c), else NULL: not every scheduler has libcurl. vk_store_etcd_call; more endpoints */
+	void (*etcd_call)(struct vk_store *s, const char *path, json_t *take_body,
+		vk_store_etcd_fn *fn, void *arg);
+	void (*etcd_know)(struct sched *s, const char *endpoints);
+	json_t *etcd_members; /* members.h, for people; NULL: not known, or not viking's */
 	struct vk_timer *refresh;
 	bool reserved;     /* reserve.h */
 	json_t *restoring; /* keys of a restore whose last batch is still to come, or NULL */

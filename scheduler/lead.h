@@ -31,7 +31,7 @@ const struct vk_err *lead_away(const struct lead *l);
 /* Ends the process: what is true is only in the store now, the next start reads it. */
 void lead_give_up(const char *why) __attribute__((noreturn));
 
-/* GET /v1/cluster: {"store", "leader": {"host", "epoch", "since_ms"}, "endpoints": [..], "away": TEXT|null}. New reference. */
+/* GET /v1/cluster: {"store", "leader": {"host", "epoch", "since_ms"}, "endpoints": [..], "members": [..] where viking runs the etcd, "away": TEXT|null}. New reference. */
 json_t *lead_json(const struct sched *s);
 
 #endif

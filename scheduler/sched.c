@@ -25,6 +25,7 @@
 #include "hosts.h"
 #include "lead.h"
 #include "load.h"
+#include "members.h"
 #include "metrics.h"
 #include "moves.h"
 #include "netfeed.h"
@@ -44,6 +45,7 @@ struct program {
 	struct sched s;
 	struct load *load;
 	struct authority *authority;
+	struct members *members;
 	struct standby *standby; /* NULL: no other leads, as far as we know */
 	bool serving, ending;    /* not serving: the API says why */
 	struct vk_err waiting;   /* for the store, or for another leader to go */
@@ -280,6 +282,8 @@ static void program_close(struct program *p)
 	standby_free(p->standby);
 	load_free(p->load);
 	authority_free(p->authority);
+	members_free(p->members);
+	json_decref(s->etcd_members);
 	lead_free(s->lead);
 	follow_free(s->follow);
 	vk_timer_free(s->refresh);
@@ -304,6 +308,7 @@ int sched_serve(const struct vk_config *cfg, sched_open_fn *shared, struct vk_er
 		p.term = vk_signal_new(p.s.loop, SIGTERM, on_signal, &p);
 		p.intr = vk_signal_new(p.s.loop, SIGINT, on_signal, &p);
 		p.authority = authority_new(p.s.loop, cfg);
+		p.members = members_new(&p.s);
 		p.load = load_start(&p.s, loaded, waits, &p);
 		rc = vk_loop_run(p.s.loop);
 		if (p.fail.code != 0)

@@ -11,6 +11,7 @@
 #define SCHED_USER "viking-sched"
 #define CA_CERT    "sched/etcd-ca.pem"
 #define CA_KEY     "sched/etcd-ca.key"
+#define CLUSTER    "sched/etcd-cluster" /* the scheduler's word: run a member of this cluster */
 
 struct pki {
 	char *ca, *ca_key;
@@ -138,6 +139,18 @@ static void add_tls(const struct vk_config *c, const char *prefix, struct vk_str
 	vk_strv_addf(ret, "--%skey-file=%s", prefix, key);
 }
 
+bool etcd_is_member(const struct vk_config *c)
+{
+	return vk_streq(c->store, "etcd") && there(c, CLUSTER);
+}
+
+/* One word, for an option of etcd. */
+static bool is_plain(const char *s)
+{
+	return s[0] != '\0' &&
+		s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-._:/,=[]")] == '\0';
+}
+
 /* Where it listens: loopback, and the host's address if it has one. */
 static void add_urls(
 	const struct vk_config *c, const char *option, uint64_t port, struct vk_strv *ret)
@@ -160,6 +173,7 @@ char *etcd_url(const struct vk_config *c, uint64_t port)
 void etcd_argv(const struct vk_config *c, struct vk_strv *ret)
 {
 	vk_autofree char *data = vk_state_path(c, "etcd/data");
+	vk_autofree char *cluster = NULL;
 	vk_autofree char *client = etcd_url(c, c->etcd_port),
 			 *peer = etcd_url(c, c->etcd_peer_port);
 	vk_strv_add(ret, c->etcd_path);
@@ -169,7 +183,12 @@ void etcd_argv(const struct vk_config *c, struct vk_strv *ret)
 	vk_strv_addf(ret, "--advertise-client-urls=%s", client);
 	add_urls(c, "listen-peer-urls", c->etcd_peer_port, ret);
 	vk_strv_addf(ret, "--initial-advertise-peer-urls=%s", peer);
-	vk_strv_addf(ret, "--initial-cluster=%s=%s", c->host_name, peer);
+	if (get(c, CLUSTER, &cluster, NULL) == 0 && is_plain(cluster)) {
+		vk_strv_addf(ret, "--initial-cluster=%s", cluster);
+		vk_strv_add(ret, "--initial-cluster-state=existing");
+	} else {
+		vk_strv_addf(ret, "--initial-cluster=%s=%s", c->host_name, peer);
+	}
 	add_tls(c, "", ret);
 	add_tls(c, "peer-", ret);
 	vk_strv_add(ret, "--pre-vote");

@@ -6,6 +6,7 @@
 #ifndef VIKINGD_ETCD_SETUP_H
 #define VIKINGD_ETCD_SETUP_H
 
+#include <stdbool.h>
 #include <viking/config.h>
 #include <viking/err.h>
 #include <viking/mem.h>
@@ -14,6 +15,8 @@
  * STATE/etcd/{ca,server}.pem, server.key and data/ (etcd's, where it runs), STATE/sched/etcd-cert.pem and etcd.key (the
  * scheduler's; last). */
 int etcd_setup(const struct vk_config *c, struct vk_err *err);
+/* Has the scheduler made this host a member of the cluster's etcd (scheduler/members.h)? */
+bool etcd_is_member(const struct vk_config *c);
 void etcd_argv(const struct vk_config *c, struct vk_strv *ret);
 char *etcd_url(const struct vk_config *c, uint64_t port); /* as other hosts reach it, if they can */
 

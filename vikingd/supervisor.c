@@ -393,9 +393,11 @@ static void read_settings(struct supervisor *s)
 	s->config = s->reloaded = fresh;
 	if (joined_install(fresh, &joined, &err) < 0)
 		vk_log_err(VK_ERROR, "join", &err);
+	fresh->run_etcd = fresh->run_etcd || etcd_is_member(fresh);
 	if (etcd_setup(fresh, &err) < 0)
 		vk_log_err(VK_ERROR, "etcd", &err);
 	end_unwanted(s);
+	program_start(find(s, "etcd"));
 	if (joined)
 		end_roles(s); /* everything they know is another's now */
 }
@@ -448,14 +450,12 @@ void supervisor_start(struct supervisor *s)
 {
 	program_start(find(s, "scheduler"));
 	program_start(find(s, "registry"));
-	program_start(find(s, "etcd"));
 }
 
 void supervisor_reload(struct supervisor *s)
 {
 	vk_log(VK_INFO, "reload", "%s", "settings=read");
 	read_settings(s);
-	program_start(find(s, "etcd"));
 }
 
 static void kill_rest(void *arg)

@@ -11,6 +11,7 @@
 #ifndef VIKING_STORE_H
 #define VIKING_STORE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -101,6 +102,14 @@ struct vk_store_etcd_opts {
 /* Does not connect. */
 int vk_store_etcd_open(struct vk_loop *l, const struct vk_store_etcd_opts *o, struct vk_store **ret,
 	struct vk_err *err);
+/* A call to the cluster's API of that etcd ("/v3/cluster/member/list"), tried as any other, so it must bear being made twice;
+ * steals the body. Not answered any more when the store is closed first. sent: how often it was. */
+typedef void vk_store_etcd_fn(
+	void *arg, const struct vk_err *err, const json_t *answer, unsigned sent);
+void vk_store_etcd_call(
+	struct vk_store *s, const char *path, json_t *take_body, vk_store_etcd_fn *fn, void *arg);
+/* More endpoints for when those of now are silent, with commas between; what is none or known already is passed over. */
+void vk_store_etcd_know(struct vk_store *s, const char *endpoints);
 /* Memory, with faults for tests. */
 struct vk_store_faults {
 	unsigned seed;

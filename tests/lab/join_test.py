@@ -1,49 +1,67 @@
 """Three machines become one cluster by what a person types: cluster:init on h1, hosts:invite there, viking join on the others."""
 import json
 import os
+import pathlib
 import re
 import signal
-import subprocess
-import sys
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
-from lab_test import Lab  # noqa: E402
-from lib import unix_call, wait_for  # noqa: E402
+from cluster import Cluster
+from lib import wait_for
+
+PATIENCE = 120  # seconds, a guard against hanging
+
+
+class Machines(Cluster):
+    """Three of them, each alone; h1 has an application."""
+
+    def up(self):
+        self.lab("up", "3")
+        self.hosts = self.lab.status()
+        for name in self.names:
+            self.lab.import_base(name)
+        self.key = self.make_key("admin")
+        with open(self.key + ".pub") as f:
+            self.viking("h1", "keys:add", "admin", "--role", "admin", stdin=f, check=True)
+        self.push(self.app("here"), "app")
 
 
 class JoinTest(unittest.TestCase):
+    """In this order."""
+
     @classmethod
     def setUpClass(cls):
-        cls.lab = Lab()
-        cls.addClassCleanup(cls.lab.down)
-        cls.lab("up", "3")
-        cls.roots = {name: h["root"] for name, h in cls.lab.status().items()}
-
-    def viking(self, host, *words):
-        p = subprocess.run([os.path.join(os.path.dirname(os.path.abspath(__file__)), "lab"), "exec", host, "viking", *words],
-                           capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, env=dict(os.environ, VIKING_LAB=self.lab.dir))
-        return p
+        cls.c = Machines(3)
+        cls.addClassCleanup(cls.c.down)
+        cls.roots = {name: h["root"] for name, h in cls.c.hosts.items()}
+        # for as long as all this lasts: a request every tenth of a second
+        cls.log = open(cls.c.dir + "/requests", "w+")
+        cls.addClassCleanup(cls.log.close)
+        cls.load = cls.c.lab.start("switch", "stdbuf", "-oL", "curl", "-s", "-m", "20", "--rate", "10/s", "-H", "Host: app.lab.test", "-o", "/dev/null",
+                                   "-w", "%{http_code}\n", "http://100.64.0.1/?[1-100000]", stdout=cls.log)
+        cls.addClassCleanup(cls.load.wait, 20)
+        cls.addClassCleanup(cls.load.kill)
 
     def ok(self, host, *words):
-        p = self.viking(host, *words)
-        self.assertEqual(p.returncode, 0, (words, p.stdout, p.stderr))
-        return p.stdout
+        return self.c.viking(host, *words, check=True).out
 
     def refused(self, status, text, host, *words):
-        p = self.viking(host, *words)
-        self.assertEqual(p.returncode, status, (words, p.stdout, p.stderr))
-        self.assertIn(text, p.stderr)
-        return p.stderr
+        r = self.c.viking(host, *words)
+        self.assertEqual(r.status, status, r)
+        self.assertIn(text, r.err)
+        return r.err
 
     def invite(self, *words):
         line = self.ok("h1", "hosts:invite", *words)
         self.assertRegex(line, r"^viking join 100\.64\.0\.1/8792/[0-9a-f]{64}/[0-9a-f]{32}\n$")
         return line.split()[2]
 
-    def hosts(self):
-        status, answer = unix_call(self.roots["h1"] + "/run/viking/api.sock", "GET", "/v1/hosts")
-        return {h["name"]: h for h in answer["hosts"]} if status == 200 else {}
+    def hosts(self, host="h1"):
+        return {h["name"]: h for h in json.loads(self.ok(host, "hosts", "--json"))["hosts"]}
+
+    def members(self, host="h1"):
+        r = self.c.viking(host, "cluster:status", "--json")
+        return {m["name"]: m["state"] for m in json.loads(r.out).get("members", [])} if r.status == 0 else {}
 
     def settings(self, host):
         try:
@@ -57,7 +75,8 @@ class JoinTest(unittest.TestCase):
 
     def test_2_the_first_host(self):
         self.ok("h1", "cluster:init")
-        wait_for("h1 serves from etcd", lambda: "etcd" in self.viking("h1", "cluster:status").stdout, 60)
+        wait_for("h1 serves from etcd", lambda: "etcd" in self.c.viking("h1", "cluster:status").out, PATIENCE)
+        wait_for("changes are possible", lambda: self.c.viking("h1", "config:set", "--no-restart", "app", "A=1").status == 0, PATIENCE)
 
     def test_3_what_is_no_invitation(self):
         good = self.invite()
@@ -94,20 +113,17 @@ class JoinTest(unittest.TestCase):
         self.refused(5, "in a cluster already", "h2", "join", token)
         self.refused(4, "was used by h2", "h3", "join", token)
         self.killed_on_the_way("h3", self.invite())
-        wait_for("all hosts are known", lambda: set(self.hosts()) == {"h1", "h2", "h3"}, 60)
-        self.assertIn("db", self.hosts()["h2"]["roles"])
-        for host in ("h2", "h3"):
-            wait_for(host + " waits for h1", lambda: "h1" in self.viking(host, "leader").stderr + self.viking(host, "leader").stdout, 60)
-            self.assertFalse(os.path.exists(self.roots[host] + "/var/lib/viking/join"))
-            with open(self.roots[host] + "/var/lib/viking/sched/secret.key", "rb") as one, \
-                    open(self.roots["h1"] + "/var/lib/viking/sched/secret.key", "rb") as other:
-                self.assertEqual(one.read(), other.read())
+        for host in self.c.names:
+            wait_for("three hosts are up, says " + host, lambda: self.c.viking(host, "hosts").out.count(" up ") == 3, PATIENCE)
+            self.assertFalse(os.path.exists(self.c.state(host, "join")))
+        self.assertIn("db", self.hosts("h3")["h2"]["roles"])
+        for secret in ("sched/secret.key", "registry/password"):
+            self.assertEqual(len({pathlib.Path(self.c.state(host, secret)).read_bytes() for host in self.c.names}), 1)
 
     def killed_on_the_way(self, host, token):
         """Killed behind each line it prints, the same line again brings it to its end; no moment is left in between."""
-        for n, line in enumerate(("Asking", "Changing over")):
-            p = subprocess.Popen([os.path.join(os.path.dirname(os.path.abspath(__file__)), "lab"), "exec", host, "viking", "join", token],
-                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=dict(os.environ, VIKING_LAB=self.lab.dir))
+        for line in ("Asking", "Changing over"):
+            p = self.c.lab.start(host, "viking", "join", token, stdout=-1, stderr=-3)
             for text in p.stdout:
                 if line in text:
                     break
@@ -118,10 +134,37 @@ class JoinTest(unittest.TestCase):
                             os.kill(int(pid), signal.SIGKILL)
                 except OSError:
                     pass
-            p.communicate(timeout=60)
-        p = self.viking(host, "join", token)
-        self.assertTrue(p.returncode == 0 or "in a cluster already" in p.stderr, (p.stdout, p.stderr))
+            p.communicate(timeout=PATIENCE)
+        r = self.c.viking(host, "join", token)
+        self.assertTrue(r.status == 0 or "in a cluster already" in r.err, r)
         self.assertIn("store: etcd", self.settings(host))
+
+    def test_6_three_hosts_have_three_members(self):
+        three = dict.fromkeys(self.c.names, "voter")
+        wait_for("three voters", lambda: self.members() == three, PATIENCE)
+
+    def test_7_the_application_was_served_all_the_time(self):
+        self.assertIsNone(self.load.poll())
+        self.log.seek(0)
+        codes = self.log.read().split()
+        self.assertGreater(len(codes), 20)
+        self.assertEqual(set(codes), {"200"})
+
+    def test_8_one_member_may_be_lost(self):
+        self.c.lab("off", "h1")
+        leader = self.c.wait_leader(not_="h1", seconds=PATIENCE)
+        wait_for("changes are possible", lambda: self.c.viking(leader, "config:set", "--no-restart", "app", "B=2").status == 0, PATIENCE)
+        self.c.lab("up")
+        wait_for("h1 is back", lambda: self.hosts(leader)["h1"]["state"] == "up", PATIENCE)
+
+    def test_9_a_removed_host_is_no_member(self):
+        leader = self.c.wait_leader(seconds=PATIENCE)
+        gone = next(n for n in ("h3", "h2") if n != leader)
+        self.c.lab("off", gone)
+        wait_for(gone + " is away", lambda: self.hosts(leader)[gone]["state"] != "up", PATIENCE)
+        self.ok(leader, "hosts:remove", gone)
+        wait_for("two members", lambda: set(self.members(leader)) == set(self.c.names) - {gone}, PATIENCE)
+        wait_for("changes are possible", lambda: self.c.viking(leader, "config:set", "--no-restart", "app", "C=3").status == 0, PATIENCE)
 
 
 if __name__ == "__main__":
