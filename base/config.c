@@ -445,6 +445,14 @@ char *vk_libexec_path(const struct vk_config *c, const char *program)
 	return vk_asprintf("%s/%s", c->libexec_dir, program);
 }
 
+const char *vk_config_cluster_address(const struct vk_config *c)
+{
+	const char *a = c->cluster_address;
+	bool none =
+		a[0] == '\0' || vk_streq(a, "0.0.0.0") || vk_streq(a, "::") || vk_starts(a, "127.");
+	return none ? NULL : a;
+}
+
 const char *vk_config_own_port(const struct vk_config *c, uint64_t port)
 {
 	/* a host of a cluster may be chosen to run a member */

@@ -124,3 +124,9 @@ bool vk_host_is_link_local(const char *host)
 		((has_v4 && v4_in(v4, 0xa9fe0000, 16)) ||
 			(v6.s6_addr[0] == 0xfe && (v6.s6_addr[1] & 0xc0) == 0x80));
 }
+
+char *vk_https_url(const char *address, uint64_t port)
+{
+	return vk_asprintf(strchr(address, ':') != NULL ? "https://[%s]:%llu" : "https://%s:%llu",
+		address, (unsigned long long)port);
+}

@@ -54,7 +54,7 @@ static int possible(struct call *c, struct vk_err *err)
 			cfg->host_name);
 		return vk_err_hint(err, "sudo viking cluster:init");
 	}
-	if (!authority_reachable(cfg)) {
+	if (vk_config_cluster_address(cfg) == NULL) {
 		vk_err_set(err, VK_CONFLICT,
 			"cluster.address is not set: at which address do other hosts reach %s?",
 			cfg->host_name);

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <viking/crypt.h>
 #include <viking/fs.h>
+#include <viking/host_name.h>
 #include <viking/json.h>
 #include <viking/mem.h>
 #include <viking/str.h>
@@ -21,15 +22,23 @@ static void give_file(const struct vk_config *cfg, const char *path, const char 
 	explicit_bzero(text.data, text.len);
 }
 
+/* All members, where viking runs them. */
+static char *endpoints_of(const struct vk_config *cfg)
+{
+	vk_autofree char *path = vk_state_path(cfg, "sched/etcd-endpoints");
+	vk_autobuf members = VK_BUF_INIT(VK_TLS_PEM_MAX);
+	if (vk_fs_read(path, &members, NULL) == 0 && members.len > 0)
+		return vk_buf_take(&members);
+	return cfg->run_etcd ? vk_https_url(cfg->cluster_address, cfg->etcd_port)
+			     : vk_strdup(cfg->etcd_endpoints);
+}
+
 /* With our own authority the host makes its credentials itself; those for an etcd of somebody else's are handed on. */
 static json_t *etcd_of(const struct vk_config *cfg)
 {
-	vk_autofree char *own = vk_asprintf(
-		strchr(cfg->cluster_address, ':') != NULL ? "https://[%s]:%llu" : "https://%s:%llu",
-		cfg->cluster_address, (unsigned long long)cfg->etcd_port);
-	json_t *j =
-		json_pack("{s:s,s:s,s:I}", "endpoints", cfg->run_etcd ? own : cfg->etcd_endpoints,
-			"prefix", cfg->etcd_prefix, "lease_ms", (json_int_t)cfg->etcd_lease_ms);
+	vk_autofree char *endpoints = endpoints_of(cfg);
+	json_t *j = json_pack("{s:s,s:s,s:I}", "endpoints", endpoints, "prefix", cfg->etcd_prefix,
+		"lease_ms", (json_int_t)cfg->etcd_lease_ms);
 	give_file(cfg, cfg->etcd_ca, "ca", j);
 	give_file(cfg, "sched/etcd-ca.key", "ca_key", j);
 	if (json_object_get(j, "ca_key") == NULL) {

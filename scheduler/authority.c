@@ -172,10 +172,3 @@ void authority_free(struct authority *a)
 	vk_timer_free(a->look);
 	free(a);
 }
-
-bool authority_reachable(const struct vk_config *c)
-{
-	const char *a = c->cluster_address;
-	return a[0] != '\0' && !vk_streq(a, "0.0.0.0") && !vk_streq(a, "::") &&
-		!vk_starts(a, "127.");
-}

@@ -22,7 +22,4 @@ int authority_own(const struct vk_config *c, struct vk_tls_info *ret, struct vk_
 int authority_sign(const struct vk_config *c, const char *host, const char *addr,
 	const char *request, char **ret_cert, struct vk_err *err);
 
-/* Is cluster.address an address of its own, at which others reach this host? */
-bool authority_reachable(const struct vk_config *c);
-
 #endif

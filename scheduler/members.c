@@ -2,12 +2,12 @@
 
 #include <string.h>
 #include <viking/fs.h>
+#include <viking/host_name.h>
 #include <viking/json.h>
 #include <viking/log.h>
 #include <viking/mem.h>
 #include <viking/str.h>
 
-#include "authority.h"
 #include "lead.h"
 
 #define LOOK_MS  3000
@@ -151,13 +151,11 @@ static void look(void *arg)
 struct members *members_new(struct sched *s)
 {
 	vk_autofree char *ca = vk_state_path(s->cfg, "sched/etcd-ca.key");
-	if (s->etcd_call == NULL || !vk_fs_exists(ca) || !authority_reachable(s->cfg))
+	if (s->etcd_call == NULL || !vk_fs_exists(ca) || vk_config_cluster_address(s->cfg) == NULL)
 		return NULL;
 	struct members *m = vk_alloc(sizeof(*m));
 	m->s = s;
-	m->peer = vk_asprintf(strchr(s->cfg->cluster_address, ':') != NULL ? "https://[%s]:%llu"
-									   : "https://%s:%llu",
-		s->cfg->cluster_address, (unsigned long long)s->cfg->etcd_peer_port);
+	m->peer = vk_https_url(s->cfg->cluster_address, s->cfg->etcd_peer_port);
 	state_init(&m->hosts);
 	m->look = vk_timer_new(s->loop, look, m);
 	again(m);

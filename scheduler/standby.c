@@ -1,6 +1,7 @@
 /* The hosts' rows, followed; requests, handed on. */
 #include "standby.h"
 
+#include <viking/id.h>
 #include <viking/json.h>
 #include <viking/log.h>
 #include <viking/mem.h>
@@ -100,6 +101,13 @@ static const char *reachable_leader(const struct standby *b)
 										    : NULL;
 }
 
+/* Another host's is never handed on; of who is none, the request to join, which shows itself by its invitation. */
+static bool may_go_on(struct vk_req *r)
+{
+	const char *from = vk_req_peer_host(r);
+	return from == NULL || (!vk_is_host(from) && vk_streq(vk_req_path(r), "/v1/internal/join"));
+}
+
 void standby_request(struct standby *b, struct vk_req *r, const struct vk_err *why)
 {
 	const char *leader = reachable_leader(b);
@@ -108,7 +116,7 @@ void standby_request(struct standby *b, struct vk_req *r, const struct vk_err *w
 		api_request(b->s, r);
 		return;
 	}
-	if (leader == NULL || vk_req_peer_host(r) != NULL) {
+	if (leader == NULL || !may_go_on(r)) {
 		vk_req_error(r, why);
 		return;
 	}

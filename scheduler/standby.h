@@ -1,7 +1,8 @@
 /*
  * A scheduler of a shared store while another leads: it knows the cluster's hosts from the store, tells them to this host's
  * viking-front, and hands every request of this host to the leader's scheduler (front.h), as whoever asked. A request that
- * came from another host is never handed on: two that disagree about who leads would send it to and fro.
+ * came from another host is never handed on: two that disagree about who leads would send it to and fro. A new host's request to
+ * join is: its invitation may be older than the leadership.
  */
 #ifndef SCHEDULER_STANDBY_H
 #define SCHEDULER_STANDBY_H

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <viking/fs.h>
+#include <viking/host_name.h>
 #include <viking/str.h>
 #include <viking/tls.h>
 
@@ -47,20 +48,13 @@ static bool there(const struct vk_config *c, const char *path)
 	return vk_fs_exists(full);
 }
 
-/* An address of this host's own, at which others reach it; NULL: there is none. */
-static const char *address(const struct vk_config *c)
-{
-	const char *a = c->cluster_address;
-	return vk_streq(a, "0.0.0.0") || vk_streq(a, "::") || vk_starts(a, "127.") ? NULL : a;
-}
-
 /* ---- certificates ---- */
 
 /* A key and its certificate, good on loopback and at the host's address. */
 static int issue(const struct vk_config *c, const struct pki *p, const char *cert_path,
 	const char *key_path, const char *user, struct vk_err *err)
 {
-	const char *const addresses[] = {"127.0.0.1", address(c), NULL};
+	const char *const addresses[] = {"127.0.0.1", vk_config_cluster_address(c), NULL};
 	char *key = NULL;
 	vk_autofree char *request = NULL, *cert = NULL;
 	const struct vk_tls_signing o = {.ca_cert = p->ca,
@@ -99,8 +93,10 @@ static int authority(const struct vk_config *c, struct pki *p, struct vk_err *er
 /* Made anew when the host has another address; etcd reads them at each connection. */
 static int server(const struct vk_config *c, const struct pki *p, struct vk_err *err)
 {
-	const char *now = address(c) != NULL ? address(c) : "";
+	const char *now = vk_config_cluster_address(c);
 	vk_autofree char *was = NULL;
+	if (now == NULL)
+		now = "";
 	if (get(c, "etcd/address", &was, NULL) == 0 && vk_streq(was, now))
 		return 0;
 	int rc = layout_etcd(c, err);
@@ -151,23 +147,22 @@ static bool is_plain(const char *s)
 		s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-._:/,=[]")] == '\0';
 }
 
+static char *etcd_url(const struct vk_config *c, uint64_t port)
+{
+	const char *a = vk_config_cluster_address(c);
+	return vk_https_url(a != NULL ? a : "127.0.0.1", port);
+}
+
 /* Where it listens: loopback, and the host's address if it has one. */
 static void add_urls(
 	const struct vk_config *c, const char *option, uint64_t port, struct vk_strv *ret)
 {
 	vk_autofree char *own = etcd_url(c, port);
-	if (address(c) != NULL)
+	if (vk_config_cluster_address(c) != NULL)
 		vk_strv_addf(ret, "--%s=https://127.0.0.1:%llu,%s", option,
 			(unsigned long long)port, own);
 	else
 		vk_strv_addf(ret, "--%s=%s", option, own);
-}
-
-char *etcd_url(const struct vk_config *c, uint64_t port)
-{
-	const char *a = address(c) != NULL ? address(c) : "127.0.0.1";
-	return vk_asprintf(strchr(a, ':') != NULL ? "https://[%s]:%llu" : "https://%s:%llu", a,
-		(unsigned long long)port);
 }
 
 void etcd_argv(const struct vk_config *c, struct vk_strv *ret)

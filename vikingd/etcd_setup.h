@@ -18,6 +18,5 @@ int etcd_setup(const struct vk_config *c, struct vk_err *err);
 /* Has the scheduler made this host a member of the cluster's etcd (scheduler/members.h)? */
 bool etcd_is_member(const struct vk_config *c);
 void etcd_argv(const struct vk_config *c, struct vk_strv *ret);
-char *etcd_url(const struct vk_config *c, uint64_t port); /* as other hosts reach it, if they can */
 
 #endif

@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <viking/api.h>
 #include <viking/fs.h>
+#include <viking/host_name.h>
 #include <viking/http.h>
 #include <viking/invite.h>
 #include <viking/json.h>
@@ -157,10 +158,8 @@ static char *question(const struct join *j)
 static int ask(struct join *j, struct vk_err *err)
 {
 	const struct vk_invite *i = &j->invite;
-	vk_autofree char *url =
-		vk_asprintf(strchr(i->addr, ':') != NULL ? "https://[%s]:%u/v1/internal/join"
-							 : "https://%s:%u/v1/internal/join",
-			i->addr, (unsigned)i->port);
+	vk_autofree char *at = vk_https_url(i->addr, i->port);
+	vk_autofree char *url = vk_asprintf("%s/v1/internal/join", at);
 	vk_autofree char *body = question(j);
 	vk_autobuf text = VK_BUF_INIT(ANSWER_MAX);
 	const struct vk_http_request q = {.method = "POST",

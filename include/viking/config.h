@@ -151,6 +151,8 @@ char *vk_state_path(const struct vk_config *c, const char *fmt, ...)
 char *vk_run_path(const struct vk_config *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 char *vk_libexec_path(const struct vk_config *c, const char *program);
+/* cluster.address, when it is one at which other hosts reach this one; else NULL. */
+const char *vk_config_cluster_address(const struct vk_config *c);
 /* The setting that makes a TCP port of this host viking's own ("registry.port"), or NULL. No application may publish
  * it: whoever binds it while the process behind it is away is handed what others send there, passwords included. */
 const char *vk_config_own_port(const struct vk_config *c, uint64_t port);

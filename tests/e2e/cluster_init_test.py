@@ -69,6 +69,11 @@ class Init(unittest.TestCase):
         self.assertEqual(r.status, 5, r)
         self.assertIn("in etcd already", r.err)
 
+        r = h.viking("hosts:invite")
+        self.assertEqual(r.status, 5, r)
+        self.assertIn("cluster.address is not set", r.err)
+        self.assertIn("viking.conf", r.err)
+
         h.write(self.tree, {"www/index.html": "two\n"})
         h.commit(self.tree)
         h.push(self.tree, h.app_name)

@@ -151,11 +151,20 @@ class JoinTest(unittest.TestCase):
         self.assertEqual(set(codes), {"200"})
 
     def test_8_one_member_may_be_lost(self):
+        addr, port, _, secret = self.invite().split("/")
         self.c.lab("off", "h1")
         leader = self.c.wait_leader(not_="h1", seconds=PATIENCE)
         wait_for("changes are possible", lambda: self.c.viking(leader, "config:set", "--no-restart", "app", "B=2").status == 0, PATIENCE)
         self.c.lab("up")
         wait_for("h1 is back", lambda: self.hosts(leader)["h1"]["state"] == "up", PATIENCE)
+        self.assertNotEqual(self.c.leader(), "h1")
+        # its invitation holds: who asks it is heard by the leader, and by it alone; a role that a stranger claims is none
+        ask = json.dumps({"token": secret, "name": "h2", "addr": "100.64.0.9", "port": 8792, "request": "x"})
+        for more, path, status in (([], "/v1/internal/join", "400"), (["-H", "Viking-Role: agent"], "/v1/internal/join", "403"),
+                                   ([], "/v1/hosts/h2/drain", "503")):
+            code = self.c.lab("exec", "switch", "curl", "-sk", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", *more, "-d", ask,
+                              f"https://{addr}:{port}{path}", check=False)
+            self.assertEqual(code, status, (more, path))
 
     def test_9_a_removed_host_is_no_member(self):
         leader = self.c.wait_leader(seconds=PATIENCE)

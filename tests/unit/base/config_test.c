@@ -361,3 +361,15 @@ Test(config, paths)
 	cr_assert(vk_starts(b, root) && vk_ends(b, "/run/viking/api.sock"));
 	cr_assert(vk_ends(d, "/viking-agent"));
 }
+
+Test(config, an_address_of_the_cluster_is_one_hosts)
+{
+	static const char *const none[] = {"0.0.0.0", "::", "127.0.0.1", ""};
+	struct vk_config c = {0};
+	for (size_t i = 0; i < VK_COUNT(none); i++) {
+		c.cluster_address = (char *)(uintptr_t)none[i];
+		cr_assert_null(vk_config_cluster_address(&c), "%s", none[i]);
+	}
+	c.cluster_address = (char *)(uintptr_t) "10.0.0.1";
+	cr_assert_str_eq(vk_config_cluster_address(&c), "10.0.0.1");
+}
