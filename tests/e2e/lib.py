@@ -52,14 +52,20 @@ def unix_call(path, method, url, body=None, headers=None):
         return r.status, data
 
 
-def engine(method, url, body=None):
+def engine(method, url, body=None, path=ENGINE):
     headers = {"Content-Type": "application/json"} if body is not None else {}
-    return unix_call(ENGINE, method, url, json.dumps(body) if body is not None else None, headers)
+    return unix_call(path, method, url, json.dumps(body) if body is not None else None, headers)
 
 
-def containers(label):
+def containers(label, path=ENGINE):
     q = json.dumps({"label": [label]}).replace('"', "%22").replace(" ", "")
-    return engine("GET", "/containers/json?all=1&filters=" + q)[1] or []
+    return engine("GET", "/containers/json?all=1&filters=" + q, path=path)[1] or []
+
+
+def inspected(label, path=ENGINE):
+    """The same, each as the engine inspects it; one that goes meanwhile is left out."""
+    answers = [engine("GET", f"/containers/{c['Id']}/json", path=path) for c in containers(label, path)]
+    return [c for status, c in answers if status == 200]
 
 
 def base_image():
@@ -197,6 +203,17 @@ class Host:
     def processes(self):
         with open(self.path("run/viking/processes.json")) as f:
             return json.load(f)
+
+    # what tests/fault/invariants.py asks, of a cluster too
+
+    domain, http_address = "apps.test", "127.0.0.1"
+
+    def inspected(self, label):
+        return inspected(label)
+
+    def head(self, stack):
+        out = subprocess.run(["git", "ls-remote", self.url(stack), "refs/heads/master"], env=self.git_env(), capture_output=True, text=True)
+        return (out.stdout.split() or [None])[0]
 
     def pid(self, name):
         return self.processes()[name]["pid"]
@@ -393,7 +410,7 @@ class Load:
         next_at = time.monotonic()
         while not self.end.is_set() and time.monotonic() < stop:
             try:
-                c = c or http.client.HTTPConnection("127.0.0.1", self.host.http_port, timeout=10)
+                c = c or http.client.HTTPConnection(self.host.http_address, self.host.http_port, timeout=10)
                 c.request("GET", "/", headers={"Host": self.name})
                 r = c.getresponse()
                 body = r.read()

@@ -1,11 +1,12 @@
 """The checker of invariants must see each breach that is planted."""
+import json
 import os
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from invariants import Watched, foreign_container, v1, v2_v3, v4, v5_v9, v8, v10  # noqa: E402
-from lib import BASE, Host, Load, engine  # noqa: E402
+from invariants import Watched, Writers, foreign_container, v1, v2_v3, v4, v5_v9, v6, v8, v10  # noqa: E402
+from lib import BASE, ENGINE, Host, Load, engine  # noqa: E402
 
 
 class Checker(unittest.TestCase):
@@ -68,6 +69,30 @@ class Checker(unittest.TestCase):
             self.breached("V8", v8(self.h, self.stack))
         finally:
             os.unlink(ref)
+
+    def test_a_write_without_a_leader(self):
+        def lead(n):
+            return json.dumps({"epoch": n})
+        good = [(1, "/leader", lead(1)), (1, "/epoch", lead(1)), (2, "/stack/a", "{}"), (3, "/leader", None), (4, "/leader", lead(2)),
+                (5, "/stack/a", None)]
+        self.assertEqual([], v6(good))
+        self.breached("V6 revision 4: ['/stack/a']", v6(good[:4] + [(4, "/stack/a", "{}")]))
+        self.breached("V6 revision 4: epoch 1", v6(good[:4] + [(4, "/leader", lead(1))]))
+
+    def test_two_writers(self):
+        w = Writers(lambda: {"one": ENGINE})
+        body = {"Image": BASE, "Cmd": ["sleep", "60"], "Labels": {"viking.stack": self.stack + "-v7"},
+                "HostConfig": {"Mounts": [{"Type": "volume", "Target": "/data"}]}}
+        cid = engine("POST", "/containers/create", body)[1]["Id"]
+        try:
+            engine("POST", f"/containers/{cid}/start")
+            w.look()
+            self.assertEqual([], w.v7())
+            w.engines = lambda: {"two": ENGINE}
+            w.look()
+            self.breached("V7", w.v7())
+        finally:
+            engine("DELETE", f"/containers/{cid}?force=1&v=1")
 
     def test_foreign_container_touched(self):
         cid = foreign_container(self.h)

@@ -1,15 +1,20 @@
-"""The invariants of SECURITY section 4, checked from outside on a running Host: V1-V5, V8-V10 (V6 and V7 need a cluster).
+"""The invariants of SECURITY section 4, checked from outside: on a Host (tests/e2e/lib.py), and on what answers like one (a cluster:
+tests/lab/faults_test.py), where V6 reads the history of etcd and V7 is watched all the time.
 
-check(...) returns a list of breaches, each a line that begins with the invariant's name; an empty list is the good case. The checker is itself
-tested on planted breaches (checker_test.py).
+Each returns a list of breaches, lines that begin with the invariant's name; an empty list is the good case. The checker is itself tested on
+planted breaches (checker_test.py).
 """
+import contextlib
 import glob
+import http.client
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
 from lib import STAGE, containers, engine  # noqa: E402
@@ -24,11 +29,10 @@ class Watched:
 
     def look(self):
         found = {}
-        for c in containers(f"viking.stack={self.stack}") + containers("foreign-of=" + self.host.root.replace("/", "_")):
-            labels = c["Labels"]
+        for c in self.host.inspected(f"viking.stack={self.stack}") + self.host.inspected("foreign-of=" + self.host.root.replace("/", "_")):
+            labels = c["Config"]["Labels"]
             if "viking.stack" not in labels or labels.get("viking.node") == "keep":
-                info = engine("GET", f"/containers/{c['Id']}/json")[1]
-                found[c["Names"][0]] = (c["Id"], info["State"]["StartedAt"])
+                found[c["Name"]] = (c["Id"], c["State"]["StartedAt"])
         return found
 
 
@@ -46,12 +50,11 @@ def v1(host, stack, texts):
     info = host.json("releases:info", stack, f"v{n}")
     bad = []
     images = {b["ref"] for b in (info.get("boats") or {}).values() if isinstance(b, dict) and b.get("ref")}
-    for c in containers(f"viking.stack={stack}"):
-        inspected = engine("GET", f"/containers/{c['Id']}/json")[1]
-        image = inspected["Config"]["Image"]
-        if c["Labels"].get("viking.node") != "keep" and images and image not in images:
-            bad.append(f"V1 {stack}: {c['Names'][0]} runs {image}, not an image of v{n}")
-    status, body = host.get(stack + ".apps.test")
+    for c in host.inspected(f"viking.stack={stack}"):
+        image = c["Config"]["Image"]
+        if c["Config"]["Labels"].get("viking.node") != "keep" and images and image not in images:
+            bad.append(f"V1 {stack}: {c['Name']} runs {image}, not an image of v{n}")
+    status, body = host.get(f"{stack}.{host.domain}")
     commit = info.get("commit") or current[0].get("commit")
     if status != 200 or texts.get(commit, body.strip()) != body.strip():
         bad.append(f"V1 {stack}: v{n} is current but the page is {status} {body!r}")
@@ -60,9 +63,7 @@ def v1(host, stack, texts):
 
 def v2_v3(host, stack, push_status, old, new):
     """An acknowledged push is current; another leaves the old or the new ref, whole."""
-    ref = subprocess.run(["git", "ls-remote", host.url(stack), "refs/heads/master"], env=host.git_env(), capture_output=True,
-                         text=True).stdout.split()
-    ref = ref[0] if ref else None
+    ref = host.head(stack)
     current = [r for r in releases(host, stack) if r["current"]]
     commit = current[0]["commit"] if current else None
     if push_status == 0 and (ref != new or commit != new):
@@ -78,8 +79,11 @@ def v4(host, stack):
     """Nothing outside the desired state, and nothing missing."""
     bad = []
     wanted = {i["name"] for i in host.json("ps", stack)["instances"]}
-    have = {c["Names"][0].lstrip("/") for c in containers(f"viking.stack={stack}")}
-    running = {c["Names"][0].lstrip("/") for c in containers(f"viking.stack={stack}") if c["State"] == "running"}
+    there = host.inspected(f"viking.stack={stack}")
+    have = {c["Name"].lstrip("/") for c in there}
+    running = {c["Name"].lstrip("/") for c in there if c["State"]["Running"]}
+    if len(there) != len(have):
+        bad.append(f"V4 {stack}: one instance on two hosts: {sorted(c['Name'] for c in there)}")
     if have - wanted:
         bad.append(f"V4 {stack}: containers that are not wanted: {sorted(have - wanted)}")
     if wanted - running:
@@ -107,6 +111,47 @@ def v5_v9(load, own, allow_failed=0):
     return bad
 
 
+def v6(history):
+    """history: [(revision, key, value or None when it is deleted)] of all keys since revision 1. Who writes compares /leader in the
+    same transaction, so nothing is written while there is none, and a leader's epoch is above all before."""
+    bad, leader, epoch = [], None, 0
+    for rev in sorted({h[0] for h in history}):
+        puts = {key: value for r, key, value in history if r == rev}
+        others = [key for key in puts if key not in ("/leader", "/epoch")]
+        if others and leader is None:
+            bad.append(f"V6 revision {rev}: {others} written while nobody led")
+        if puts.get("/leader") is not None:
+            now = json.loads(puts["/leader"])["epoch"]
+            if now <= epoch:
+                bad.append(f"V6 revision {rev}: epoch {now} after {epoch}")
+            epoch = now
+        if "/leader" in puts:
+            leader = puts["/leader"]
+    return bad
+
+
+class Writers(threading.Thread):
+    """V7: looks all the time where the containers with volumes run; one instance is never seen on two hosts."""
+
+    def __init__(self, engines):
+        super().__init__(daemon=True)
+        self.engines, self.seen, self.over = engines, {}, threading.Event()
+
+    def look(self):
+        for host, path in self.engines().items():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                for c in containers("viking.stack", path):
+                    if c["State"] == "running" and any(m["Type"] == "volume" for m in c["Mounts"]):
+                        self.seen.setdefault(c["Names"][0], set()).add(host)
+
+    def run(self):
+        while not self.over.wait(0.3):
+            self.look()
+
+    def v7(self):
+        return [f"V7 {name}: its volume was written on {sorted(hosts)}" for name, hosts in self.seen.items() if len(hosts) > 1]
+
+
 def integrity(folder):
     """Of a copy: the scheduler holds the file alone. A checkpoint between the two copies can spoil one, hence three tries."""
     with tempfile.TemporaryDirectory() as d:
@@ -132,8 +177,9 @@ def v8(host, stack):
         p = subprocess.run(["git", "-C", repo, "fsck", "--no-dangling"], capture_output=True, text=True)
         if p.returncode != 0:
             bad.append(f"V8 fsck {repo}: {p.stderr.strip()[:200]}")
-    result = [integrity(host.path("var/lib/viking/sched")) for _ in range(3)]
-    if "ok" not in result:
+    stored = os.path.exists(host.path("var/lib/viking/sched/viking.db"))
+    result = [integrity(host.path("var/lib/viking/sched")) for _ in range(3) if stored]
+    if stored and "ok" not in result:
         bad.append(f"V8 integrity_check: {result}")
     return bad
 

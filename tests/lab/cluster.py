@@ -84,7 +84,7 @@ class Cluster:
         self.wait_leader()
         for name in self.names[1:]:
             self.configure(name, **{"helpers.run_registry": False})
-            for secret in ("sched/secret.key", "registry/password"):
+            for secret in ("sched/secret.key", "registry/password", "registry/htpasswd"):
                 wait_for(secret, lambda: os.path.exists(self.state("h1", secret)))
                 os.makedirs(os.path.dirname(self.state(name, secret)), mode=0o700, exist_ok=True)
                 shutil.copy2(self.state("h1", secret), self.state(name, secret))
