@@ -15,7 +15,8 @@ struct vk_api_watch {
 	struct vk_jsonl lines;
 	struct vk_buf refusal;
 	int status;
-	bool connected, told; /* told: the owner knows of the present loss */
+	int told; /* the code of the present loss that the owner knows, or 0 */
+	bool connected;
 	vk_api_watch_line_fn *on_line;
 	vk_api_watch_state_fn *on_state;
 	void *arg;
@@ -52,9 +53,10 @@ void vk_api_watch_anew(struct vk_api_watch *w)
 
 static void tell(struct vk_api_watch *w, bool connected, const struct vk_err *err)
 {
-	if (w->told && !connected)
+	int code = connected ? 0 : err != NULL ? err->code : VK_UNAVAILABLE;
+	if (code != 0 && w->told == code)
 		return;
-	w->told = !connected;
+	w->told = code;
 	w->connected = connected;
 	if (w->on_state != NULL)
 		w->on_state(w->arg, connected, err);

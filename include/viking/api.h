@@ -39,7 +39,7 @@ int vk_api_upgrade(const struct vk_api_opts *o, const char *method, const char *
 	const json_t *body, int *ret_fd, struct vk_buf *early, struct vk_err *err);
 
 /* A stream on a loop, which reconnects by itself with back-off 50 ms .. 2 s until freed. on_state tells
- * of connects (NULL err) and losses. The path is asked anew at each connect. */
+ * of connects (NULL err) and losses, of these once for each code of the reason. The path is asked anew at each connect. */
 struct vk_api_watch;
 typedef void vk_api_watch_line_fn(void *arg, json_t *line);
 typedef void vk_api_watch_state_fn(void *arg, bool connected, const struct vk_err *err);

@@ -11,7 +11,7 @@
     c.lab("partition", "h1", "switch")          # h1 and the store (and clients); c.lab(..) are the words of tests/lab/lab
     c.lab("kill", "h1"), c.lab("up")
 
-Settings of a host are in LAB/hN/etc/viking/conf.d/cluster.yml; Cluster(3, **{"etcd.lease": "5s"}) adds to them. Each host's engine has
+Settings of a host are in LAB/hN/etc/viking/conf.d/cluster.yml; Cluster(3, **{"etcd.lease": "5s"}) adds to them; up: more words of `lab up`. Each host's engine has
 the image `base` (busybox). Made here and not by viking: the certificates (tests/e2e/ca.py), and the same STATE/sched/secret.key and
 registry password on all.
 """
@@ -62,8 +62,8 @@ class Etcd:
 
 
 class Cluster:
-    def __init__(self, n=3, **settings):
-        self.lab, self.ca = Lab(), Ca()
+    def __init__(self, n=3, up=(), **settings):
+        self.lab, self.ca, self.more = Lab(), Ca(), up
         self.dir = tempfile.mkdtemp(prefix="vlc-")  # work trees and keys
         self.names = [f"h{i}" for i in range(1, n + 1)]
         self.etcd = Etcd(self.lab)
@@ -77,10 +77,10 @@ class Cluster:
     # ---- life ----
 
     def up(self):
-        self.lab("up", "1", "--no-viking")  # the switch
+        self.lab("up", "1", "--no-viking", *self.more)  # the switch
         self.etcd.start()
         self.configure("h1")
-        self.lab("up", "1")
+        self.lab("up", "1", *self.more)
         self.wait_leader()
         for name in self.names[1:]:
             self.configure(name, **{"helpers.run_registry": False})
@@ -88,7 +88,7 @@ class Cluster:
                 wait_for(secret, lambda: os.path.exists(self.state("h1", secret)))
                 os.makedirs(os.path.dirname(self.state(name, secret)), mode=0o700, exist_ok=True)
                 shutil.copy2(self.state("h1", secret), self.state(name, secret))
-        self.lab("up", str(len(self.names)))
+        self.lab("up", str(len(self.names)), *self.more)
         self.hosts = self.lab.status()
         for name in self.names:
             self.lab.import_base(name)

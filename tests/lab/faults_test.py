@@ -349,7 +349,7 @@ class Faults(unittest.TestCase):
         self.addCleanup(lambda: os.path.exists(extra) and os.unlink(extra))
         self.c.ca.install("h2", os.path.join(self.view.root, "h3"))
         self.c.lab("reboot", "h3")
-        wait_for("it is refused", lambda: "another machine" in self.c.log("h3", 400), PATIENCE)
+        wait_for("it is told why", lambda: "another machine is connected as host h2" in self.c.log("h3", 400), PATIENCE)
         os.unlink(extra)
         self.c.ca.install("h3", os.path.join(self.view.root, "h3"))
         self.c.lab("reboot", "h3")

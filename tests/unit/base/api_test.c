@@ -187,11 +187,14 @@ Test(api, a_watch_whose_stream_ends_asks_anew)
 Test(api, a_refused_watch_tells_the_reason)
 {
 	struct seen s = {0};
-	serve();
 	struct vk_api_watch *w = watch(&s, "/elsewhere", 0);
 	pair_until(&pair, &s.down);
+	cr_assert_eq(s.code, VK_UNAVAILABLE);
+	s.down = false;
+	serve(); /* it is there, and refuses: that is another reason */
+	pair_until(&pair, &s.down);
 	cr_assert_eq(s.code, VK_DENIED);
-	cr_assert_eq(s.ups, 0);
+	cr_assert(s.ups == 0 && s.downs == 2);
 	vk_api_watch_free(w);
 }
 
