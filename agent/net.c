@@ -198,15 +198,30 @@ static void on_network_seen(void *arg, const struct vk_err *err, json_t *answer)
 	call(t, "DELETE", path, NULL, on_old_removed);
 }
 
+static void on_volume_seen(void *arg, const struct vk_err *err, json_t *answer)
+{
+	struct thing *t = arg;
+	if (failed(t, err, "volume"))
+		return;
+	if (ours(t, answer))
+		settle(t, THING_READY);
+	else
+		foreign(t);
+}
+
+/* Making an existing one answers with it, but after a restart of the engine (20.10) without its labels until it has been
+ * inspected once. */
 static void on_volume_made(void *arg, const struct vk_err *err, json_t *answer)
 {
 	struct thing *t = arg;
 	if (failed(t, err, "volume"))
 		return;
-	if (ours(t, answer)) /* making an existing one answers with it */
+	if (ours(t, answer)) {
 		settle(t, THING_READY);
-	else
-		foreign(t);
+		return;
+	}
+	vk_autofree char *path = vk_asprintf("/volumes/%s", t->name);
+	call(t, "GET", path, NULL, on_volume_seen);
 }
 
 /* ---- removing ---- */
