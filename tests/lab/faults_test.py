@@ -1,6 +1,7 @@
 """Faults in a cluster of three: what is killed, stopped, cut off or rebooted while applications serve; after each the invariants of SECURITY
 section 4 hold (tests/fault/invariants.py). VIKING_FAULTS=all: every stage and order, not only some of each.
 """
+import base64
 import contextlib
 import ctypes
 import http.client
@@ -96,7 +97,6 @@ class View:
 
 
 def text(b64):
-    import base64
     return base64.b64decode(b64).decode(errors="replace")
 
 
@@ -233,7 +233,7 @@ class Faults(unittest.TestCase):
         return start
 
     def test_1_the_leader_is_killed_in_a_deploy(self):
-        for stage in ("s8", "s9", "s10", "s11", "s12") if ALL else ("s10", "s12"):
+        for stage in ("s8", "s9", "s10", "s11", "s12") if ALL else ("s10",):
             with self.subTest(stage):
                 start = self.killed_at(stage, self.c.wait_leader(), "viking-scheduler")
                 self.accepted()
@@ -306,7 +306,7 @@ class Faults(unittest.TestCase):
     # ---- cut off ----
 
     def test_3_the_leader_is_cut_off_from_the_store(self):
-        for one_way in ((), ("--one-way",)):
+        for one_way in ((), ("--one-way",)) if ALL else (("--one-way",),):
             with self.subTest(one_way):
                 old = self.c.wait_leader()
                 start = time.monotonic()
@@ -357,7 +357,7 @@ class Faults(unittest.TestCase):
         self.steady(rebooted=True)
 
     def test_5_reboots_in_any_order(self):
-        orders = ("123", "132", "213", "231", "312", "321") if ALL else ("321", "213")
+        orders = ("123", "132", "213", "231", "312", "321") if ALL else ("321",)
         with contextlib.ExitStack() as stack:
             loads = [(stack.enter_context(LabLoad(self.c, h, s)), s) for h in self.c.names for s in STACKS]
             for order in orders:
