@@ -81,7 +81,8 @@ int vk_repo_may_move(const struct vk_proc_opts *git, const char *ref, const char
 		at = branch_at(git, ref, &now) ? now.data : old;
 	if (strcmp(at, old) == 0 || is_part_of(git, at, new))
 		return 0;
-	vk_err_set(err, VK_CONFLICT, "while this push waited %s got commits that are not in it", ref);
+	vk_err_set(
+		err, VK_CONFLICT, "while this push waited %s got commits that are not in it", ref);
 	return vk_err_hint(err, "git pull, then git push again");
 }
 

@@ -19,7 +19,7 @@ struct classic;
 /* NULL when s->classic_store is, and then the others do nothing. */
 struct classic *classic_new(struct sched *s);
 void classic_touch(struct classic *c); /* the state may have changed */
-void classic_close(struct sched *s); /* with its store */
+void classic_close(struct sched *s);   /* with its store */
 /* Do classic keys below root ("/" = none) lie outside of viking's own below prefix? */
 bool classic_apart(const char *root, const char *prefix);
 
