@@ -307,11 +307,8 @@ static int call_body(struct call *c, struct vk_err *err)
 /* What changes something stored is refused at once while the store does not answer. */
 static int call_possible(const struct call *c, struct vk_err *err)
 {
-	const struct vk_err *away = lead_away(c->s->lead);
-	if (away == NULL || !c->route->change || c->route->verb == VERB_RUN)
-		return 0;
-	vk_err_set(err, VK_UNAVAILABLE, "nothing can be changed now: %s", away->msg);
-	return vk_err_hint(err, "viking cluster:status; applications and routes go on meanwhile");
+	bool writes = c->route->change && c->route->verb != VERB_RUN;
+	return writes ? lead_check(c->s->lead, err) : 0;
 }
 
 void api_request(void *arg, struct vk_req *r)

@@ -11,6 +11,7 @@
 #include "deploy.h"
 #include "front.h"
 #include "jobs.h"
+#include "lead.h"
 #include "push.h"
 #include "pushopt.h"
 #include "sessions.h"
@@ -102,9 +103,12 @@ static int git_create(struct call *c, const char *stack, struct vk_err *err)
 		vk_err_hint(err, "viking stacks:create %s", stack);
 		return VK_NOTFOUND;
 	}
+	int rc = lead_check(c->s->lead, err);
+	if (rc != 0)
+		return rc;
 	struct txn *t = txn_new(c->s);
 	/* two first pushes at once: the second waits for the first one's stack, behind it in the store */
-	int rc = stacks_coming(c->s, stack) ? 0 : stacks_create(c->s, t, stack, c->who.name, err);
+	rc = stacks_coming(c->s, stack) ? 0 : stacks_create(c->s, t, stack, c->who.name, err);
 	if (rc != 0) {
 		txn_free(t);
 		return rc;

@@ -277,6 +277,14 @@ const struct vk_err *lead_away(const struct lead *l)
 	return l->away.code != 0 ? &l->away : NULL;
 }
 
+int lead_check(const struct lead *l, struct vk_err *err)
+{
+	if (l->away.code == 0)
+		return 0;
+	vk_err_set(err, VK_UNAVAILABLE, "nothing can be changed now: %s", l->away.msg);
+	return vk_err_hint(err, "viking cluster:status; applications and routes go on meanwhile");
+}
+
 json_t *lead_json(const struct sched *s)
 {
 	const struct lead *l = s->lead;

@@ -28,6 +28,8 @@ void lead_hold(
 	struct lead *l, const char *why); /* the same by intent, until the end of the process */
 /* Why nothing can be written now, or NULL. */
 const struct vk_err *lead_away(const struct lead *l);
+/* UNAVAILABLE, in a person's words, while nothing can be written. */
+int lead_check(const struct lead *l, struct vk_err *err);
 /* Ends the process: what is true is only in the store now, the next start reads it. */
 void lead_give_up(const char *why) __attribute__((noreturn));
 

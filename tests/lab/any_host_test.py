@@ -118,6 +118,42 @@ class AnyHostTest(unittest.TestCase):
         self.assertEqual((answer.status, json.loads(answer.read())["message"]), (503, "h1 leads this cluster, this host waits"))
 
 
+class SpreadTest(unittest.TestCase):
+    """An application on all three hosts."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.c = Cluster(3)
+        cls.addClassCleanup(cls.c.down)
+        cls.tree = cls.c.app("hello", vikingfile=PINNED.replace("hosts: [h1]", "scale: 3"))
+        cls.c.push(cls.tree, "app", host="h2")
+
+    def routed(self):
+        return [self.c.get(host, "app.lab.test") for host in self.c.names]
+
+    def test_its_instances_are_reached_from_every_host(self):
+        places = [line.split()[3] for line in self.c.viking("h3", "ps", "app", check=True).out.splitlines()[1:]]
+        self.assertEqual(sorted(places), self.c.names)
+        self.assertEqual(self.routed(), ["hello"] * 3)
+        for host in self.c.names:
+            entered = [self.c.viking(host, "enter", "app", "-p", f"web.{n}", "--", "/bin/busybox", "hostname", check=True).out.strip()
+                       for n in (1, 2, 3)]
+            self.assertEqual(entered, ["app-web-1-1", "app-web-1-2", "app-web-1-3"])
+        self.assertEqual(self.c.ssh("h3", "run", "app", "--", "/bin/busybox", "echo", "ran", check=True).out.strip(), "ran")
+
+    def test_without_the_store_it_goes_on_and_pushes_are_refused(self):
+        self.addCleanup(self.c.etcd.start)
+        self.c.etcd.kill()
+        self.c.change(self.tree, {"www/index.html": "two\n"})
+        for stack in ("app", "new"):
+            wait_for("the refusal of " + stack, lambda: "nothing can be changed now: etcd at" in
+                     self.c.push(self.tree, stack, host="h3", check=False).err, PATIENCE)
+        self.assertEqual(self.routed(), ["hello"] * 3)
+        self.assertEqual(self.c.viking("h2", "ps", "app", check=True).out.count("running"), 3)
+        self.c.etcd.start()
+        wait_for("a push", lambda: self.c.push(self.c.app("two", vikingfile=PINNED), "new", host="h3", check=False).status == 0, PATIENCE)
+
+
 class LeaderLostTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
