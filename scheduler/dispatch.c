@@ -33,7 +33,8 @@ static uint64_t room(uint64_t told, uint64_t unit)
 	return told > 0 ? told * unit : ROOM_UNKNOWN;
 }
 
-static void add_host(struct dispatch *p, const struct host_row *row, bool only)
+/* fresh: it is about what starts now. */
+static void add_host(struct dispatch *p, const struct host_row *row, bool only, bool fresh)
 {
 	uint64_t tokens = p->instances * TOKEN;
 	vk_autostrv roles = {0};
@@ -50,18 +51,19 @@ static void add_host(struct dispatch *p, const struct host_row *row, bool only)
 			.labels = (const char *const *)roles.v,
 			.nlabels = roles.n,
 			.draining = row->draining && !only,
-			.down = !takes(p->s, row->name, only)});
+			.down = !takes(p->s, row->name, only) ||
+				(fresh && !only && !hosts_fit(p->s, row->name))});
 }
 
-static void add_hosts(struct dispatch *p)
+static void add_hosts(struct dispatch *p, bool fresh)
 {
 	const struct state *st = &p->s->st;
 	struct host_row own = {.name = p->s->cfg->host_name};
 	bool known = table_get(&st->hosts, own.name) != NULL;
 	const struct host_row *row;
-	table_each(&st->hosts, i, row) add_host(p, row, st->hosts.n + !known == 1);
+	table_each(&st->hosts, i, row) add_host(p, row, st->hosts.n + !known == 1, fresh);
 	if (!known)
-		add_host(p, &own, st->hosts.n == 0);
+		add_host(p, &own, st->hosts.n == 0, fresh);
 }
 
 bool dispatch_knows_host(const struct sched *s, const char *host)
@@ -234,7 +236,7 @@ void dispatch_open(struct dispatch *p, struct sched *s, const struct dispatch_as
 		.s = s, .d = dow_new(), .services = json_object(), .placed = json_array()};
 	struct stack *sk;
 	table_each(&s->st.stacks, i, sk) if (sk->exists) add_stack(p, sk, ask);
-	add_hosts(p);
+	add_hosts(p, ask != NULL);
 	const char *key;
 	json_t *svc, *at;
 	size_t i;

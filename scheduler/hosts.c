@@ -13,6 +13,7 @@
 #include "txn.h"
 
 #define PATIENCE_MS 10000
+#define BLINK_MS    5000 /* an agent that comes back, or comes to a new leader, needs less */
 
 /* One that has a row or an agent: what it shall run, and what it said since our start. */
 struct host {
@@ -155,6 +156,12 @@ enum host_life hosts_life(const struct sched *s, const char *host)
 bool hosts_lost(const struct sched *s, const char *host)
 {
 	return strcmp(host, s->cfg->host_name) != 0 && hosts_life(s, host) == HOST_LOST;
+}
+
+bool hosts_fit(const struct sched *s, const char *host)
+{
+	const struct host *o = table_get(&s->hosts->host, host);
+	return o != NULL && (o->away == 0 || vk_mono_ms() - o->away < BLINK_MS);
 }
 
 /* The next host whose grace is over: those who decide by it look again. */

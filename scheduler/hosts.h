@@ -53,6 +53,8 @@ const json_t *hosts_wanted(const struct sched *s); /* our host's */
 /* host NULL = ours. id: of the agent's installation, or NULL. CONFLICT: another goes by this name; r is not answered then. */
 int hosts_watch(
 	struct sched *s, const char *host, const char *id, struct vk_req *r, struct vk_err *err);
+/* May something new go there? An agent that has been away for a moment may be of a host that is lost. */
+bool hosts_fit(const struct sched *s, const char *host);
 enum host_life hosts_life(const struct sched *s, const char *host);
 /* Never ours: without its agent, what it runs is waited for. */
 bool hosts_lost(const struct sched *s, const char *host);

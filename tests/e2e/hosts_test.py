@@ -250,6 +250,22 @@ class Placement(Three):
         self.assertEqual([], self.w.call("POST", "/v1/rebalance", {"dry_run": True})["moves"])
 
 
+class Away(Three):
+    def setUp(self):
+        scheduler_test.CONFIG["cluster"] = {"host_grace": "1m"}
+        self.addCleanup(scheduler_test.CONFIG.pop, "cluster")
+        super().setUp()
+
+    def test_a_host_that_has_been_away_for_a_moment_takes_nothing_new(self):
+        self.tres.close()
+        self.agents.remove(self.tres)
+        self.w.parts.remove(self.tres)
+        time.sleep(5.5)  # the moment
+        self.assertEqual("away", self.known()["tres"]["state"])
+        self.push(nodes={"web": node(scale=3)})
+        self.assertEqual({"uno", "dos"}, set(self.where().values()))
+
+
 class Loss(Three):
     """A host is lost two seconds after its agent went."""
 
