@@ -218,6 +218,9 @@ static void no_answer(struct vk_etcd_op *op, CURLcode code)
 static int judge(struct vk_etcd_op *op, CURLcode code, json_t **ret)
 {
 	long status = 0;
+	/* cut short by the call's deadline, it tells less than the try before it */
+	if (code == CURLE_OPERATION_TIMEDOUT && op->err.code != 0)
+		return op->err.code;
 	op->err = (struct vk_err){0};
 	if (code == CURLE_WRITE_ERROR)
 		return vk_err_set(
