@@ -278,6 +278,17 @@ class Faults(unittest.TestCase):
         self.assertNotIn("SLEPT", [key for _, key, _ in self.view.history() if "SLEPT" in key])
         self.assertGreater(self.c.api(self.c.leader(), "GET", "/v1/cluster")[1]["leader"]["epoch"], epoch)
 
+    def not_h3(self):
+        """A leader that is not h3. One that is killed leads again at once; one that sleeps does not."""
+        if self.c.wait_leader() == "h3":
+            pid, = self.view.pids("h3", "viking-scheduler")
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                wait_for("another leads", lambda: self.leads("h1") not in (None, "h3"), PATIENCE)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+        return self.leads("h1")
+
     def leads(self, host):
         with contextlib.suppress(OSError):
             status, answer = self.c.api(host, "GET", "/v1/cluster")
@@ -320,10 +331,7 @@ class Faults(unittest.TestCase):
                 self.steady()
 
     def test_3_a_host_is_cut_off(self):
-        leader = self.c.wait_leader()
-        if leader == "h3":  # it has the volume, and shall be the one that is lost
-            self.killed_at("s10", "h3", "viking-scheduler")
-            leader = wait_for("another leads", lambda: (lambda h: h if h != "h3" else None)(self.c.leader()), PATIENCE)
+        leader = self.not_h3()
         with LabLoad(self.c, leader, "app") as app, LabLoad(self.c, leader, "other") as other:
             for h in ("h1", "h2", "switch"):
                 self.c.lab("partition", h, "h3")
@@ -337,15 +345,21 @@ class Faults(unittest.TestCase):
                 self.c.lab("heal")
             self.steady()
         for load, stack in ((app, "app"), (other, "other")):
-            self.assertEqual([], invariants.v5_v9(load, {STACKS[stack]}))
+            # packets are lost without a word: what was on its way to h3 may fail, but nobody gets another's page
+            print(f"{load.failed} of {load.sent} requests failed while h3 was cut off", flush=True)
+            wrong = [b for b in load.bodies if any(page.encode() in b for s, page in STACKS.items() if s != stack)]
+            self.assertEqual([], wrong, "V9: answers of another")
 
     # ---- off ----
 
     def test_4_two_machines_of_one_name(self):
         """h3 as a copy of h2, certificate and all."""
+        self.not_h3()
         extra = os.path.join(self.view.root, "h3/etc/viking/conf.d/zz.yml")
         with open(extra, "w") as f:
             f.write("host.name: h2\n")
+        self.addCleanup(self.c.lab, "reboot", "h3")
+        self.addCleanup(self.c.ca.install, "h3", os.path.join(self.view.root, "h3"))
         self.addCleanup(lambda: os.path.exists(extra) and os.unlink(extra))
         self.c.ca.install("h2", os.path.join(self.view.root, "h3"))
         self.c.lab("reboot", "h3")
