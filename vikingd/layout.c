@@ -166,7 +166,8 @@ static int registry_password(const struct vk_config *c, struct vk_err *err)
 	vk_autofree char *htpasswd = vk_state_path(c, "registry/htpasswd");
 	vk_autobuf there = VK_BUF_INIT(256);
 	char password[49];
-	bool known = vk_fs_exists(htpasswd) || !c->run_registry; /* made here, or copied from its host */
+	bool known =
+		vk_fs_exists(htpasswd) || !c->run_registry; /* made here, or copied from its host */
 	if (known && vk_fs_read(file, &there, NULL) == 0)
 		return layout_registry_password(c, vk_buf_str(&there), err);
 	vk_random_hex(24, password);
