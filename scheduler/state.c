@@ -178,35 +178,6 @@ static void release_note_versions(struct stack *sk, const struct release *r)
 	}
 }
 
-static size_t release_place(const struct stack *sk, unsigned n)
-{
-	size_t i = sk->n_releases;
-	while (i > 0 && sk->release[i - 1]->n >= n)
-		i--;
-	return i;
-}
-
-static void release_insert(struct stack *sk, struct release *r)
-{
-	size_t i = release_place(sk, r->n);
-	if (i < sk->n_releases && sk->release[i]->n == r->n) {
-		r->defs =
-			VK_TAKE(sk->release[i]->defs); /* the document of a release never changes */
-		release_free(sk->release[i]);
-		sk->release[i] = r;
-		return;
-	}
-	if (sk->n_releases == sk->cap_releases) {
-		sk->cap_releases = sk->cap_releases > 0 ? sk->cap_releases * 2 : 8;
-		sk->release =
-			vk_reallocarray(sk->release, sk->cap_releases, sizeof(struct release *));
-	}
-	memmove(sk->release + i + 1, sk->release + i,
-		(sk->n_releases - i) * sizeof(struct release *));
-	sk->release[i] = r;
-	sk->n_releases++;
-}
-
 static int part_number(const char *text, unsigned *ret, struct vk_err *err)
 {
 	uint64_t n;
@@ -231,7 +202,7 @@ static int put_release(struct state *st, char **part, const json_t *value, struc
 	}
 	struct stack *sk = stack_ensure(st, part[0]);
 	release_note_versions(sk, r);
-	release_insert(sk, r);
+	stack_put_release(sk, r);
 	if (sk->next <= n)
 		sk->next = n + 1;
 	if (sk->updated_ms < r->when_ms)
@@ -243,15 +214,8 @@ static void del_release(struct state *st, char **part)
 {
 	struct stack *sk = table_get(&st->stacks, part[0]);
 	unsigned n;
-	if (sk == NULL || part_number(part[1], &n, NULL) != 0)
-		return;
-	size_t i = release_place(sk, n);
-	if (i == sk->n_releases || sk->release[i]->n != n)
-		return;
-	release_free(sk->release[i]);
-	memmove(sk->release + i, sk->release + i + 1,
-		(sk->n_releases - i - 1) * sizeof(struct release *));
-	sk->n_releases--;
+	if (sk != NULL && part_number(part[1], &n, NULL) == 0)
+		stack_drop_release(sk, n);
 }
 
 static int put_current(struct state *st, char **part, const json_t *value, struct vk_err *err)
@@ -583,23 +547,6 @@ struct stack *state_stack(const struct state *st, const char *name)
 	return sk != NULL && sk->exists ? sk : NULL;
 }
 
-struct release *stack_release(const struct stack *sk, unsigned n)
-{
-	size_t i = release_place(sk, n);
-	return i < sk->n_releases && sk->release[i]->n == n ? sk->release[i] : NULL;
-}
-
-struct release *stack_current(const struct stack *sk)
-{
-	return sk->current > 0 ? stack_release(sk, sk->current) : NULL;
-}
-
-struct release *stack_canary(const struct stack *sk)
-{
-	return sk->canary != NULL ? stack_release(sk, (unsigned)vk_json_int(sk->canary, "n", 0))
-				  : NULL;
-}
-
 unsigned stack_scale(const struct stack *sk, const char *node, const json_t *entry)
 {
 	const struct node_row *n = table_get(&sk->nodes, node);
@@ -611,19 +558,4 @@ unsigned stack_scale(const struct stack *sk, const char *node, const json_t *ent
 const char *stack_host(const struct stack *sk, const char *instance)
 {
 	return json_string_value(json_object_get(sk->hosts, instance));
-}
-
-json_t *release_doc(const struct release *r)
-{
-	json_t *doc = NULL;
-	if (r->doc != NULL)
-		(void)vk_json_parse(r->doc, strlen(r->doc), &doc, NULL);
-	return doc;
-}
-
-const char *release_outcome(const struct stack *sk, const struct release *r)
-{
-	if (strcmp(r->outcome, "ok") != 0)
-		return r->outcome;
-	return r->n == sk->current ? "current" : "superseded";
 }

@@ -51,6 +51,9 @@ void state_release(struct state *st);
 int state_apply(struct state *st, const char *key, const json_t *value, struct vk_err *err);
 
 struct stack *state_stack(const struct state *st, const char *name); /* NULL unless it exists */
+/* Takes r over. A release that is there already is replaced, but for its document, which never changes. */
+void stack_put_release(struct stack *sk, struct release *r);
+void stack_drop_release(struct stack *sk, unsigned n);
 struct release *stack_release(const struct stack *sk, unsigned n);   /* NULL if absent */
 struct release *stack_current(const struct stack *sk);               /* NULL if none */
 struct release *stack_canary(const struct stack *sk); /* the one on trial, NULL if none */
