@@ -227,11 +227,18 @@ static void ask_host_name(struct loaded *l)
 	set_origin(l, setting_find("host.name"), "system");
 }
 
+/* Root, or one of the users that vikingd gives to its processes. */
+static bool is_of_the_package(uid_t uid)
+{
+	const struct passwd *pw = getpwuid(uid);
+	return uid == 0 || (pw != NULL && (vk_streq(pw->pw_name, "viking") || vk_starts(pw->pw_name, "viking-")));
+}
+
 static bool is_single_uid(const struct vk_config *c)
 {
 	if (c->root == NULL)
 		return false;
-	return geteuid() != 0 || getpwnam("viking") == NULL ||
+	return !is_of_the_package(geteuid()) || getpwnam("viking") == NULL ||
 		vk_streq(getenv("VIKING_SINGLE_UID"), "1");
 }
 

@@ -16,6 +16,7 @@ PATIENCE = 120  # seconds, a guard against hanging
 class Lab:
     def __init__(self):
         self.dir = os.path.join(tempfile.mkdtemp(prefix="vlt-"), "lab")
+        os.chmod(os.path.dirname(self.dir), 0o755)
 
     def __call__(self, *words, check=True, **more):
         more.setdefault("stdin", subprocess.DEVNULL)
