@@ -65,7 +65,6 @@ class Cluster:
     def __init__(self, n=3, up=(), **settings):
         self.lab, self.ca, self.more = Lab(), Ca(), up
         self.dir = tempfile.mkdtemp(prefix="vlc-")  # work trees and keys
-        os.chmod(self.dir, 0o711)
         self.names = [f"h{i}" for i in range(1, n + 1)]
         self.etcd = Etcd(self.lab)
         self.settings = {"store": "etcd", "etcd.endpoints": self.etcd.url, **settings}
