@@ -64,7 +64,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 	const unsigned char *in, unsigned in_n, void *arg)
 {
 	static const char *const known[] = {
-		"viking-api", "viking-agent", "viking-registry", "viking-receiver", "http/1.1"};
+		"viking-api", "viking-agent", "viking-registry", "viking-receiver", "viking-sites", "http/1.1"};
 	(void)ssl, (void)arg;
 	for (unsigned i = 0; i < in_n; i += in[i] + 1u)
 		for (size_t k = 0; k < VK_COUNT(known); k++)

@@ -65,7 +65,7 @@ static struct door *door_open(struct front *f, const struct host *h, enum servic
 	struct vk_err err = {0};
 	*d = (struct door){.f = f, .service = s, .fd = -1};
 	memcpy(d->host, h->name, sizeof(d->host));
-	d->path = vk_run_path(f->c, "hosts/%s/%s", h->name, services[s].socket);
+	d->path = vk_run_path(f->c, "hosts/%s/%s", h->name, services[s].door);
 	int rc = vk_fs_mkdir_p(dir, 0755, &err);
 	if (rc == 0)
 		rc = vk_listen_unix(d->path, 0666, NULL, BACKLOG, &d->fd, &err);

@@ -14,10 +14,11 @@
 #define AGAIN_MS 1000
 
 const struct service_row services[SERVICE_COUNT] = {
-	[SERVICE_API] = {"viking-api", "api.sock", "viking-sched"},
-	[SERVICE_AGENT] = {"viking-agent", "agent.sock", "viking-sched"},
-	[SERVICE_REGISTRY] = {"viking-registry", "registry.sock", "viking-route"},
-	[SERVICE_RECEIVER] = {"viking-receiver", "receiver.sock", "viking"},
+	[SERVICE_API] = {"viking-api", "api.sock", "api.sock", "viking-sched"},
+	[SERVICE_AGENT] = {"viking-agent", "agent.sock", "agent.sock", "viking-sched"},
+	[SERVICE_REGISTRY] = {"viking-registry", "registry.sock", NULL, "viking-route"},
+	[SERVICE_RECEIVER] = {"viking-receiver", "receiver.sock", "receiver.sock", "viking"},
+	[SERVICE_SITES] = {"viking-sites", "sites.sock", "web/sites.sock", "viking-route"},
 };
 
 /* ---- the port ---- */
@@ -115,7 +116,8 @@ static int open_front(struct vk_role *role, struct vk_err *err)
 	*f = (struct front){.l = role->l, .c = role->c, .listening = -1};
 	creds_init(&f->creds, role->c);
 	for (size_t i = 0; i < SERVICE_COUNT; i++) {
-		f->sockets[i] = vk_run_path(role->c, "%s", services[i].socket);
+		if (services[i].socket != NULL)
+			f->sockets[i] = vk_run_path(role->c, "%s", services[i].socket);
 		f->users[i] = uid_of(services[i].user);
 	}
 	int rc = vk_fs_exists(tls) ? 0 : vk_fs_mkdir_p(tls, 0750, err);

@@ -10,10 +10,18 @@
 #include "creds.h"
 #include "hosts.h"
 
-enum service { SERVICE_API, SERVICE_AGENT, SERVICE_REGISTRY, SERVICE_RECEIVER, SERVICE_COUNT };
+enum service {
+	SERVICE_API,
+	SERVICE_AGENT,
+	SERVICE_REGISTRY,
+	SERVICE_RECEIVER,
+	SERVICE_SITES,
+	SERVICE_COUNT
+};
 struct service_row {
 	const char *protocol; /* ALPN */
-	const char *socket;   /* below RUN/hosts/H, and, but for the registry, below RUN */
+	const char *door;     /* below RUN/hosts/H */
+	const char *socket;   /* where it leads to there: below RUN; NULL = the registry's port */
 	const char *user;     /* who may use the doors, besides root and ourselves */
 };
 extern const struct service_row services[SERVICE_COUNT];

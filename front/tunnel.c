@@ -98,7 +98,7 @@ static int reach(struct tunnel *t, enum service s, int *ret_fd, struct vk_err *e
 {
 	const struct vk_config *c = t->f->c;
 	struct host registry = {0};
-	if (s != SERVICE_REGISTRY)
+	if (services[s].socket != NULL)
 		return vk_connect_unix_as(t->f->sockets[s], t->host, ret_fd, err);
 	int rc = host_address(&registry, c->registry_address, (int64_t)c->registry_port);
 	return rc == 0 ? dial(&registry.addr, registry.addr_len, "the registry", ret_fd, err)

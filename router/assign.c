@@ -101,6 +101,8 @@ int assign_parse(const json_t *doc, struct assign *ret, struct vk_err *err)
 	}
 	a.seq = (uint64_t)vk_json_int(doc, "seq", 0);
 	a.reload = vk_json_bool(doc, "reload", false);
+	const char *files = vk_json_str(doc, "files", "");
+	snprintf(a.files, sizeof(a.files), "%s", vk_is_host(files) ? files : "");
 	snprintf(a.boot, sizeof(a.boot), "%s", vk_json_str(doc, "boot", ""));
 	*ret = a;
 	return 0;
@@ -131,8 +133,8 @@ json_t *assign_json(const struct assign *a)
 	json_t *rows = json_array();
 	for (unsigned i = 0; i < a->n; i++)
 		json_array_append_new(rows, row_json(&a->rows[i]));
-	return json_pack("{s:i, s:s, s:I, s:b, s:o}", "v", 1, "boot", a->boot, "seq",
-		(json_int_t)a->seq, "reload", (int)a->reload, "backends", rows);
+	return json_pack("{s:i, s:s, s:I, s:b, s:s, s:o}", "v", 1, "boot", a->boot, "seq",
+		(json_int_t)a->seq, "reload", (int)a->reload, "files", a->files, "backends", rows);
 }
 
 /* Rows by owner, for looking up; spare rows by how long they have waited. */
@@ -335,6 +337,8 @@ void assign_update(struct assign *a, const struct table *t)
 {
 	struct update u = {0};
 	unsigned before = a->n;
+	a->reload = a->reload || !vk_streq(a->files, t->files);
+	memcpy(a->files, t->files, sizeof(a->files));
 	u.owned = index_rows(a, false, &u.n_owned);
 	size_t fresh = count_new(u.owned, u.n_owned, t);
 	free(u.owned);

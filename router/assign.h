@@ -35,6 +35,7 @@ struct assign {
 	unsigned n;
 	uint64_t seq;
 	char boot[BOOT_ID_SIZE]; /* boot id of the host when it was written */
+	char files[VK_NAME_MAX + 1]; /* as in the table */
 	bool reload;             /* the file's head was changed and haproxy has not taken it yet */
 };
 

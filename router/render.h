@@ -18,7 +18,7 @@ struct render_settings {
 	const char *nonce_key; /* base64: signs the nonces of digest logins */
 	const char *route_dir; /* STATE/route */
 	const char *run_dir;   /* RUN/route */
-	const char *sites;     /* RUN/web/sites.sock */
+	const char *sites;     /* RUN/web/sites.sock, or RUN/hosts/H/sites.sock */
 	unsigned maxconn;
 };
 

@@ -152,6 +152,16 @@ static void settle_fronts(struct router *r)
 	}
 }
 
+/* The web process that has the files of websites: this host's, or another's, to which viking-front brings the requests. */
+static void settle_sites(struct router *r)
+{
+	free(r->sites);
+	r->sites = r->assign.files[0] == '\0'
+			   ? vk_run_path(r->role->c, "web/sites.sock")
+			   : vk_run_path(r->role->c, "hosts/%s/sites.sock", r->assign.files);
+	r->settings.sites = r->sites;
+}
+
 static void apply(struct router *r)
 {
 	struct model want;
@@ -159,6 +169,7 @@ static void apply(struct router *r)
 	settle_fronts(r);
 	certs_settle_pages(&r->files, r->current);
 	assign_update(&r->assign, r->current);
+	settle_sites(r);
 	assign_model(&r->assign, r->current, &want);
 	if (r->settings.https_port != 0)
 		certs_model(&r->files, r->current, &want);
@@ -323,7 +334,6 @@ static void set_paths(struct router *r, const struct vk_config *c)
 {
 	r->route_dir = vk_state_path(c, "route");
 	r->run_dir = vk_run_path(c, "route");
-	r->sites = vk_run_path(c, "web/sites.sock");
 	r->admin = vk_run_path(c, "route/admin.sock");
 	r->master = vk_run_path(c, "route/master.sock");
 	r->tally_socket = vk_run_path(c, "route/tally.sock");
@@ -333,8 +343,8 @@ static void set_paths(struct router *r, const struct vk_config *c)
 		.https_port = (unsigned)c->https_port,
 		.route_dir = r->route_dir,
 		.run_dir = r->run_dir,
-		.sites = r->sites,
 		.maxconn = maxconn()};
+	settle_sites(r);
 	files_init(&r->files, &r->settings);
 }
 
@@ -393,6 +403,7 @@ static int first_files(struct router *r, struct vk_err *err)
 	char boot[BOOT_ID_SIZE];
 	boot_id(boot);
 	files_get_assign(&r->files, &r->assign, &fresh);
+	settle_sites(r);
 	bool same_boot = boot[0] != '\0' && strcmp(boot, r->assign.boot) == 0;
 	memcpy(r->assign.boot, boot, sizeof(boot));
 	r->valid = true;

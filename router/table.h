@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <viking/err.h>
+#include <viking/id.h>
 
 #include "policy.h"
 
@@ -76,6 +77,7 @@ struct table {
 	size_t n;
 	struct table_challenge *challenges;
 	size_t n_challenges;
+	char files[VK_NAME_MAX + 1]; /* another host that has the files of websites; "" = this one */
 };
 
 struct faults {

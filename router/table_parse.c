@@ -366,12 +366,16 @@ static void parse_challenges(const json_t *all, struct table *t)
 int table_parse(const json_t *doc, const char *host, struct table **ret, struct faults *faults,
 	struct vk_err *err)
 {
-	const char *name;
+	const char *name, *files = vk_json_str(doc, "files", "");
 	json_t *j, *stacks = json_object_get(doc, "stacks");
 	if (!json_is_integer(json_object_get(doc, "rev")) || !json_is_object(stacks))
 		return vk_err_set(err, VK_INVALID, "the table has no rev or no stacks");
+	if (files[0] != '\0' && !vk_is_host(files))
+		return vk_err_set(err, VK_INVALID, "the host of the files has no name");
 	struct table *t = vk_alloc(sizeof(*t));
 	t->rev = vk_json_int(doc, "rev", 0);
+	if (!vk_streq(files, host))
+		snprintf(t->files, sizeof(t->files), "%s", files);
 	t->stacks = vk_calloc(json_object_size(stacks) + 1, sizeof(*t->stacks));
 	json_object_foreach(stacks, name, j)
 	{

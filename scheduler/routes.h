@@ -8,13 +8,14 @@
 struct routes_in {
 	const struct state *st;
 	const char *base_domain;
+	const char *files; /* the host that has the files of websites; NULL: this one is alone */
 	inst_addr_fn *address;
 	void *arg;
 };
 
 /* Entries of the release that is routed to now: the one being switched to, else the serving one. NULL = none. */
 const json_t *routes_entries(const struct stack *sk);
-json_t *routes_build(const struct routes_in *in); /* {"stacks": {...}} */
+json_t *routes_build(const struct routes_in *in); /* {"stacks": {...}, "files": HOST} */
 json_t *sites_build(const struct routes_in *in);  /* {"sites": {...}} */
 
 #endif

@@ -50,7 +50,7 @@ static const struct directory directories[] = {
 	/* Every role binds its own socket here; sticky, so none can remove another's. */
 	{true, "", "root", "viking-run", 01771},
 	{true, "route", "viking-route", "viking-route", 0700},
-	{true, "web", "viking-web", "viking-route", 0750},
+	{true, "web", "viking-web", "viking-route", 0751}, /* viking-front passes */
 	{true, "certs", "viking-certs", "viking-certs", 0700},
 	{true, "hosts", "viking-front", "viking-front", 0755},
 	{true, "helpers", "root", "root", 0700},

@@ -141,7 +141,8 @@ static bool peer_allowed(const struct serve *s, const struct vk_req *r)
 {
 	uid_t uid = (uid_t)-1;
 	vk_req_peer(r, &uid, NULL);
-	return uid == 0 || uid == getuid() || (s->allowed != (uid_t)-1 && uid == s->allowed);
+	bool named = uid == s->allowed[0] || uid == s->allowed[1];
+	return uid == 0 || uid == getuid() || (uid != (uid_t)-1 && named);
 }
 
 /* haproxy sets X-Viking-Site to the name it routed by, and removes a client's. */

@@ -9,7 +9,7 @@
 
 struct serve {
 	int root;                  /* directory of STATE/static */
-	uid_t allowed;             /* haproxy's user; root and our own are allowed too */
+	uid_t allowed[2];          /* haproxy's user and viking-front's; root and our own are allowed too */
 	const struct sites *sites; /* may be NULL: no table yet */
 };
 

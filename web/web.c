@@ -11,7 +11,6 @@
 #include "figures.h"
 #include "serve.h"
 
-#define ROUTE_USER      "viking-route"
 #define CONNECTIONS_MAX 4096
 
 struct web {
@@ -53,9 +52,9 @@ static void on_table(void *arg, json_t *line)
 	json_decref(body);
 }
 
-static uid_t route_user(void)
+static uid_t uid_of(const char *user)
 {
-	const struct passwd *p = getpwnam(ROUTE_USER);
+	const struct passwd *p = getpwnam(user);
 	return p != NULL ? p->pw_uid : (uid_t)-1;
 }
 
@@ -80,7 +79,7 @@ static int open_all(struct vk_role *role, struct vk_err *err)
 	struct web *w = role->self = vk_alloc(sizeof(*w));
 	w->role = role;
 	w->listen_fd = -1;
-	w->serve = (struct serve){.root = -1, .allowed = route_user()};
+	w->serve = (struct serve){.root = -1, .allowed = {uid_of("viking-route"), uid_of("viking-front")}};
 	int rc = open_files(w, role->c, err);
 	return rc == 0 ? figures_new(role, &w->figures, err) : rc;
 }

@@ -141,6 +141,17 @@ class SpreadTest(unittest.TestCase):
             self.assertEqual(entered, ["app-web-1-1", "app-web-1-2", "app-web-1-3"])
         self.assertEqual(self.c.ssh("h3", "run", "app", "--", "/bin/busybox", "echo", "ran", check=True).out.strip(), "ran")
 
+    def test_a_website_is_served_by_every_host(self):
+        """Its files are on the builder's host alone; the push comes in at another."""
+        site = self.c.tree({"index.html": "files\n", "vikingfile": "viking: {name: site}\ndeploy: {web: {type: website, document_root: ., domains: [site.lab.test]}}\n"})
+        self.c.push(site, "site", host="h3")
+        for host in self.c.names:
+            self.assertEqual(self.c.get(host, "site.lab.test"), "files", host)
+        self.c.change(site, {"index.html": "more\n"})
+        self.c.push(site, "site", host="h2")
+        for host in self.c.names:
+            self.assertEqual(self.c.get(host, "site.lab.test"), "more", host)
+
     def test_without_the_store_it_goes_on_and_pushes_are_refused(self):
         self.addCleanup(self.c.etcd.start)
         self.c.etcd.kill()
