@@ -180,7 +180,7 @@ class Host:
             os.unlink(notify)
         s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         s.bind(notify)
-        env = dict(os.environ, NOTIFY_SOCKET=notify, VIKING_SINGLE_UID="1")
+        env = dict(os.environ, NOTIFY_SOCKET=notify, VIKING_SINGLE_UID=os.environ.get("VIKING_SINGLE_UID", "1"))
         self.daemon = subprocess.Popen([STAGE + "/sbin/vikingd", "--root", self.root], stdout=self.log, stderr=self.log,
                                        env=env, start_new_session=True)
         if wait:
@@ -302,7 +302,7 @@ class Host:
     def viking(self, *words, stdin=subprocess.DEVNULL, timeout=120):
         return Result(subprocess.run([STAGE + "/bin/viking", "--root", self.root, *words], stdin=stdin, capture_output=True,
                                      text=True, errors="replace", timeout=timeout,
-                                     env=dict(os.environ, VIKING_SINGLE_UID="1")))
+                                     env=dict(os.environ, VIKING_SINGLE_UID=os.environ.get("VIKING_SINGLE_UID", "1"))))
 
     def json(self, *words):
         r = self.viking(*words, "--json")

@@ -15,9 +15,11 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 sys.path.insert(0, os.path.join(TOP, "tests/e2e"))
+import lib  # noqa: E402
 from lib import wait_for  # noqa: E402
 
 USERS = ["viking", "viking-build", "viking-agent", "viking-sched", "viking-route", "viking-web", "viking-dns", "viking-net", "viking-certs", "viking-front"]
@@ -346,6 +348,19 @@ class Package(unittest.TestCase):
         p = subprocess.run(["/usr/sbin/vikingd"], capture_output=True, text=True, timeout=30)
         self.assertEqual(5, p.returncode, p.stderr)
         self.assertIn("another vikingd", p.stderr)
+
+    def test_7a_another_instance_beside_it(self):
+        """Of the same programs under a root of its own: its processes have the package's users too."""
+        lib.STAGE = "/usr"
+        with unittest.mock.patch.dict(os.environ, VIKING_SINGLE_UID="0"):
+            h = lib.Host()
+            self.addCleanup(h.cleanup)
+            os.chmod(h.root, 0o755)
+            h.start()
+            self.assertEqual("viking-build", pwd.getpwuid(int(status_of(h.pid("builder"))["Uid"].split()[0])).pw_name)
+            h.push(h.app("beside"), "beside")
+            self.assertEqual((200, "beside\n"), h.get("beside.apps.test"))
+            self.assertEqual(200, page()[0])
 
     def test_8_purge_leaves_the_data_unless_told(self):
         noninteractive = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
