@@ -231,7 +231,9 @@ static void ask_host_name(struct loaded *l)
 static bool is_of_the_package(uid_t uid)
 {
 	const struct passwd *pw = getpwuid(uid);
-	return uid == 0 || (pw != NULL && (vk_streq(pw->pw_name, "viking") || vk_starts(pw->pw_name, "viking-")));
+	return uid == 0 ||
+		(pw != NULL &&
+			(vk_streq(pw->pw_name, "viking") || vk_starts(pw->pw_name, "viking-")));
 }
 
 static bool is_single_uid(const struct vk_config *c)

@@ -63,8 +63,8 @@ struct vk_tls_join {
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n,
 	const unsigned char *in, unsigned in_n, void *arg)
 {
-	static const char *const known[] = {
-		"viking-api", "viking-agent", "viking-registry", "viking-receiver", "viking-sites", "http/1.1"};
+	static const char *const known[] = {"viking-api", "viking-agent", "viking-registry",
+		"viking-receiver", "viking-sites", "http/1.1"};
 	(void)ssl, (void)arg;
 	for (unsigned i = 0; i < in_n; i += in[i] + 1u)
 		for (size_t k = 0; k < VK_COUNT(known); k++)

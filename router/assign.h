@@ -34,9 +34,9 @@ struct assign {
 	struct assign_row *rows; /* rows[i] is backend i + 1 */
 	unsigned n;
 	uint64_t seq;
-	char boot[BOOT_ID_SIZE]; /* boot id of the host when it was written */
+	char boot[BOOT_ID_SIZE];     /* boot id of the host when it was written */
 	char files[VK_NAME_MAX + 1]; /* as in the table */
-	bool reload;             /* the file's head was changed and haproxy has not taken it yet */
+	bool reload; /* the file's head was changed and haproxy has not taken it yet */
 };
 
 void assign_init(struct assign *a); /* an empty pool of ASSIGN_POOL */

@@ -157,8 +157,8 @@ static void settle_sites(struct router *r)
 {
 	free(r->sites);
 	r->sites = r->assign.files[0] == '\0'
-			   ? vk_run_path(r->role->c, "web/sites.sock")
-			   : vk_run_path(r->role->c, "hosts/%s/sites.sock", r->assign.files);
+		? vk_run_path(r->role->c, "web/sites.sock")
+		: vk_run_path(r->role->c, "hosts/%s/sites.sock", r->assign.files);
 	r->settings.sites = r->sites;
 }
 

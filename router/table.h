@@ -77,7 +77,8 @@ struct table {
 	size_t n;
 	struct table_challenge *challenges;
 	size_t n_challenges;
-	char files[VK_NAME_MAX + 1]; /* another host that has the files of websites; "" = this one */
+	char files[VK_NAME_MAX +
+		1]; /* another host that has the files of websites; "" = this one */
 };
 
 struct faults {

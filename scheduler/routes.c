@@ -298,8 +298,8 @@ json_t *routes_build(const struct routes_in *in)
 	struct stack *sk;
 	table_each(&in->st->stacks, i, sk) if (sk->exists && routes_entries(sk) != NULL)
 		json_object_set_new(stacks, sk->name, stack_routes(in, sk));
-	return json_pack("{s:o,s:o,s:s*}", "stacks", stacks, "challenges",
-		acme_challenges(in->st), "files", in->files);
+	return json_pack("{s:o,s:o,s:s*}", "stacks", stacks, "challenges", acme_challenges(in->st),
+		"files", in->files);
 }
 
 /* The commit of a site: of the release that bore this version. */

@@ -54,8 +54,8 @@ struct stack *state_stack(const struct state *st, const char *name); /* NULL unl
 /* Takes r over. A release that is there already is replaced, but for its document, which never changes. */
 void stack_put_release(struct stack *sk, struct release *r);
 void stack_drop_release(struct stack *sk, unsigned n);
-struct release *stack_release(const struct stack *sk, unsigned n);   /* NULL if absent */
-struct release *stack_current(const struct stack *sk);               /* NULL if none */
+struct release *stack_release(const struct stack *sk, unsigned n); /* NULL if absent */
+struct release *stack_current(const struct stack *sk);             /* NULL if none */
 struct release *stack_canary(const struct stack *sk); /* the one on trial, NULL if none */
 struct node_row *stack_node(struct stack *sk, const char *node); /* made when new */
 /* Instances a node shall have: the command's word, else the manifest's. */

@@ -8,8 +8,8 @@
 #include "sites.h"
 
 struct serve {
-	int root;                  /* directory of STATE/static */
-	uid_t allowed[2];          /* haproxy's user and viking-front's; root and our own are allowed too */
+	int root;         /* directory of STATE/static */
+	uid_t allowed[2]; /* haproxy's user and viking-front's; root and our own are allowed too */
 	const struct sites *sites; /* may be NULL: no table yet */
 };
 

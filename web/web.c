@@ -79,7 +79,8 @@ static int open_all(struct vk_role *role, struct vk_err *err)
 	struct web *w = role->self = vk_alloc(sizeof(*w));
 	w->role = role;
 	w->listen_fd = -1;
-	w->serve = (struct serve){.root = -1, .allowed = {uid_of("viking-route"), uid_of("viking-front")}};
+	w->serve = (struct serve){
+		.root = -1, .allowed = {uid_of("viking-route"), uid_of("viking-front")}};
 	int rc = open_files(w, role->c, err);
 	return rc == 0 ? figures_new(role, &w->figures, err) : rc;
 }
