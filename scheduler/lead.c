@@ -157,8 +157,15 @@ static void leader_changed(
 static void wait_for_other(struct lead *l, uint64_t rev)
 {
 	struct vk_err err = {0};
-	vk_err_set(&err, VK_UNAVAILABLE, "%s leads this cluster, this host waits", l->other);
-	vk_err_hint(&err, "type it on %s", l->other);
+	if (vk_streq(l->other, l->s->cfg->host_name)) {
+		vk_err_set(&err, VK_CONFLICT, "another machine leads this cluster as host %s",
+			l->other);
+		vk_err_hint(&err, "give this one another name: host.name in viking.conf");
+	} else {
+		vk_err_set(
+			&err, VK_UNAVAILABLE, "%s leads this cluster, this host waits", l->other);
+		vk_err_hint(&err, "type it on %s", l->other);
+	}
 	l->waits(l->arg, &err);
 	if (l->watch == 0)
 		l->watch =

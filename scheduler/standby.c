@@ -97,8 +97,9 @@ static const char *reachable_leader(const struct standby *b)
 	const char *leader = lead_other(b->s->lead);
 	const struct host_row *own = table_get(&b->st.hosts, b->s->cfg->host_name);
 	const struct host_row *row = leader != NULL ? table_get(&b->st.hosts, leader) : NULL;
-	return own != NULL && own->addr != NULL && row != NULL && row->addr != NULL ? row->name
-										    : NULL;
+	return own != NULL && own->addr != NULL && row != NULL && row != own && row->addr != NULL
+		? row->name
+		: NULL;
 }
 
 /* Another host's is never handed on; of who is none, the request to join, which shows itself by its invitation. */
