@@ -353,14 +353,14 @@ class Package(unittest.TestCase):
         """Of the same programs under a root of its own: its processes have the package's users too."""
         lib.STAGE = "/usr"
         with unittest.mock.patch.dict(os.environ, VIKING_SINGLE_UID="0"):
-            h = lib.Host()
-            self.addCleanup(h.cleanup)
-            os.chmod(h.root, 0o755)
-            h.start()
-            self.assertEqual("viking-build", pwd.getpwuid(int(status_of(h.pid("builder"))["Uid"].split()[0])).pw_name)
-            h.push(h.app("beside"), "beside")
-            self.assertEqual((200, "beside\n"), h.get("beside.apps.test"))
-            self.assertEqual(200, page()[0])
+            beside = lib.Host()
+            os.chmod(beside.root, 0o755)
+            with beside as h:
+                self.assertEqual("viking-build", pwd.getpwuid(int(status_of(h.pid("builder"))["Uid"].split()[0])).pw_name)
+                stack = h.name("beside")
+                h.push(h.app("beside"), stack)
+                self.assertEqual((200, "beside\n"), h.get(stack + ".apps.test"))
+                self.assertEqual(200, page()[0])
 
     def test_8_purge_leaves_the_data_unless_told(self):
         noninteractive = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
