@@ -207,10 +207,10 @@ int mnode_tcp(const struct mval *v, json_t *node, struct vk_err *err)
 static int container_path(const struct mval *v, const char *s, const char *side, struct vk_err *err)
 {
 	vk_autofree char *clean = NULL;
-	if (*s != '/' || s[1] == '\0' || manifest_path(s + 1, &clean, NULL) != 0 ||
-		strcmp(clean, s + 1) != 0)
+	if (*s != '/' || s[1] == '\0' || strchr(s, ':') != NULL ||
+		manifest_path(s + 1, &clean, NULL) != 0 || strcmp(clean, s + 1) != 0)
 		return mval_error(v, err,
-			"\"%.100s\" is no %s: an absolute path without //, . and ..", s, side);
+			"\"%.100s\" is no %s: an absolute path without :, //, . and ..", s, side);
 	return 0;
 }
 
