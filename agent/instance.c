@@ -54,6 +54,7 @@ void inst_free(struct inst *i)
 	logfollow_free(i->follow);
 	vk_timer_free(i->timer);
 	json_decref(i->published);
+	json_decref(i->resolver);
 	json_decref(i->reached);
 	json_decref(i->listening);
 	supervise_release(&i->sup);

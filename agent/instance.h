@@ -50,7 +50,6 @@ struct inst {
 	bool oom;
 	bool falls;          /* with another of its group: to be stopped */
 	bool timed_out;      /* not healthy within health_timeout_ms */
-	bool old_resolver;   /* it was made when names were answered elsewhere */
 	int pid;             /* of its first process on this host */
 	unsigned disk_round; /* of diskwatch.h: when it was asked about last */
 	uint64_t stop_ms;
@@ -58,6 +57,7 @@ struct inst {
 	int64_t backoff_ms; /* to wait once the dead container is removed */
 	char ip[64];
 	json_t *published; /* {"80/tcp": 32768} */
+	json_t *resolver;  /* the addresses it was made with, or NULL */
 	json_t *reached;   /* spec_reached() */
 	json_t *listening; /* [80] or NULL */
 	struct logfollow *follow;

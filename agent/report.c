@@ -3,6 +3,7 @@
 #include <viking/str.h>
 
 #include "instance.h"
+#include "spec.h"
 
 static const char *ended_state(const struct inst *i)
 {
@@ -63,8 +64,9 @@ json_t *inst_report(const struct inst *i)
 		(json_int_t)(i->phase == PHASE_UP ? i->started_ms : 0), "restarts",
 		(int)i->sup.restarts, "oom", i->oom, "probe",
 		i->phase == PHASE_UP ? i->probe_text : "");
-	json_object_set_new(
-		j, "old_resolver", json_boolean(i->phase == PHASE_UP && i->old_resolver));
+	json_object_set_new(j, "old_resolver",
+		json_boolean(i->phase == PHASE_UP && i->want != NULL &&
+			!spec_same_resolver(i->resolver, i->want)));
 	const char *reason = reason_of(i);
 	json_object_set_new(j, "reason", vk_json_safe_string(reason, strlen(reason)));
 	json_object_set_new(j, "exit",

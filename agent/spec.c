@@ -123,9 +123,9 @@ static bool same_list(const json_t *a, const json_t *b)
 		(json_array_size(a) == 0 || json_equal(a, b));
 }
 
-bool spec_same_resolver(const json_t *config, const struct desired_instance *in)
+bool spec_same_resolver(const json_t *addresses, const struct desired_instance *in)
 {
-	return !on_network(in) || same_list(json_object_get(config, "Dns"), in->dns);
+	return !on_network(in) || same_list(addresses, in->dns);
 }
 
 static json_t *host_config(const struct vk_config *c, const struct desired_instance *in)

@@ -19,8 +19,8 @@ struct spec_run { /* a container of its own for `viking run` */
 /* root: value of the viking.root label; env: in->env as this host resolves it; run NULL = a supervised instance. New reference. */
 json_t *spec_create(const struct vk_config *c, const char *root, const struct desired_instance *in,
 	const json_t *env, const struct spec_run *run);
-/* Does a container with this HostConfig ask the resolver that the instance is to ask? (It keeps what it was made with.) */
-bool spec_same_resolver(const json_t *host_config, const struct desired_instance *in);
+/* Does a container that was made with these addresses (or NULL) ask the resolver that the instance is to ask? It keeps them. */
+bool spec_same_resolver(const json_t *addresses, const struct desired_instance *in);
 /* viking.root: 16 hex digits of the SHA-256 of the state directory; containers of other roots on
  * the same engine are foreign. */
 void spec_root(const struct vk_config *c, char out[static 17]);

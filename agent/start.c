@@ -245,8 +245,8 @@ static void on_inspected(void *arg, const struct vk_err *err, json_t *answer)
 	i->pid = (int)vk_json_int(state, "Pid", 0);
 	learn_ports(i, json_object_get(json_object_get(answer, "NetworkSettings"), "Ports"));
 	learn_address(i, json_object_get(answer, "NetworkSettings"));
-	i->old_resolver = i->want != NULL &&
-		!spec_same_resolver(json_object_get(answer, "HostConfig"), i->want);
+	json_decref(i->resolver);
+	i->resolver = json_incref(json_object_get(json_object_get(answer, "HostConfig"), "Dns"));
 	i->dead = !vk_json_bool(state, "Running", false);
 	if (i->dead && vk_streq(vk_json_str(state, "Status", ""), "created")) {
 		inst_start_failed(i, "its start was interrupted"); /* adopted, never ran */

@@ -33,7 +33,7 @@ Test(spec, a_container_keeps_the_resolver_it_was_made_with)
 	struct desired_instance none = instance_of(INSTANCE(",\"network\":\"n\""));
 	struct desired_instance host = instance_of(
 		INSTANCE(",\"network\":\"n\",\"network_mode\":\"host\",\"dns\":[\"10.1.0.1\"]"));
-	vk_autojson *same = json_of("{\"Dns\":[\"10.1.0.1\"]}"), *other = json_of("{\"Dns\":[]}");
+	vk_autojson *same = json_of("[\"10.1.0.1\"]"), *other = json_of("[]");
 	cr_expect(spec_same_resolver(same, &in));
 	cr_expect_not(spec_same_resolver(other, &in));
 	cr_expect_not(spec_same_resolver(same, &none));
