@@ -68,15 +68,15 @@ static const struct option index_options[] = {
 };
 
 const struct command buildpacks_commands[] = {
-	{"buildpacks:list", "STACK", 1, 1, false, true, buildpacks_list, NULL,
+	{"buildpacks:list", "STACK", 1, 1, 0, true, buildpacks_list, NULL,
 		"the packs a stack is built with, in order"},
-	{"buildpacks:add", "STACK PACK [--index N]", 2, 2, false, false, buildpacks_change,
+	{"buildpacks:add", "STACK PACK [--index N]", 2, 2, 0, false, buildpacks_change,
 		index_options, "one more: a URL[#REF], or node python php go static procfile"},
-	{"buildpacks:set", "STACK PACK [--index N]", 2, 2, false, false, buildpacks_change,
+	{"buildpacks:set", "STACK PACK [--index N]", 2, 2, 0, false, buildpacks_change,
 		index_options, "in place of the first, or of the one at N"},
-	{"buildpacks:remove", "STACK [PACK] [--index N]", 1, 2, false, false, buildpacks_change,
+	{"buildpacks:remove", "STACK [PACK] [--index N]", 1, 2, 0, false, buildpacks_change,
 		index_options, "take one away, by name or place"},
-	{"buildpacks:clear", "STACK", 1, 1, false, false, buildpacks_change, NULL,
+	{"buildpacks:clear", "STACK", 1, 1, 0, false, buildpacks_change, NULL,
 		"take all away: the files of a push decide again"},
 	{0},
 };

@@ -98,10 +98,9 @@ static const struct option output_options[] = {
 };
 
 const struct command builds_commands[] = {
-	{"builds:list", "[STACK]", 0, 1, false, true, builds_list, NULL,
-		"builds, running and past"},
-	{"builds:output", "BUILD [-f]", 1, 1, false, true, builds_output, output_options,
+	{"builds:list", "[STACK]", 0, 1, 0, true, builds_list, NULL, "builds, running and past"},
+	{"builds:output", "BUILD [-f]", 1, 1, 0, true, builds_output, output_options,
 		"what a build printed; `current` is the running one"},
-	{"builds:cancel", "BUILD", 1, 1, false, false, builds_cancel, NULL, "end a build"},
+	{"builds:cancel", "BUILD", 1, 1, 0, false, builds_cancel, NULL, "end a build"},
 	{0},
 };

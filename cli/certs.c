@@ -212,14 +212,13 @@ static const struct option auto_options[] = {
 };
 
 const struct command certs_commands[] = {
-	{"certs:list", "STACK", 1, 1, false, true, certs_list, NULL, "certificates of a stack"},
-	{"certs:add", "STACK [CHAIN.pem KEY.pem]", 1, 3, false, false, certs_add, NULL,
+	{"certs:list", "STACK", 1, 1, 0, true, certs_list, NULL, "certificates of a stack"},
+	{"certs:add", "STACK [CHAIN.pem KEY.pem]", 1, 3, 0, false, certs_add, NULL,
 		"serve its domains by HTTPS; chain and key from files or standard input"},
-	{"certs:auto", "STACK DOMAIN [--off]", 2, 2, false, false, certs_auto, auto_options,
+	{"certs:auto", "STACK DOMAIN [--off]", 2, 2, 0, false, certs_auto, auto_options,
 		"order a domain's certificate and renew it; again: try now"},
-	{"certs:info", "STACK ID|DOMAIN", 2, 2, false, true, certs_info, NULL,
+	{"certs:info", "STACK ID|DOMAIN", 2, 2, 0, true, certs_info, NULL,
 		"one certificate, and how its order goes"},
-	{"certs:remove", "STACK ID", 2, 2, false, false, certs_remove, NULL,
-		"take a certificate away"},
+	{"certs:remove", "STACK ID", 2, 2, 0, false, certs_remove, NULL, "take a certificate away"},
 	{0},
 };

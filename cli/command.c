@@ -175,7 +175,7 @@ int call_parse(struct call *c, int argc, char **argv, struct vk_err *err)
 				return r;
 		} else {
 			vk_strv_add(&c->words, w);
-			options = options && !(c->command->rest && c->words.n == 2);
+			options = options && c->words.n != c->command->rest;
 		}
 	}
 	return check_words(c, err);

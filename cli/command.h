@@ -26,7 +26,7 @@ struct command {
 	const char *name;      /* "keys:add" */
 	const char *arguments; /* "NAME [K=V ...]", for --help */
 	unsigned min, max;     /* positional words; max 99 = any number */
-	bool rest;             /* after the first positional word nothing is an option any more */
+	unsigned rest;         /* after so many words nothing is an option any more; 0: anywhere */
 	bool reads;            /* --json is offered */
 	command_fn *fn;
 	const struct option *options; /* ends with name NULL; may be NULL */

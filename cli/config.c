@@ -125,15 +125,14 @@ static const struct option explain_options[] = {
 };
 
 const struct command config_commands[] = {
-	{"config", "[STACK] [--explain]", 0, 1, false, true, config_any, explain_options,
+	{"config", "[STACK] [--explain]", 0, 1, 0, true, config_any, explain_options,
 		"a stack's variables; without a stack the host's settings"},
-	{"config:set", "STACK NAME=VALUE ...", 2, 99, false, false, config_set, change_options,
+	{"config:set", "STACK NAME=VALUE ...", 2, 99, 0, false, config_set, change_options,
 		"set variables: a new release"},
-	{"config:unset", "STACK NAME ...", 2, 99, false, false, config_unset, change_options,
+	{"config:unset", "STACK NAME ...", 2, 99, 0, false, config_unset, change_options,
 		"remove variables: a new release"},
-	{"config:get", "STACK NAME", 2, 2, false, true, config_get, NULL, "one value"},
-	{"config:show", "STACK", 1, 1, false, true, config_show, NULL, "all variables"},
-	{"config:export", "STACK", 1, 1, false, true, config_show, NULL,
-		"all variables, for a shell"},
+	{"config:get", "STACK NAME", 2, 2, 0, true, config_get, NULL, "one value"},
+	{"config:show", "STACK", 1, 1, 0, true, config_show, NULL, "all variables"},
+	{"config:export", "STACK", 1, 1, 0, true, config_show, NULL, "all variables, for a shell"},
 	{0},
 };

@@ -71,10 +71,10 @@ static const struct option add_options[] = {
 };
 
 const struct command domains_commands[] = {
-	{"domains:list", "STACK", 1, 1, false, true, domains_list, NULL, "domains of a stack"},
-	{"domains:add", "STACK DOMAIN [--node NODE]", 2, 2, false, false, domains_add, add_options,
+	{"domains:list", "STACK", 1, 1, 0, true, domains_list, NULL, "domains of a stack"},
+	{"domains:add", "STACK DOMAIN [--node NODE]", 2, 2, 0, false, domains_add, add_options,
 		"lead a domain (or *.suffix) to a stack"},
-	{"domains:remove", "STACK DOMAIN", 2, 2, false, false, domains_remove, NULL,
+	{"domains:remove", "STACK DOMAIN", 2, 2, 0, false, domains_remove, NULL,
 		"take a domain away"},
 	{0},
 };

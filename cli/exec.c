@@ -245,9 +245,9 @@ static const struct option exec_options[] = {
 };
 
 const struct command exec_commands[] = {
-	{"run", "STACK [-p NODE] COMMAND ...", 2, 99, true, false, run, exec_options,
+	{"run", "STACK [-p NODE] COMMAND ...", 2, 99, 2, false, run, exec_options,
 		"a command in a container of its own, with the stack's image and config"},
-	{"enter", "STACK [-p NODE[.N]] [COMMAND ...]", 1, 99, true, false, enter, exec_options,
+	{"enter", "STACK [-p NODE[.N]] [COMMAND ...]", 1, 99, 2, false, enter, exec_options,
 		"a command (default /bin/sh) inside a running instance"},
 	{0},
 };

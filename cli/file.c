@@ -222,18 +222,17 @@ static const struct option backup_options[] = {
 };
 
 const struct command file_commands[] = {
-	{"check", "[FILE] [--print|--context|--dockerfile F --rewrite]", 0, 1, false, true, check,
+	{"check", "[FILE] [--print|--context|--dockerfile F --rewrite]", 0, 1, 0, true, check,
 		check_options, "explain a manifest, a build context or a Dockerfile"},
-	{"plan", "STACK | --from FILE [--explain SERVICE]", 0, 1, false, true, plan, plan_options,
+	{"plan", "STACK | --from FILE [--explain SERVICE]", 0, 1, 0, true, plan, plan_options,
 		"where a stack's instances are and could be; or those of a described cluster"},
-	{"cluster:init", "", 0, 0, false, false, cluster_init, NULL,
+	{"cluster:init", "", 0, 0, 0, false, cluster_init, NULL,
 		"move the state of this host to an etcd of its own, while all runs on"},
-	{"join", "TOKEN", 1, 1, false, false, join, NULL,
+	{"join", "TOKEN", 1, 1, 0, false, join, NULL,
 		"make this new, empty host one of the cluster that printed the line "
 		"(hosts:invite)"},
-	{"backup", "FILE [--volumes]", 1, 1, false, false, backup, backup_options,
+	{"backup", "FILE [--volumes]", 1, 1, 0, false, backup, backup_options,
 		"state, keys, repositories and images into one file"},
-	{"restore", "FILE", 1, 1, false, false, restore, NULL,
-		"a backup onto an empty installation"},
+	{"restore", "FILE", 1, 1, 0, false, restore, NULL, "a backup onto an empty installation"},
 	{0},
 };

@@ -189,19 +189,18 @@ static const struct option firewall_options[] = {
 };
 
 const struct command host_commands[] = {
-	{"state", "[--keys] [PREFIX]", 0, 1, false, true, state, state_options,
+	{"state", "[--keys] [PREFIX]", 0, 1, 0, true, state, state_options,
 		"the keys of the state: /proc, /run, /deploy, /ports ..."},
-	{"explain", "STACK/NODE", 1, 1, false, true, explain, NULL,
-		"why a node is where and as it is"},
-	{"firewall", "[--print]", 0, 0, false, true, firewall, firewall_options,
+	{"explain", "STACK/NODE", 1, 1, 0, true, explain, NULL, "why a node is where and as it is"},
+	{"firewall", "[--print]", 0, 0, 0, true, firewall, firewall_options,
 		"what containers may reach; --print: the nftables rules"},
-	{"doctor", "", 0, 0, false, true, doctor, NULL, "what works, what does not, what to type"},
-	{"volumes:list", "[STACK]", 0, 1, false, true, volumes_list, NULL,
+	{"doctor", "", 0, 0, 0, true, doctor, NULL, "what works, what does not, what to type"},
+	{"volumes:list", "[STACK]", 0, 1, 0, true, volumes_list, NULL,
 		"volumes and whose they are"},
-	{"volumes:remove", "VOLUME --force", 1, 1, false, false, volumes_remove, force_options,
+	{"volumes:remove", "VOLUME --force", 1, 1, 0, false, volumes_remove, force_options,
 		"destroy a volume that no node uses"},
-	{"gc", "", 0, 0, false, false, gc, NULL, "collect images that no kept release needs"},
-	{"version", "", 0, 0, false, true, version, NULL, "the version"},
-	{"help", "[COMMAND]", 0, 1, false, false, help, NULL, "this, or one command"},
+	{"gc", "", 0, 0, 0, false, gc, NULL, "collect images that no kept release needs"},
+	{"version", "", 0, 0, 0, true, version, NULL, "the version"},
+	{"help", "[COMMAND]", 0, 1, 0, false, help, NULL, "this, or one command"},
 	{0},
 };

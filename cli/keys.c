@@ -109,9 +109,9 @@ static const struct option add_options[] = {
 };
 
 const struct command keys_commands[] = {
-	{"keys:add", "NAME [options] < key.pub", 1, 1, false, false, keys_add, add_options,
+	{"keys:add", "NAME [options] < key.pub", 1, 1, 0, false, keys_add, add_options,
 		"let a public key in"},
-	{"keys:list", "", 0, 0, false, true, keys_list, NULL, "keys, rights, last use"},
-	{"keys:remove", "NAME", 1, 1, false, false, keys_remove, NULL, "shut a key out, at once"},
+	{"keys:list", "", 0, 0, 0, true, keys_list, NULL, "keys, rights, last use"},
+	{"keys:remove", "NAME", 1, 1, 0, false, keys_remove, NULL, "shut a key out, at once"},
 	{0},
 };

@@ -87,15 +87,15 @@ static int ps_verb(struct call *c, struct vk_err *err)
 }
 
 const struct command ps_commands[] = {
-	{"ps", "STACK", 1, 1, false, true, ps, NULL, "instances and their state"},
-	{"ps:scale", "STACK NODE=N ...", 2, 99, false, false, ps_scale, NULL,
+	{"ps", "STACK", 1, 1, 0, true, ps, NULL, "instances and their state"},
+	{"ps:scale", "STACK NODE=N ...", 2, 99, 0, false, ps_scale, NULL,
 		"how many instances; stays over pushes"},
-	{"ps:restart", "STACK [NODE]", 1, 2, false, false, ps_verb, NULL, "restart instances"},
-	{"ps:stop", "STACK [NODE]", 1, 2, false, false, ps_verb, NULL, "stop instances"},
-	{"ps:start", "STACK [NODE]", 1, 2, false, false, ps_verb, NULL, "start stopped instances"},
-	{"ps:rebuild", "STACK", 1, 1, false, false, ps_verb, NULL,
+	{"ps:restart", "STACK [NODE]", 1, 2, 0, false, ps_verb, NULL, "restart instances"},
+	{"ps:stop", "STACK [NODE]", 1, 2, 0, false, ps_verb, NULL, "stop instances"},
+	{"ps:start", "STACK [NODE]", 1, 2, 0, false, ps_verb, NULL, "start stopped instances"},
+	{"ps:rebuild", "STACK", 1, 1, 0, false, ps_verb, NULL,
 		"build the current commit again, release it"},
-	{"redeploy", "STACK[/NODE]", 1, 2, false, false, ps_verb, NULL,
+	{"redeploy", "STACK[/NODE]", 1, 2, 0, false, ps_verb, NULL,
 		"release again; applies a changed service: true definition"},
 	{0},
 };

@@ -102,15 +102,14 @@ static int end_trial(struct call *c, struct vk_err *err)
 }
 
 const struct command releases_commands[] = {
-	{"releases:list", "STACK", 1, 1, false, true, releases_list, NULL,
+	{"releases:list", "STACK", 1, 1, 0, true, releases_list, NULL,
 		"what was released, by whom, why"},
-	{"releases:info", "STACK vN", 2, 2, false, true, releases_info, NULL,
-		"one release in full"},
-	{"releases:promote", "STACK", 1, 1, false, false, end_trial, NULL,
+	{"releases:info", "STACK vN", 2, 2, 0, true, releases_info, NULL, "one release in full"},
+	{"releases:promote", "STACK", 1, 1, 0, false, end_trial, NULL,
 		"all requests to the canary; the old instances drain"},
-	{"releases:abort", "STACK", 1, 1, false, false, end_trial, NULL,
+	{"releases:abort", "STACK", 1, 1, 0, false, end_trial, NULL,
 		"all requests back to the old release; the canary drains"},
-	{"rollback", "STACK [vN]", 1, 2, false, false, rollback, NULL,
+	{"rollback", "STACK [vN]", 1, 2, 0, false, rollback, NULL,
 		"release an older one again: code and config, no build"},
 	{0},
 };

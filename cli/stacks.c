@@ -148,15 +148,14 @@ static const struct option destroy_options[] = {
 };
 
 const struct command stacks_commands[] = {
-	{"stacks:list", "", 0, 0, false, true, stacks_list, NULL, "all stacks you may see"},
-	{"stacks:create", "STACK", 1, 1, false, false, stacks_create, NULL, "make an empty stack"},
-	{"stacks:info", "STACK", 1, 1, false, true, stacks_info, NULL,
-		"everything about one stack"},
-	{"stacks:rename", "STACK NEW", 2, 2, false, false, stacks_rename, NULL,
+	{"stacks:list", "", 0, 0, 0, true, stacks_list, NULL, "all stacks you may see"},
+	{"stacks:create", "STACK", 1, 1, 0, false, stacks_create, NULL, "make an empty stack"},
+	{"stacks:info", "STACK", 1, 1, 0, true, stacks_info, NULL, "everything about one stack"},
+	{"stacks:rename", "STACK NEW", 2, 2, 0, false, stacks_rename, NULL,
 		"give a stack another name"},
-	{"stacks:lock", "STACK [REASON]", 1, 2, false, false, stacks_lock, NULL, "refuse pushes"},
-	{"stacks:unlock", "STACK", 1, 1, false, false, stacks_lock, NULL, "accept pushes again"},
-	{"stacks:destroy", "STACK [--force]", 1, 1, false, false, stacks_destroy, destroy_options,
+	{"stacks:lock", "STACK [REASON]", 1, 2, 0, false, stacks_lock, NULL, "refuse pushes"},
+	{"stacks:unlock", "STACK", 1, 1, 0, false, stacks_lock, NULL, "accept pushes again"},
+	{"stacks:destroy", "STACK [--force]", 1, 1, 0, false, stacks_destroy, destroy_options,
 		"remove a stack and all it has"},
 	{0},
 };

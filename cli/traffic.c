@@ -120,15 +120,14 @@ static const struct option message_options[] = {
 };
 
 const struct command traffic_commands[] = {
-	{"maintenance", "STACK", 1, 1, false, true, maintenance_show, NULL,
+	{"maintenance", "STACK", 1, 1, 0, true, maintenance_show, NULL,
 		"does a stack answer 503, and what"},
-	{"maintenance:on", "STACK [--message TEXT]", 1, 1, false, false, maintenance_on,
+	{"maintenance:on", "STACK [--message TEXT]", 1, 1, 0, false, maintenance_on,
 		message_options, "answer 503 on all domains of a stack"},
-	{"maintenance:off", "STACK", 1, 1, false, false, maintenance_off, NULL,
-		"serve a stack again"},
-	{"hold", "STACK", 1, 1, false, true, hold_show, NULL, "are requests of a stack held"},
-	{"hold:on", "STACK [--for TIME]", 1, 1, false, false, hold_on, hold_options,
+	{"maintenance:off", "STACK", 1, 1, 0, false, maintenance_off, NULL, "serve a stack again"},
+	{"hold", "STACK", 1, 1, 0, true, hold_show, NULL, "are requests of a stack held"},
+	{"hold:on", "STACK [--for TIME]", 1, 1, 0, false, hold_on, hold_options,
 		"let requests of a stack wait"},
-	{"hold:off", "STACK", 1, 1, false, false, hold_off, NULL, "let them go on"},
+	{"hold:off", "STACK", 1, 1, 0, false, hold_off, NULL, "let them go on"},
 	{0},
 };

@@ -113,8 +113,8 @@ static const struct option event_options[] = {
 };
 
 const struct command watch_commands[] = {
-	{"logs", "STACK [-f] [-n N] [-p NODE]", 1, 1, false, true, logs, log_options,
+	{"logs", "STACK [-f] [-n N] [-p NODE]", 1, 1, 0, true, logs, log_options,
 		"log lines of all instances, kept over deploys"},
-	{"events", "[STACK] [-f]", 0, 1, false, true, events, event_options, "what happened"},
+	{"events", "[STACK] [-f]", 0, 1, 0, true, events, event_options, "what happened"},
 	{0},
 };

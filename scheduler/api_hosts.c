@@ -250,9 +250,9 @@ static int remove_check(struct sched *s, const struct host_row *row, bool lost, 
 /* ?data_lost=1: it will not come back; nodes with volumes there begin anew, empty, elsewhere. */
 void api_host_remove(struct call *c)
 {
-	const struct host_row *row = host_of(c);
-	struct vk_err err = {0};
 	bool lost = vk_streq(vk_req_query(c->r, "data_lost"), "1");
+	const struct host_row *row = host_of(c); /* NULL: the request is answered and gone */
+	struct vk_err err = {0};
 	if (row == NULL)
 		return;
 	if (remove_check(c->s, row, lost, &err) != 0) {

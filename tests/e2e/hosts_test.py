@@ -97,6 +97,7 @@ class Records(Hosts):
         self.state("dos", "away")
         self.w.call("DELETE", "/v1/hosts/dos")
         self.assertEqual({"uno"}, set(self.known()))
+        self.refused("NOTFOUND", self.w.call, "DELETE", "/v1/hosts/dos")
 
 
 class Three(Hosts):

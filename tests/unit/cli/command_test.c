@@ -56,6 +56,19 @@ Test(command, what_follows_the_stack_of_run_is_the_command)
 	call_release(&c);
 }
 
+Test(command, what_follows_the_host_of_a_label_is_a_role_also_with_a_minus)
+{
+	struct call c;
+	struct vk_err err = {0};
+	cr_assert_eq(parse(&c, "hosts:label", "uno db -ssd", &err), 0, "%s", err.msg);
+	cr_assert_eq(c.words.n, 3);
+	cr_assert_str_eq(c.words.v[2], "-ssd");
+	call_release(&c);
+	cr_assert_eq(parse(&c, "hosts:label", "--help", &err), 0, "%s", err.msg);
+	cr_assert(c.help);
+	call_release(&c);
+}
+
 Test(command, mistakes_say_what_to_type)
 {
 	struct call c;
