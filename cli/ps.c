@@ -58,6 +58,11 @@ static int ps_scale(struct call *c, struct vk_err *err)
 		r = vk_node_name(node, err);
 		if (r < 0)
 			return r;
+		if (json_object_get(body, node) != NULL) {
+			vk_err_set(err, VK_USAGE, "%s is named twice", node);
+			return vk_err_hint(
+				err, "viking ps:scale %s %s=%llu", s, node, (unsigned long long)n);
+		}
 		json_object_set_new(body, node, json_integer((json_int_t)n));
 	}
 	return api_follow(c, "POST", body, err, "/v1/stacks/%s/ps/scale", s);

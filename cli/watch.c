@@ -39,8 +39,10 @@ static int logs(struct call *c, struct vk_err *err)
 		r = vk_node_name(node, err);
 	if (r < 0)
 		return r;
-	if (lines != NULL && vk_parse_u64(lines, 0, 10000, &n) < 0)
-		return vk_err_set(err, VK_USAGE, "-n takes a number up to 10000");
+	if (lines != NULL && vk_parse_u64(lines, 0, 10000, &n) < 0) {
+		vk_err_set(err, VK_USAGE, "-n takes a number up to 10000");
+		return vk_err_hint(err, "viking logs %s -n 200", s);
+	}
 	return api_lines(c, log_line, c, err, "/v1/stacks/%s/logs?n=%llu%s%s%s", s,
 		(unsigned long long)n,
 		call_flag(c, "--follow") || call_flag(c, "--tail") ? "&follow=1" : "",

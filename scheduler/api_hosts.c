@@ -202,6 +202,14 @@ static void host_drain(struct call *c, bool draining)
 	const struct host_row *old = host_of(c);
 	if (old == NULL)
 		return;
+	if (draining && c->s->st.hosts.n == 1 && vk_streq(old->name, c->s->cfg->host_name)) {
+		struct vk_err err = {0};
+		vk_err_set(&err, VK_CONFLICT,
+			"%s is the only host: its instances have nowhere to go", old->name);
+		vk_err_hint(&err, "viking hosts:invite, for another host");
+		call_error(c, &err);
+		return;
+	}
 	struct host_row row = *old;
 	row.draining = draining;
 	moves_again(c->s);

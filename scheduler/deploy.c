@@ -101,6 +101,24 @@ static bool deploy_cancel(struct op *op, const struct vk_err *why)
 	return true;
 }
 
+/* The release that is meant, or the last good one before the current. */
+static struct release *rollback_target(
+	const struct deploy *d, const struct stack *sk, struct vk_err *err)
+{
+	for (size_t i = sk->n_releases; i-- > 0;) {
+		struct release *r = sk->release[i];
+		bool meant = d->to > 0 ? r->n == d->to : r->n < sk->current;
+		if (meant && strcmp(r->outcome, "ok") == 0)
+			return r;
+	}
+	if (d->to > 0)
+		vk_err_set(err, VK_NOTFOUND, "%s has no good release v%u", sk->name, d->to);
+	else
+		vk_err_set(err, VK_NOTFOUND, "%s has no earlier good release", sk->name);
+	vk_err_hint(err, "viking releases %s", sk->name);
+	return NULL;
+}
+
 /* ---- beginning ---- */
 
 /* What the release will run on: the pushed document, or that of an earlier release. */
@@ -110,19 +128,9 @@ static int take_source(struct deploy *d, struct stack *sk, struct vk_err *err)
 	if (d->kind == DEPLOY_PUSH)
 		return 0;
 	if (d->kind == DEPLOY_ROLLBACK) {
-		from = NULL;
-		for (size_t i = sk->n_releases; i-- > 0 && from == NULL;) {
-			struct release *r = sk->release[i];
-			bool meant = d->to > 0 ? r->n == d->to : r->n < sk->current;
-			if (meant && strcmp(r->outcome, "ok") == 0)
-				from = r;
-		}
-		if (from == NULL && d->to > 0)
-			return vk_err_set(
-				err, VK_NOTFOUND, "%s has no good release v%u", d->op.stack, d->to);
+		from = rollback_target(d, sk, err);
 		if (from == NULL)
-			return vk_err_set(
-				err, VK_NOTFOUND, "%s has no earlier good release", d->op.stack);
+			return VK_NOTFOUND;
 		d->to = from->n;
 		d->config = json_incref(from->config);
 	}

@@ -7,12 +7,11 @@
  *	3 the scheduler holds all writes and gives every key; it holds them as long as our connection lasts
  *	4 the keys into etcd, counted
  *	5 conf.d/50-cluster.yml {store: etcd}, by rename: THE MOVE. Before it SQLite is the truth, after it etcd
- *	6 our connection ends; the scheduler ends itself and is started anew on what the file says
+ *	6 our connection ends; the scheduler ends itself and is started anew on what the file says; it is waited for
  *
  * Killed at any step, it may be run again; so may scheduler, vikingd and etcd be killed. Applications and routes are not
  * touched by any of it.
  */
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 #include <viking/api.h>
@@ -134,7 +133,7 @@ static int prepare(struct move *m, struct vk_err *err)
 	cluster_file_say("-----> Starting etcd on this host");
 	int rc = write_settings(m->c, false, err);
 	if (rc == 0)
-		rc = cluster_file_wait(m->loop, key, true, "make certificates for etcd", err);
+		rc = cluster_file_wait(key, true, "make certificates for etcd", err);
 	if (rc == 0)
 		rc = open_etcd(m, err);
 	if (rc == 0)
@@ -205,8 +204,6 @@ static int move(struct move *m, struct vk_err *err)
 
 static int possible(const struct vk_config *c, struct vk_err *err)
 {
-	if (geteuid() != 0 && !c->single_uid)
-		return vk_err_set(err, VK_DENIED, "only root may do this");
 	if (!vk_streq(c->store, "sqlite"))
 		return vk_err_set(err, VK_CONFLICT, "the state is in etcd already");
 	if (access(c->etcd_path, X_OK) == 0)
@@ -215,8 +212,9 @@ static int possible(const struct vk_config *c, struct vk_err *err)
 	return vk_err_hint(err, "sudo apt-get install etcd-server");
 }
 
-static int run(const struct vk_config *c, struct vk_err *err)
+static int run(const struct vk_config *c, int argc, char **argv, struct vk_err *err)
 {
+	(void)argc, (void)argv;
 	struct move m = {.c = c};
 	int rc = possible(c, err);
 	if (rc == 0)
@@ -224,6 +222,8 @@ static int run(const struct vk_config *c, struct vk_err *err)
 	if (rc != 0)
 		return rc;
 	rc = move(&m, err);
+	if (rc == 0)
+		rc = cluster_file_wait_served(c, err);
 	if (rc == 0)
 		printf("=====> %zu keys moved; what was before: %s/sched/viking.db.moved\n",
 			m.keys.n, c->state_dir);
@@ -237,16 +237,5 @@ static int run(const struct vk_config *c, struct vk_err *err)
 
 int main(int argc, char **argv)
 {
-	struct vk_config *c = NULL;
-	struct vk_err err = {0};
-	signal(SIGPIPE, SIG_IGN);
-	int rc = vk_config_from_argv(&argc, argv, &c, &err);
-	if (rc == 0)
-		rc = run(c, &err);
-	if (rc != 0)
-		fprintf(stderr, " !     %s\n", err.msg);
-	if (rc != 0 && err.hint[0] != '\0')
-		fprintf(stderr, "       try: %s\n", err.hint);
-	vk_config_free(c);
-	return rc != 0 ? vk_err_exit(rc) : 0;
+	return cluster_tool_run(argc, argv, run);
 }

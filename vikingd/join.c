@@ -12,7 +12,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -216,17 +215,15 @@ static int change_over(struct join *j, struct vk_err *err)
 				  : rc;
 }
 
-/* Until vikingd has put all into place. */
+/* Until vikingd has put all into place, and commands here are answered by the cluster. */
 static int finish(const struct vk_config *c, struct vk_err *err)
 {
 	vk_autofree char *answer = vk_state_path(c, JOINED_ANSWER);
-	struct vk_loop *loop = NULL;
-	int rc = vk_loop_new(&loop, err);
+	int rc = cluster_file_wait(answer, false, "take up its new settings", err);
 	if (rc == 0)
-		rc = cluster_file_wait(loop, answer, false, "take up its new settings", err);
+		rc = cluster_file_wait_served(c, err);
 	if (rc == 0)
 		printf("=====> %s is one of the cluster's hosts now\n", c->host_name);
-	vk_loop_free(loop);
 	return rc;
 }
 
@@ -253,13 +250,13 @@ static int join(struct join *j, struct vk_err *err)
 }
 
 /* A join that was broken off behind the moment is brought to its end; else the host is alone as yet. */
-static int run(const struct vk_config *c, const char *token, struct vk_err *err)
+static int run(const struct vk_config *c, int argc, char **argv, struct vk_err *err)
 {
 	vk_autofree char *answer = vk_state_path(c, JOINED_ANSWER);
 	struct join j = {.c = c};
-	if (geteuid() != 0 && !c->single_uid)
-		return vk_err_set(err, VK_DENIED, "only root may do this");
-	int rc = vk_invite_parse(token, &j.invite, err);
+	if (argc != 2)
+		return vk_err_set(err, VK_USAGE, "usage: viking join TOKEN");
+	int rc = vk_invite_parse(argv[1], &j.invite, err);
 	if (rc != 0)
 		return rc;
 	if (!vk_streq(c->store, "sqlite")) {
@@ -278,17 +275,5 @@ static int run(const struct vk_config *c, const char *token, struct vk_err *err)
 
 int main(int argc, char **argv)
 {
-	struct vk_config *c = NULL;
-	struct vk_err err = {0};
-	signal(SIGPIPE, SIG_IGN);
-	int rc = vk_config_from_argv(&argc, argv, &c, &err);
-	if (rc == 0)
-		rc = argc == 2 ? run(c, argv[1], &err)
-			       : vk_err_set(&err, VK_USAGE, "usage: viking join TOKEN");
-	if (rc != 0)
-		fprintf(stderr, " !     %s\n", err.msg);
-	if (rc != 0 && err.hint[0] != '\0')
-		fprintf(stderr, "       try: %s\n", err.hint);
-	vk_config_free(c);
-	return rc != 0 ? vk_err_exit(rc) : 0;
+	return cluster_tool_run(argc, argv, run);
 }

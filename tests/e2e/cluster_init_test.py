@@ -55,7 +55,8 @@ class Init(unittest.TestCase):
             r = h.viking("cluster:init")
             self.assertEqual(r.status, 0, r)
             self.assertIn("keys moved", r.out)
-            wait_for("it serves from etcd", lambda: store(h) == "etcd", 60)
+            self.assertEqual("etcd", store(h))  # the next command is answered
+            self.assertTrue(os.path.exists(h.path("var/lib/viking/sched/viking.db.moved")))
         self.assertEqual(load.failed, 0, load.errors)
         self.assertEqual({c["Id"] for c in containers("viking.stack=" + h.app_name)}, ids)
         # what agents say is there when they have connected again

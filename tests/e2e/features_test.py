@@ -142,6 +142,23 @@ class Features(unittest.TestCase):
         self.assertEqual(0, h.viking("ps:scale", stack, "web=1").status)
         self.assertEqual(200, h.get(stack + ".apps.test")[0])
 
+    def test_refusals_say_what_to_type(self):
+        h, stack = self.h, self.h.name()
+        h.push(h.app("r"), stack)
+        host = h.json("hosts")["hosts"][0]["name"]
+        for status, words, said, hint in (
+                (3, ("rollback", stack, "v99"), "no good release v99", "viking releases " + stack),
+                (3, ("rollback", stack), "no earlier good release", "viking releases " + stack),
+                (2, ("ps:scale", stack, "web=1", "web=2"), "web is named twice", "viking ps:scale " + stack),
+                (2, ("logs", stack, "-n", "many"), "-n takes a number", f"viking logs {stack} -n"),
+                (5, ("hosts:drain", host), host + " is the only host", "viking hosts:invite")):
+            with self.subTest(words):
+                r = h.viking(*words)
+                self.assertEqual(status, r.status, r)
+                self.assertIn(said, r.err)
+                self.assertIn("try: " + hint, r.err)
+        self.assertEqual("up", h.json("hosts")["hosts"][0]["state"])
+
     def test_domains_have_one_owner(self):
         h = self.h
         a, b = h.name(), h.name()
