@@ -392,11 +392,21 @@ class Taken(unittest.TestCase):
                 stack = host.name("taken")
                 host.push(host.app("t"), stack)
                 # before its first answer the resolver is in the doctor's list for that
-                lib.wait_for("the doctor to say it", lambda: any(
-                    c["name"] == "dns" and c["ok"] is False and base + "0.1 port 53" in c["what"] for c in host.json_any("doctor")["checks"]))
+                self.until(host, "the doctor to say it", lambda c: c["ok"] is False and base + "0.1 port 53" in c["what"])
                 s.close()
-                lib.wait_for("the address", lambda: next(
-                    (c for c in host.json_any("doctor")["checks"] if c["name"] == "dns" and c["ok"]), None))
+                self.until(host, "the address", lambda c: c["ok"])
+
+    def until(self, host, what, good):
+        seen = []
+
+        def look():
+            seen[:] = [c for c in host.json_any("doctor")["checks"] if c["name"] == "dns"]
+            return any(map(good, seen))
+        try:
+            lib.wait_for(what, look, 60)
+        except AssertionError as e:
+            listeners = lib.subprocess.run(["ss", "-lntup", "sport = 53"], capture_output=True, text=True).stdout
+            self.fail(f"{e}\n{seen}\n{listeners}")
 
 
 class Later(unittest.TestCase):
