@@ -6,6 +6,7 @@
 #include "instance.h"
 #include "killer.h"
 #include "session.h"
+#include "spec.h"
 
 /*
  * The engine says in the process's own output, and with status 126 for everything, that it cannot start a command:
@@ -142,19 +143,6 @@ static void on_created(void *arg, const struct vk_err *err, json_t *answer)
 	session_upgrade(s);
 }
 
-static json_t *env_list(const json_t *env)
-{
-	json_t *list = json_array();
-	const char *key;
-	json_t *v;
-	json_object_foreach((json_t *)(uintptr_t)env, key, v)
-	{
-		vk_autofree char *pair = vk_asprintf("%s=%s", key, json_string_value(v));
-		json_array_append_new(list, json_string(pair));
-	}
-	return list;
-}
-
 struct exec_request {
 	char *instance;
 	json_t *cmd, *env;
@@ -212,7 +200,7 @@ void session_exec(struct agent *a, struct session **list, struct vk_req *r, cons
 	s->cols = (unsigned)q.cols;
 	snprintf(s->container, sizeof(s->container), "%s", i->id);
 	vk_autojson *ask = json_pack("{s:b,s:b,s:b,s:b,s:O,s:o}", "AttachStdin", 1, "AttachStdout",
-		1, "AttachStderr", 1, "Tty", (int)q.tty, "Cmd", q.cmd, "Env", env_list(q.env));
+		1, "AttachStderr", 1, "Tty", (int)q.tty, "Cmd", q.cmd, "Env", spec_env(q.env));
 	vk_autofree char *path = vk_asprintf("/containers/%s/exec", i->id);
 	s->op = vk_engine_call_async(a->engine, "POST", path, ask, AGENT_CALL_MS, on_created, s);
 	vk_fields_release(fields, &q);

@@ -36,7 +36,7 @@ static json_t *labels_of(const char *root, const struct desired_instance *in, bo
 	return l;
 }
 
-static json_t *env_of(const json_t *env)
+json_t *spec_env(const json_t *env)
 {
 	json_t *list = json_array();
 	const char *key;
@@ -196,7 +196,7 @@ json_t *spec_create(const struct vk_config *c, const char *root, const struct de
 	hostname_of(in, hostname);
 	json_object_set_new(j, "Image", json_string(in->image));
 	json_object_set_new(j, "Labels", labels_of(root, in, run != NULL));
-	json_object_set_new(j, "Env", env_of(env));
+	json_object_set_new(j, "Env", spec_env(env));
 	json_object_set_new(j, "ExposedPorts", exposed_of(in));
 	json_object_set_new(
 		j, "StopTimeout", json_integer((json_int_t)((in->stop_ms + 999) / 1000)));

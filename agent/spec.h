@@ -19,6 +19,8 @@ struct spec_run { /* a container of its own for `viking run` */
 /* root: value of the viking.root label; env: in->env as this host resolves it; run NULL = a supervised instance. New reference. */
 json_t *spec_create(const struct vk_config *c, const char *root, const struct desired_instance *in,
 	const json_t *env, const struct spec_run *run);
+/* {name: value} as the engine wants it, ["NAME=value", ...]. New reference. */
+json_t *spec_env(const json_t *env);
 /* Does a container that was made with these addresses (or NULL) ask the resolver that the instance is to ask? It keeps them. */
 bool spec_same_resolver(const json_t *addresses, const struct desired_instance *in);
 /* viking.root: 16 hex digits of the SHA-256 of the state directory; containers of other roots on

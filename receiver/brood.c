@@ -4,10 +4,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <viking/log.h>
-#include <viking/proc.h>
 #include <viking/str.h>
 
-#include "environ.h"
 #include "listener.h"
 
 #define AGAIN_MS 1000 /* a nursery that died is not started in a tight circle */
@@ -125,22 +123,8 @@ static int spawn(struct listener *l, int sock, pid_t *ret, struct vk_err *err)
 	snprintf(fd, sizeof(fd), "%d", sock);
 	argv[n++] = "--control";
 	argv[n] = fd;
-	vk_autofree char *path = vk_libexec_path(l->config, "viking-session");
 	const int keep[] = {sock, -1};
-	vk_autostrv env = {0};
-	environ_program(&env);
-	const struct vk_proc_opts o = {.path = path,
-		.argv = argv,
-		.env = (const char *const *)env.v,
-		.in = VK_FD_NULL,
-		.out = VK_FD_NULL,
-		.err = VK_FD_INHERIT,
-		.keep = keep};
-	struct vk_proc p;
-	int rc = vk_proc_start(&o, &p, err);
-	if (rc == 0)
-		*ret = p.pid;
-	return rc;
+	return listener_spawn(l, argv, keep, ret, err);
 }
 
 int brood_start(struct listener *l, struct vk_err *err)

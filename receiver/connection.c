@@ -5,10 +5,8 @@
 #include <sys/wait.h>
 #include <viking/id.h>
 #include <viking/log.h>
-#include <viking/proc.h>
 #include <viking/str.h>
 
-#include "environ.h"
 #include "listener.h"
 #include "monitor.h"
 
@@ -186,22 +184,8 @@ static int spawn_monitor(struct connection *c, int session, int notes, struct vk
 	argv[n++] = notes_fd;
 	argv[n++] = c->l->config_file;
 	argv[n] = c->addr;
-	vk_autofree char *path = vk_libexec_path(c->l->config, "viking-monitor");
 	const int keep[] = {session, notes, -1};
-	vk_autostrv env = {0};
-	environ_program(&env);
-	const struct vk_proc_opts o = {.path = path,
-		.argv = argv,
-		.env = (const char *const *)env.v,
-		.in = VK_FD_NULL,
-		.out = VK_FD_NULL,
-		.err = VK_FD_INHERIT,
-		.keep = keep};
-	struct vk_proc p;
-	int rc = vk_proc_start(&o, &p, err);
-	if (rc == 0)
-		c->monitor = p.pid;
-	return rc;
+	return listener_spawn(c->l, argv, keep, &c->monitor, err);
 }
 
 /* The two socket pairs between listener, monitor and session. */

@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <viking/log.h>
+#include <viking/proc.h>
 #include <viking/str.h>
+
+#include "environ.h"
 
 #define ACCEPT_BURST    64
 #define PAUSE_MS        500 /* out of descriptors */
@@ -26,6 +29,26 @@ size_t listener_config_words(const struct listener *l, const char **words)
 		words[n++] = l->config->root;
 	}
 	return n;
+}
+
+int listener_spawn(const struct listener *l, const char *const *argv, const int *keep, pid_t *ret,
+	struct vk_err *err)
+{
+	vk_autofree char *path = vk_libexec_path(l->config, argv[0]);
+	vk_autostrv env = {0};
+	environ_program(&env);
+	const struct vk_proc_opts o = {.path = path,
+		.argv = argv,
+		.env = (const char *const *)env.v,
+		.in = VK_FD_NULL,
+		.out = VK_FD_NULL,
+		.err = VK_FD_INHERIT,
+		.keep = keep};
+	struct vk_proc p;
+	int rc = vk_proc_start(&o, &p, err);
+	if (rc == 0)
+		*ret = p.pid;
+	return rc;
 }
 
 /* A client that is gone without a word is found by the kernel; small packets leave at once. */

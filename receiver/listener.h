@@ -100,5 +100,8 @@ void listener_place_free(struct listener *l); /* someone who waits may start */
 void listener_settle(struct listener *l);
 /* "--config FILE --root DIR" for a child, as configured; at most 4 words, NULL-terminated by the caller. */
 size_t listener_config_words(const struct listener *l, const char **words);
+/* Starts one of our programs, argv[0], with these descriptors kept (ends with -1), no input and no output. */
+int listener_spawn(const struct listener *l, const char *const *argv, const int *keep, pid_t *ret,
+	struct vk_err *err);
 
 #endif

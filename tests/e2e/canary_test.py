@@ -2,7 +2,7 @@
 import http.client
 import unittest
 
-from lib import Host, Load, containers, engine, wait_for
+from lib import HostCase, Load, containers, engine, wait_for
 
 MANIFEST = """rollout: {%s}
 deploy:
@@ -10,16 +10,7 @@ deploy:
 """
 
 
-class Canary(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.h = Host()
-        cls.h.__enter__()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.h.__exit__(None, None, None)
-
+class Canary(HostCase):
     def setUp(self):
         self.stack = self.h.name()
         self.host = self.stack + ".apps.test"

@@ -8,7 +8,7 @@ import time
 import unittest
 
 import exposition
-from lib import BASE, Host, free_port, wait_for
+from lib import BASE, HostCase, free_port, wait_for
 
 MANIFEST = """deploy:
   web:
@@ -24,16 +24,7 @@ MANIFEST = """deploy:
 """
 
 
-class Domains(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.h = Host()
-        cls.h.__enter__()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.h.__exit__(None, None, None)
-
+class Domains(HostCase):
     def reloads(self):
         with open(self.h.root + "/vikingd.log", errors="replace") as f:
             return f.read().count("haproxy-reloaded")

@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from lib import BASE, Host, Load, containers, engine, wait_for
+from lib import BASE, HostCase, Load, containers, engine, wait_for
 
 MANIFEST = """viking: {{name: ship, comment: all hands}}
 env: {{COLOUR: red}}
@@ -44,16 +44,7 @@ deploy:
 """
 
 
-class Features(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.h = Host()
-        cls.h.__enter__()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.h.__exit__(None, None, None)
-
+class Features(HostCase):
     def ship(self):
         h = self.h
         stack = h.name("ship")

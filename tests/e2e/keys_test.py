@@ -4,19 +4,10 @@ import subprocess
 import time
 import unittest
 
-from lib import STAGE, Host, wait_for
+from lib import STAGE, HostCase, wait_for
 
 
-class Keys(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.h = Host()
-        cls.h.__enter__()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.h.__exit__(None, None, None)
-
+class Keys(HostCase):
     def key(self, name, kind="ed25519", *args):
         path = self.h.path("key-" + name)
         return path if os.path.exists(path) else self.h.make_key(name, kind, *args)

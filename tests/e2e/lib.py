@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+import unittest
 
 STAGE = os.environ.get("VIKING_STAGE") or os.path.join(os.getcwd(), "build/tests/stage/usr/local")
 ENGINE = os.environ.get("VIKING_ENGINE_SOCKET", "/var/run/docker.sock")
@@ -396,6 +397,20 @@ class Host:
 
     def api(self, method, url, body=None, headers=None):
         return unix_call(self.api_socket, method, url, json.dumps(body) if body is not None else None, headers)
+
+
+class HostCase(unittest.TestCase):
+    """Tests that share one viking, self.h."""
+    settings = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.h = Host(**cls.settings)
+        cls.h.__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.h.__exit__(None, None, None)
 
 
 class Load:

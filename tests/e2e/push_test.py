@@ -2,19 +2,10 @@
 import os
 import unittest
 
-from lib import Host, containers
+from lib import HostCase, containers
 
 
-class Push(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.h = Host()
-        cls.h.__enter__()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.h.__exit__(None, None, None)
-
+class Push(HostCase):
     def test_push_serves_and_second_push_switches(self):
         h = self.h
         stack = h.name()

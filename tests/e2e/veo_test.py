@@ -3,7 +3,7 @@ import json
 import subprocess
 import unittest
 
-from lib import BASE, ENGINE, Host, containers, engine, wait_for
+from lib import BASE, ENGINE, HostCase, containers, engine, wait_for
 
 WAIT = "sh -c 'touch /ok; while [ ! -e /end ] && [ ! -e /v/end ]; do sleep 0.2; done; exit 1'"
 
@@ -12,17 +12,8 @@ def node(**keys):
     return {"image": BASE + ":latest", "run": WAIT, "healthcheck": "none", "stop_timeout": "1s", **keys}
 
 
-class Veo(unittest.TestCase):
+class Veo(HostCase):
     settings = {"nodes.disk_check": "1s"}
-
-    @classmethod
-    def setUpClass(cls):
-        cls.h = Host(**cls.settings)
-        cls.h.__enter__()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.h.__exit__(None, None, None)
 
     def push(self, name, check=True, **nodes):
         self.stack = self.h.name(name)
