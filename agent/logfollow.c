@@ -97,6 +97,9 @@ static void connect_log(void *arg)
 	struct logfollow *f = arg;
 	int64_t ns = logset_cursor(f->set, f->stack, f->container);
 	vk_autofree char *path = NULL;
+	if (ns > vk_now_ms() * 1000000)
+		ns = vk_now_ms() *
+			1000000; /* the clock was set back: what comes now has a lower time */
 	if (ns > 0) {
 		ns++;
 		path = vk_asprintf("/containers/%s/logs?follow=1&stdout=1&stderr=1&timestamps=1"

@@ -21,6 +21,13 @@ struct probe {
 	void *arg;
 };
 
+int64_t probe_none_ms(int64_t age_ms)
+{
+	if (age_ms < 0)
+		return NONE_MS;
+	return age_ms < NONE_MS ? NONE_MS - age_ms : 0;
+}
+
 int64_t probe_gap_ms(unsigned n, int64_t interval_ms)
 {
 	static const int64_t gaps[] = {5, 5, 10, 30, 50, 100, 200, 300, 500};
@@ -91,7 +98,7 @@ struct probe *probe_new(const struct probe_target *t, const struct desired_healt
 	p->timer = vk_timer_new(t->loop, try_once, p);
 	int64_t first = probe_gap_ms(0, (int64_t)h->interval_ms);
 	if (vk_streq(h->type, "none"))
-		first = t->age_ms >= NONE_MS ? 0 : NONE_MS - t->age_ms;
+		first = probe_none_ms(t->age_ms);
 	vk_timer_set(p->timer, first);
 	return p;
 }

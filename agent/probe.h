@@ -15,6 +15,8 @@ enum health { HEALTH_UNKNOWN, HEALTH_OK, HEALTH_BAD };
 
 /* The wait before attempt number n (from 0) of a container that is not (or no more) healthy. */
 int64_t probe_gap_ms(unsigned n, int64_t interval_ms);
+/* The wait of health "none" for a container of this age. */
+int64_t probe_none_ms(int64_t age_ms);
 /* The new state after an attempt; *fails is the count of failures in a row. */
 enum health probe_judge(enum health old, bool ok, unsigned *fails, unsigned retries);
 
@@ -22,7 +24,7 @@ struct probe_target {
 	struct vk_loop *loop;
 	struct vk_engine *engine;
 	const char *engine_socket, *container, *ip; /* copied */
-	int64_t age_ms; /* for type none: how long the container has run */
+	int64_t age_ms; /* for type none: how long the container has run; below 0: the clock was set back since */
 };
 struct probe;
 /* Called after each attempt. p may be freed from inside. */

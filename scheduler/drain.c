@@ -15,6 +15,7 @@ struct drains {
 	struct sched *s;
 	struct vk_timer *timer;
 	json_t *done; /* {instance: {host: true}}: routers without a connection to it; its row may not be written yet */
+	json_t *until; /* {instance: end of its time, vk_mono_ms}: from when this leader first saw its row */
 };
 
 static void drains_due(void *arg)
@@ -28,6 +29,7 @@ struct drains *drains_new(struct sched *s)
 	struct drains *d = vk_alloc(sizeof(*d));
 	d->s = s;
 	d->done = json_object();
+	d->until = json_object();
 	d->timer = vk_timer_new(s->loop, drains_due, d);
 	return d;
 }
@@ -38,6 +40,7 @@ void drains_free(struct drains *d)
 		return;
 	vk_timer_free(d->timer);
 	json_decref(d->done);
+	json_decref(d->until);
 	free(d);
 }
 
@@ -57,9 +60,7 @@ static int64_t drain_ms(const struct sched *s, const struct stack *sk, const str
 static json_t *drain_one(const struct sched *s, const struct stack *sk, const struct inst *i)
 {
 	json_t *one = inst_json(i);
-	int64_t ms = drain_ms(s, sk, i);
-	json_object_set_new(one, "until_ms", json_integer((json_int_t)(vk_now_ms() + ms)));
-	json_object_set_new(one, "ms", json_integer((json_int_t)ms));
+	json_object_set_new(one, "ms", json_integer((json_int_t)drain_ms(s, sk, i)));
 	return one;
 }
 
@@ -128,16 +129,18 @@ static void drain_end(struct sched *s, struct stack *sk)
 	txn_commit(t, drain_ended, s);
 }
 
-/* ms an instance has still; the clock may have been set back. Rows of older versions have one time for all. */
-static int64_t drain_left(const json_t *row, const json_t *one)
+/* ms an instance has still. A new leader begins anew: neither its clock nor the old one's is to be trusted with connections. */
+static int64_t drain_left(struct drains *d, const json_t *seen, const char *name, const json_t *one)
 {
-	int64_t until = vk_json_int(one, "until_ms", vk_json_int(row, "until_ms", 0));
-	int64_t left = until - vk_now_ms(), ms = vk_json_int(one, "ms", INT64_MAX);
-	return left < ms ? left : ms;
+	int64_t now = vk_mono_ms(), ms = vk_json_int(one, "ms", (int64_t)d->s->cfg->drain_ms);
+	int64_t until = vk_json_int(seen, name, now + ms);
+	json_object_set_new(d->until, name, json_integer((json_int_t)until));
+	return until - now;
 }
 
 /* Those that are neither without a connection nor over their time; *ret_next: the first end of one, or -1. */
-static json_t *drain_rest(const struct drains *d, const struct stack *sk, int64_t *ret_next)
+static json_t *drain_rest(
+	struct drains *d, const json_t *seen, const struct stack *sk, int64_t *ret_next)
 {
 	json_t *rest = json_array(), *one;
 	size_t at;
@@ -145,10 +148,10 @@ static json_t *drain_rest(const struct drains *d, const struct stack *sk, int64_
 	json_array_foreach(json_object_get(sk->drain, "instances"), at, one)
 	{
 		char name[INSTANCE_NAME_MAX];
-		int64_t left = drain_left(sk->drain, one);
 		vk_instance_name(sk->name, vk_json_str(one, "node", ""),
 			(unsigned)vk_json_int(one, "version", 0),
 			(unsigned)vk_json_int(one, "n", 0), name);
+		int64_t left = drain_left(d, seen, name, one);
 		if (left <= 0 || router_all_said(d->s, json_object_get(d->done, name)))
 			continue;
 		json_array_append(rest, one);
@@ -158,11 +161,11 @@ static json_t *drain_rest(const struct drains *d, const struct stack *sk, int64_
 }
 
 /* Returns when to look again, -1 = not by time. */
-static int64_t drain_shrink(struct sched *s, struct stack *sk)
+static int64_t drain_shrink(struct sched *s, const json_t *seen, struct stack *sk)
 {
 	int64_t next;
 	const json_t *row;
-	vk_autojson *rest = drain_rest(s->drains, sk, &next);
+	vk_autojson *rest = drain_rest(s->drains, seen, sk, &next);
 	if (json_array_size(rest) == 0) {
 		drain_end(s, sk);
 		return -1;
@@ -180,27 +183,34 @@ static int64_t drain_shrink(struct sched *s, struct stack *sk)
 	return next;
 }
 
-void drains_look(struct sched *s)
+static void shrink_all(struct sched *s)
 {
+	struct drains *d = s->drains;
 	int64_t next = -1;
 	struct stack *sk;
-	forget_others(s->drains);
+	vk_autojson *seen = d->until; /* whose row is gone is not taken over */
+	d->until = json_object();
 	table_each(&s->st.stacks, i, sk)
 	{
-		int64_t ms = sk->drain != NULL ? drain_shrink(s, sk) : -1;
+		int64_t ms = sk->drain != NULL ? drain_shrink(s, seen, sk) : -1;
 		next = ms >= 0 && (next < 0 || ms < next) ? ms : next;
 	}
-	vk_timer_set(s->drains->timer, next);
+	vk_timer_set(d->timer, next);
+}
+
+void drains_look(struct sched *s)
+{
+	forget_others(s->drains);
+	shrink_all(s);
 }
 
 void drain_drained(struct sched *s, const char *host, const char *instance)
 {
-	struct stack *sk;
 	json_t *said = json_object_get(s->drains->done, instance);
 	if (said == NULL) {
 		said = json_object();
 		json_object_set_new(s->drains->done, instance, said);
 	}
 	json_object_set_new(said, host[0] != '\0' ? host : s->cfg->host_name, json_true());
-	table_each(&s->st.stacks, i, sk) if (sk->drain != NULL)(void) drain_shrink(s, sk);
+	shrink_all(s);
 }

@@ -15,7 +15,7 @@
  *	/current/S                {"n"}: the release that serves
  *	/canary/S                 {"n", "percent", "nodes", "since_ms"}: a release on trial beside the serving one
  *	/pending/S                {"ref", "old", "new"}: a ref still to be moved
- *	/drain/S                  {"instances": [{.., "until_ms", "ms"}]}: old instances finishing their requests, how long
+ *	/drain/S                  {"instances": [{.., "ms"}]}: old instances finishing their requests, how long
  *	/intent/S                 {"kind", "release", "stage", ...}: a deploy under way
  *	/build/ID                 struct build_row
  *	/images/S/BOAT/TAG        struct image_row

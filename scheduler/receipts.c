@@ -20,6 +20,7 @@ struct receipts {
 	struct vk_timer *timer;
 	json_t *routers; /* {host: {instance: its router's last totals}} */
 	json_t *closing; /* {"stack/n": true}: rows being written */
+	json_t *due; /* {"stack/n": vk_mono_ms}: ends of those that are open, as this leader first read them */
 };
 
 /* ---- figures ---- */
@@ -142,15 +143,27 @@ static bool is_open(const struct release *r)
 	return r != NULL && json_object_get(r->receipt, "until_ms") != NULL;
 }
 
+/* ms it is still watched. A leader asks the clock once, then counts: what jumps in between ends no watch. */
+static int64_t left_ms(const json_t *due, const struct stack *sk, const struct release *r)
+{
+	vk_autofree char *key = vk_asprintf("%s/%u", sk->name, r->n);
+	const json_t *at = json_object_get(due, key);
+	int64_t left = vk_json_int(r->receipt, "until_ms", 0) - vk_now_ms();
+	int64_t watch = vk_json_int(r->receipt, "watch_ms", WATCH_MS);
+	if (at != NULL)
+		return json_integer_value(at) - vk_mono_ms();
+	return left < watch ? left : watch;
+}
+
 static json_t *closed_json(const struct receipts *x, const struct stack *sk,
 	const struct release *r, const char *acted)
 {
 	struct figures fresh = {0}, old = {0};
 	int64_t watch = vk_json_int(r->receipt, "watch_ms", WATCH_MS);
-	int64_t ms = watch - (vk_json_int(r->receipt, "until_ms", 0) - vk_now_ms());
+	int64_t left = left_ms(x->due, sk, r);
 	figures_of(x, sk, r, &fresh, &old);
 	return json_pack("{s:I,s:o,s:o,s:s*}", "seconds",
-		(json_int_t)((ms < watch ? ms : watch) + 500) / 1000, "new",
+		(json_int_t)(watch - (left > 0 ? left : 0) + 500) / 1000, "new",
 		figures_json(&fresh, r->n), "old", old_json(before(sk, r), &old), "acted", acted);
 }
 
@@ -298,21 +311,22 @@ static void close_one(struct receipts *x, struct stack *sk, const struct release
 }
 
 /* ms until it wants to be looked at again; -1: closed, or nothing to close. */
-static int64_t look_one(struct receipts *x, struct stack *sk)
+static int64_t look_one(struct receipts *x, const json_t *seen, struct stack *sk)
 {
 	const struct release *r = sk->exists ? receipts_watched(sk) : NULL;
 	if (r == NULL)
 		return -1;
 	vk_autofree char *key = vk_asprintf("%s/%u", sk->name, r->n);
+	int64_t left = left_ms(seen, sk, r);
+	json_object_set_new(x->due, key, json_integer((json_int_t)(vk_mono_ms() + left)));
 	if (json_object_get(x->closing, key) != NULL)
 		return -1;
-	int64_t left = vk_json_int(r->receipt, "until_ms", 0) - vk_now_ms();
 	int64_t watch = vk_json_int(r->receipt, "watch_ms", WATCH_MS);
 	vk_autofree char *why = verdict(x, sk, r);
 	if (why != NULL && (sk->busy != NULL || sk->lock != NULL) && left > -watch)
 		return AGAIN_MS; /* it acts as soon as it may */
 	if (why == NULL && left > 0)
-		return left < watch ? left : watch; /* the clock may have been set back */
+		return left;
 	close_one(x, sk, r, VK_TAKE(why));
 	return -1;
 }
@@ -321,9 +335,11 @@ void receipts_look(struct sched *s)
 {
 	int64_t next = -1;
 	struct stack *sk;
+	vk_autojson *seen = s->receipts->due;
+	s->receipts->due = json_object();
 	table_each(&s->st.stacks, i, sk)
 	{
-		int64_t ms = look_one(s->receipts, sk);
+		int64_t ms = look_one(s->receipts, seen, sk);
 		next = ms >= 0 && (next < 0 || ms < next) ? ms : next;
 	}
 	vk_timer_set(s->receipts->timer, next);
@@ -381,7 +397,8 @@ static void due(void *arg)
 struct receipts *receipts_new(struct sched *s)
 {
 	struct receipts *x = vk_alloc(sizeof(*x));
-	*x = (struct receipts){.s = s, .routers = json_object(), .closing = json_object()};
+	*x = (struct receipts){
+		.s = s, .routers = json_object(), .closing = json_object(), .due = json_object()};
 	x->timer = vk_timer_new(s->loop, due, x);
 	return x;
 }
@@ -393,5 +410,6 @@ void receipts_free(struct receipts *x)
 	vk_timer_free(x->timer);
 	json_decref(x->routers);
 	json_decref(x->closing);
+	json_decref(x->due);
 	free(x);
 }

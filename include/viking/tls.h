@@ -31,7 +31,7 @@ struct vk_tls_signing {
 	const char *host; /* the only name in the certificate, whatever the request says */
 	const char *const *addresses; /* IP addresses in it, NULL-terminated; NULL = none */
 	int64_t now_ms,
-		valid_ms; /* valid from an hour before now (clocks differ); valid_ms 0 = VK_TLS_HOST_MS */
+		valid_ms; /* valid from two days before now (clocks differ); valid_ms 0 = VK_TLS_HOST_MS */
 };
 /* VK_INVALID: not a request, not signed by its own key, or not a P-256 key. */
 int vk_tls_sign(

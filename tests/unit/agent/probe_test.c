@@ -15,6 +15,15 @@ Test(probe, asks_at_5_10_20_50_100_and_then_ever_more_seldom)
 	cr_expect_eq(probe_gap_ms(8, 200), 200, "never longer than the interval");
 }
 
+Test(probe, a_clock_set_back_a_day_does_not_make_health_none_wait_for_a_day)
+{
+	cr_expect_eq(probe_none_ms(0), 1000);
+	cr_expect_eq(probe_none_ms(400), 600);
+	cr_expect_eq(probe_none_ms(1000), 0);
+	cr_expect_eq(probe_none_ms(86400000), 0);
+	cr_expect_eq(probe_none_ms(-86400000), 1000);
+}
+
 Test(probe, failures_before_the_first_success_are_waiting_not_illness)
 {
 	unsigned fails = 0;

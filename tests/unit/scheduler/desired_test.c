@@ -124,7 +124,7 @@ Test(desired, keeps_draining_ones_and_leaves_out_what_has_no_definition)
 	scene_stack(&st, "a", 0,
 		"{'web':{'version':2,'born':1,'scale':1},'lost':{'version':1,'born':1,'scale':1}}");
 	scene_put(&st, "/drain/a",
-		"{'v':1,'until_ms':1,'instances':[{'node':'web','version':1,'n':1,'born':1,'gen':0}"
+		"{'v':1,'instances':[{'node':'web','version':1,'n':1,'born':1,'gen':0}"
 		","
 		"{'node':'web','version':2,'n':1,'born':1,'gen':0},{'node':'web','version':7,'n':1,"
 		"'born':9,'gen':0}]}");

@@ -71,8 +71,8 @@ Test(gc, the_serving_release_is_kept_however_old)
 	for (unsigned n = 1; n <= 6; n++)
 		put_release("r", n, "ok", "{}");
 	put_current("r", 1);
-	scene_put(&st, "/drain/r",
-		"{'v':1,'until_ms':1,'instances':[{'node':'web','version':1,'n':1,'born':2}]}");
+	scene_put(
+		&st, "/drain/r", "{'v':1,'instances':[{'node':'web','version':1,'n':1,'born':2}]}");
 	vk_autojson *k = gc_kept(state_stack(&st, "r"), 2);
 	cr_expect(kept(k, 1));
 	cr_expect(kept(k, 2), "what drains still needs its definition");
