@@ -26,14 +26,21 @@ static char *joined(const json_t *words)
 	return vk_strdup(b.len > 0 ? vk_buf_str(&b) : "-");
 }
 
+/* What the cluster has it for, beside instances. */
+static const char *duty(const json_t *h)
+{
+	bool leads = vk_json_bool(h, "leader", false), git = vk_json_bool(h, "registry", false);
+	return leads && git ? "leader,git" : leads ? "leader" : git ? "git" : NULL;
+}
+
 static void host_line(struct table *t, const json_t *h)
 {
 	vk_autofree char *memory = size_or_dash(h, "memory"), *disk = size_or_dash(h, "disk_free");
 	vk_autofree char *roles = joined(json_object_get(h, "roles"));
 	int64_t load = vk_json_int(h, "load", 0);
-	table_addf(t, "%s%s", vk_json_str(h, "name", "?"),
-		vk_json_bool(h, "leader", false) ? " *" : "");
+	table_add(t, vk_json_str(h, "name", "?"));
 	table_add(t, vk_json_str(h, "state", NULL));
+	table_add(t, duty(h));
 	table_add(t, roles);
 	table_add(t, vk_json_str(h, "zone", "")[0] != '\0' ? vk_json_str(h, "zone", "") : NULL);
 	table_addf(t, "%lld", (long long)vk_json_int(h, "cpus", 0));
@@ -53,7 +60,7 @@ static int hosts_list(struct call *c, struct vk_err *err)
 	if (c->json)
 		return print_json(answer);
 	struct table t;
-	table_init(&t, "HOST|STATE|ROLES|ZONE|CPUS|MEMORY|DISK FREE|LOAD|ENGINE|INSTANCES");
+	table_init(&t, "HOST|STATE|DUTY|ROLES|ZONE|CPUS|MEMORY|DISK FREE|LOAD|ENGINE|INSTANCES");
 	size_t i;
 	json_t *h;
 	json_array_foreach(json_object_get(answer, "hosts"), i, h) host_line(&t, h);
@@ -117,11 +124,17 @@ static int hosts_undrain(struct call *c, struct vk_err *err)
 static int hosts_remove(struct call *c, struct vk_err *err)
 {
 	vk_autofree char *host = url_escape(c->words.v[0]);
-	int r = api_send(c, "DELETE", NULL, NULL, err, "/v1/hosts/%s%s", host,
+	vk_autojson *answer = NULL;
+	int r = api_send(c, "DELETE", NULL, &answer, err, "/v1/hosts/%s%s", host,
 		call_flag(c, "--data-lost") ? "?data_lost=1" : "");
-	if (r == 0)
-		printf("host %s removed\n", c->words.v[0]);
-	return r;
+	if (r != 0)
+		return r;
+	printf("host %s removed\n", c->words.v[0]);
+	const char *registry = vk_json_str(answer, "registry", NULL);
+	if (registry != NULL)
+		printf("%s has the repositories and the registry now: push there, or to any host\n",
+			registry);
+	return 0;
 }
 
 /* ---- invitations ---- */
@@ -209,9 +222,12 @@ static int cluster_status(struct call *c, struct vk_err *err)
 	char since[32];
 	vk_format_time(vk_json_int(l, "since_ms", 0), since);
 	const char *away = vk_json_str(answer, "away", NULL);
+	const char *registry = vk_json_str(answer, "registry", NULL);
 	printf("store:     %s\nendpoints: %s\nleader:    %s since %s\nepoch:     %lld\n",
 		vk_json_str(answer, "store", "?"), endpoints, vk_json_str(l, "host", "?"), since,
 		(long long)vk_json_int(l, "epoch", 0));
+	if (registry != NULL)
+		printf("git:       %s (repositories, builds, registry)\n", registry);
 	size_t i;
 	json_t *m;
 	json_array_foreach(json_object_get(answer, "members"), i, m)

@@ -6,6 +6,7 @@
 #include <viking/str.h>
 
 #include "api.h"
+#include "holder.h"
 #include "hosts.h"
 #include "instances.h"
 #include "join.h"
@@ -51,8 +52,10 @@ static json_t *host_json(struct sched *s, const struct host_row *row)
 	const json_t *facts = hosts_facts(s, row->name);
 	bool up = hosts_life(s, row->name) == HOST_UP;
 	vk_autojson *placed = placed_on(s, row->name);
-	return json_pack("{s:s,s:s,s:b,s:o,s:s,s:I,s:I,s:I,s:I,s:i,s:s,s:i,s:I}", "name", row->name,
-		"state", life_name(s, row), "leader", strcmp(row->name, s->cfg->host_name) == 0,
+	const char *holder = holder_of(&s->st, s->cfg->host_name);
+	return json_pack("{s:s,s:s,s:b,s:b,s:o,s:s,s:I,s:I,s:I,s:I,s:i,s:s,s:i,s:I}", "name",
+		row->name, "state", life_name(s, row), "leader",
+		strcmp(row->name, s->cfg->host_name) == 0, "registry", vk_streq(row->name, holder),
 		"roles", roles_of(row), "zone", row->zone != NULL ? row->zone : "", "cpus",
 		(json_int_t)row->cpus, "memory", (json_int_t)row->memory, "disk",
 		(json_int_t)row->disk, "disk_free",
@@ -248,6 +251,14 @@ static int remove_check(struct sched *s, const struct host_row *row, bool lost, 
 			v->stack, v->node);
 		return vk_err_hint(err, "viking hosts:remove %s --data-lost", row->name);
 	}
+	if (!lost && vk_streq(row->name, holder_of(&s->st, s->cfg->host_name))) {
+		vk_err_set(err, VK_CONFLICT,
+			"%s has the repositories and the images, and no other host has them all",
+			row->name);
+		return vk_err_hint(err,
+			"start it again; or viking hosts:remove %s --data-lost, then push again",
+			row->name);
+	}
 	if (json_array_size(placed) == 0 || lost)
 		return 0;
 	vk_err_set(err, VK_CONFLICT, "%zu instances are placed on %s, %s among them",
@@ -269,9 +280,14 @@ void api_host_remove(struct call *c)
 	}
 	struct txn *t = txn_new(c->s);
 	const struct volume_row *v;
+	const char *next = vk_streq(row->name, holder_of(&c->s->st, c->s->cfg->host_name))
+		? holder_next(c->s)
+		: NULL;
+	if (next != NULL)
+		holder_give(c->s, t, next);
 	table_each(&c->s->st.volumes, i, v) if (vk_streq(v->host, row->name))
 		txn_del(t, "/volume/%s", v->name);
 	txn_del(t, "/assign/%s", row->name);
 	txn_del(t, "/host/%s", row->name);
-	call_commit(c, t, NULL);
+	call_commit(c, t, json_pack("{s:s*}", "registry", next));
 }

@@ -7,6 +7,7 @@
 #include "builds.h"
 #include "drain.h"
 #include "feed.h"
+#include "holder.h"
 #include "hosts.h"
 #include "netfeed.h"
 #include "router.h"
@@ -39,7 +40,8 @@ void api_builder_watch(struct call *c)
 void api_builder_job(struct call *c)
 {
 	struct vk_err err = {0};
-	answer(c, builds_report(c->s, c->part[0], c->body, &err), &err);
+	int rc = holder_check(c->s, c->host, &err);
+	answer(c, rc == 0 ? builds_report(c->s, c->part[0], c->body, &err) : rc, &err);
 }
 
 /* What packs build on now: stacks on another image are offered a rebuild. */

@@ -9,7 +9,7 @@
 #include "api.h"
 #include "builds.h"
 #include "deploy.h"
-#include "front.h"
+#include "holder.h"
 #include "jobs.h"
 #include "lead.h"
 #include "push.h"
@@ -74,7 +74,7 @@ static json_t *repos_gone(const struct state *st)
 static json_t *git_answer(const struct call *c, const struct stack *sk)
 {
 	const struct sched *s = c->s;
-	const char *host = front_registry(&s->st, s->cfg->host_name);
+	const char *host = holder_of(&s->st, s->cfg->host_name);
 	if (builds_here(s, c->host))
 		return json_pack("{s:s,s:s,s:O?,s:o}", "stack", sk->name, "id", sk->row.id,
 			"pending", sk->pending, "gone", repos_gone(&s->st));
@@ -213,6 +213,8 @@ void api_push_check(struct call *c)
 	int rc = push_args(c, &a, &err);
 	hub_event(c->s, "stage", c->stack, "s3", c->who.name);
 	if (rc == 0)
+		rc = holder_check(c->s, c->host, &err);
+	if (rc == 0)
 		rc = op_check(
 			c->s, c->stack, "push", a.opt.dry_run ? OP_WAIT : busy_mode(&a.opt), &err);
 	if (rc == 0)
@@ -237,6 +239,8 @@ void api_push(struct call *c)
 	struct vk_err err = {0};
 	struct push_args a;
 	int rc = push_args(c, &a, &err);
+	if (rc == 0)
+		rc = holder_check(c->s, c->host, &err);
 	const json_t *doc = rc == 0 ? session_doc(a.session, c->stack, a.new) : NULL;
 	if (rc == 0 && doc == NULL)
 		rc = vk_err_set(&err, VK_INVALID, "this commit was not checked by pre-receive");

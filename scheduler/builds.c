@@ -10,7 +10,7 @@
 
 #include "build_output.h"
 #include "feed.h"
-#include "front.h"
+#include "holder.h"
 #include "processes.h"
 #include "txn.h"
 
@@ -113,14 +113,19 @@ bool builds_live(const struct sched *s)
 
 bool builds_here(const struct sched *s, const char *host)
 {
-	const char *registry = front_registry(&s->st, s->cfg->host_name);
-	return strcmp(host[0] != '\0' ? host : s->cfg->host_name,
-		       registry != NULL ? registry : s->cfg->host_name) == 0;
+	return holder_check(s, host, NULL) == 0;
 }
 
 void builds_watch(struct sched *s, const char *host, struct vk_req *r)
 {
 	feed_attach(builds_here(s, host) ? s->builds->feed : s->builds->idle, r);
+}
+
+void builds_moved(struct sched *s)
+{
+	feed_end(s->builds->feed);
+	feed_end(s->builds->idle);
+	watch_changed(s->builds);
 }
 
 /* What is known of this boat: build key -> image, so that the builder can tell that nothing changed. */

@@ -32,15 +32,20 @@ struct feed *feed_new(uint64_t epoch, feed_change_fn *change, void *arg)
 	return f;
 }
 
+void feed_end(struct feed *f)
+{
+	for (struct feed_client *c; (c = f->clients) != NULL;) {
+		f->clients = c->next;
+		vk_req_end(c->r);
+		free(c);
+	}
+}
+
 void feed_free(struct feed *f)
 {
 	if (f == NULL)
 		return;
-	for (struct feed_client *c = f->clients, *next; c != NULL; c = next) {
-		next = c->next;
-		vk_req_end(c->r);
-		free(c);
-	}
+	feed_end(f);
 	json_decref(f->doc);
 	free(f);
 }

@@ -16,6 +16,7 @@ typedef void feed_change_fn(void *arg); /* somebody came or went */
 
 struct feed *feed_new(uint64_t epoch, feed_change_fn *change, void *arg);
 void feed_free(struct feed *f);
+void feed_end(struct feed *f); /* of all streams: who watches comes again */
 /* doc is stolen, and its parts may be those of the last (they are never changed again); sent only when it differs. Returns the
  * revision that stands. */
 uint64_t feed_set(struct feed *f, json_t *doc);

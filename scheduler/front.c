@@ -38,15 +38,6 @@ json_t *front_table(const struct state *st, const char *own)
 	return json_pack("{s:o}", "hosts", all);
 }
 
-const char *front_registry(const struct state *st, const char *own)
-{
-	const struct host_row *row, *self = table_get(&st->hosts, own);
-	if (self == NULL || self->addr == NULL)
-		return NULL;
-	table_each(&st->hosts, i, row) if (row->registry && row->addr != NULL) return row->name;
-	return NULL;
-}
-
 void front_refresh(struct sched *s)
 {
 	feed_set(s->front, front_table(&s->st, s->cfg->host_name));

@@ -9,9 +9,6 @@
 void front_refresh(struct sched *s);
 json_t *front_table(const struct state *st, const char *own); /* {"hosts": {...} or null} */
 
-/* The host of a cluster that has the registry, NULL without; own: this one. */
-const char *front_registry(const struct state *st, const char *own);
-
 /* Sends the request to host's scheduler with the caller's role and token, and its answer back, as a stream, a body or a 101. Who
  * calls it has found the caller (peer_identify): there he is believed. Takes c over; needs c->route NULL: it is audited there. */
 void front_forward(struct call *c, const char *host);

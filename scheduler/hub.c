@@ -11,6 +11,7 @@
 #include "classic.h"
 #include "drain.h"
 #include "front.h"
+#include "holder.h"
 #include "hosts.h"
 #include "moves.h"
 #include "net.h"
@@ -48,6 +49,7 @@ void hub_refresh(struct sched *s)
 {
 	hosts_refresh(s);
 	front_refresh(s);
+	holder_note(s, &s->st);
 	netfeed_refresh(s);
 	defs_sweep(s);
 	router_refresh(s);

@@ -50,6 +50,8 @@ struct sched {
 	void (*etcd_call)(struct vk_store *s, const char *path, json_t *take_body,
 		vk_store_etcd_fn *fn, void *arg);
 	void (*etcd_know)(struct sched *s, const char *endpoints);
+	char holder[VK_NAME_MAX +
+		1];           /* as vikingd was told; "" = not yet, or no cluster (holder.h) */
 	json_t *etcd_members; /* members.h, for people; NULL: not known, or not viking's */
 	struct vk_timer *refresh;
 	bool reserved;     /* reserve.h */

@@ -9,6 +9,7 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "holder.h"
 #include "model.h"
 
 #define AGAIN_MS 1000 /* a store that does not answer is asked again */
@@ -301,10 +302,11 @@ json_t *lead_json(const struct sched *s)
 		json_array_append_new(endpoints, json_stringn(p, n));
 		p += n + (p[n] == ',');
 	}
-	return json_pack("{s:s,s:{s:s,s:I,s:I},s:o,s:O*,s:s?}", "store", s->cfg->store, "leader",
-		"host", s->cfg->host_name, "epoch", (json_int_t)s->st.epoch, "since_ms",
-		(json_int_t)s->started_ms, "endpoints", endpoints, "members", s->etcd_members,
-		"away", l->away.code != 0 ? l->away.msg : NULL);
+	return json_pack("{s:s,s:{s:s,s:I,s:I},s:s*,s:o,s:O*,s:s?}", "store", s->cfg->store,
+		"leader", "host", s->cfg->host_name, "epoch", (json_int_t)s->st.epoch, "since_ms",
+		(json_int_t)s->started_ms, "registry", holder_of(&s->st, s->cfg->host_name),
+		"endpoints", endpoints, "members", s->etcd_members, "away",
+		l->away.code != 0 ? l->away.msg : NULL);
 }
 
 /* ---- life ---- */

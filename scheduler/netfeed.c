@@ -5,7 +5,7 @@
 #include <viking/mem.h>
 
 #include "feed.h"
-#include "front.h"
+#include "holder.h"
 #include "hosts.h"
 #include "net.h"
 
@@ -40,7 +40,7 @@ static const json_t *wanted_def(void *arg, const struct stack *sk, unsigned born
 /* Of a cluster: its hosts, and which of them has the registry. */
 static void add_hosts(const struct sched *s, json_t *doc)
 {
-	const char *registry = front_registry(&s->st, s->cfg->host_name);
+	const char *registry = holder_of(&s->st, s->cfg->host_name);
 	const struct host_row *row, *own = table_get(&s->st.hosts, s->cfg->host_name);
 	if (registry != NULL)
 		json_object_set_new(doc, "registry",

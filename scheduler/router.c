@@ -8,7 +8,7 @@
 #include <viking/str.h>
 
 #include "feed.h"
-#include "front.h"
+#include "holder.h"
 #include "hosts.h"
 #include "routes.h"
 #include "table.h"
@@ -145,7 +145,7 @@ void router_refresh(struct sched *s)
 	struct routes_in in = {
 		.st = &s->st,
 		.base_domain = s->cfg->base_domain,
-		.files = front_registry(&s->st, s->cfg->host_name),
+		.files = holder_of(&s->st, s->cfg->host_name),
 		.address = hosts_address,
 		.arg = s,
 	};

@@ -10,6 +10,7 @@
 #include "api.h"
 #include "feed.h"
 #include "front.h"
+#include "holder.h"
 #include "lead.h"
 #include "peer.h"
 
@@ -39,6 +40,7 @@ static void apply(struct standby *b, const struct vk_kv *kv, bool del)
 static void tell_front(struct standby *b)
 {
 	feed_set(b->s->front, front_table(&b->st, b->s->cfg->host_name));
+	holder_note(b->s, &b->st);
 }
 
 static void on_change(void *arg, const struct vk_event *ev, size_t n, uint64_t rev, bool compacted)

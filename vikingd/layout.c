@@ -158,19 +158,25 @@ int layout_registry_password(const struct vk_config *c, const char *password, st
 		      : r;
 }
 
+bool layout_registry_here(const struct vk_config *c)
+{
+	vk_autofree char *file = vk_state_path(c, LAYOUT_REGISTRY_HOST);
+	vk_autobuf host = VK_BUF_INIT(256);
+	if (vk_streq(c->store, "etcd") && vk_fs_read(file, &host, NULL) == 0)
+		return vk_streq(vk_buf_str(&host), c->host_name);
+	return c->run_registry;
+}
+
 /* A random password needs no slow hash: the lowest bcrypt cost keeps the registry, which checks it on every
- * request, fast. */
+ * request, fast. Hashed at each start: a host that joined a cluster has got the cluster's since. */
 static int registry_password(const struct vk_config *c, struct vk_err *err)
 {
 	vk_autofree char *file = vk_state_path(c, "registry/password");
 	vk_autofree char *htpasswd = vk_state_path(c, "registry/htpasswd");
 	vk_autobuf there = VK_BUF_INIT(256);
-	char password[49];
-	bool known =
-		vk_fs_exists(htpasswd) || !c->run_registry; /* made here, or copied from its host */
-	if (known && vk_fs_read(file, &there, NULL) == 0)
-		return layout_registry_password(c, vk_buf_str(&there), err);
-	vk_random_hex(24, password);
+	char random[49];
+	vk_random_hex(24, random);
+	const char *password = vk_fs_read(file, &there, NULL) == 0 ? vk_buf_str(&there) : random;
 	char salt[CRYPT_GENSALT_OUTPUT_SIZE];
 	if (crypt_gensalt_rn("$2y$", 4, NULL, 0, salt, sizeof(salt)) == NULL)
 		return vk_err_errno(err, errno, "no bcrypt salt");

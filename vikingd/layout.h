@@ -21,6 +21,9 @@ int layout_write_bytes(const struct vk_config *c, const char *path, const void *
 	mode_t mode, const char *user, const char *group, struct vk_err *err);
 /* STATE/registry/password, and the scheduler's copy, which it gives to hosts that join. */
 int layout_registry_password(const struct vk_config *c, const char *password, struct vk_err *err);
+/* Does the registry run here? In a cluster the scheduler says whose it is (its holder.h), else the setting does. */
+#define LAYOUT_REGISTRY_HOST "sched/registry-host"
+bool layout_registry_here(const struct vk_config *c);
 /* STATE/registry: password (made once), htpasswd (bcrypt of it) and config.yml (always rendered). */
 int layout_registry(const struct vk_config *c, struct vk_err *err);
 

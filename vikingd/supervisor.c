@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,6 +18,7 @@
 
 #include "etcd_setup.h"
 #include "joined.h"
+#include "layout.h"
 #include "notify.h"
 #include "program.h"
 
@@ -43,6 +45,8 @@ struct supervisor {
 	const char *config_file;
 	struct program *programs;
 	struct vk_timer *kill_timer;
+	int inotify; /* of STATE/sched: the scheduler's word about the registry */
+	struct vk_io *told;
 	bool stopping, told_ready;
 };
 
@@ -396,8 +400,12 @@ static void read_settings(struct supervisor *s)
 	fresh->run_etcd = fresh->run_etcd || etcd_is_member(fresh);
 	if (etcd_setup(fresh, &err) < 0)
 		vk_log_err(VK_ERROR, "etcd", &err);
+	fresh->run_registry = layout_registry_here(fresh);
+	if (layout_registry(fresh, &err) < 0)
+		vk_log_err(VK_ERROR, "registry", &err);
 	end_unwanted(s);
 	program_start(find(s, "etcd"));
+	program_start(find(s, "registry"));
 	if (joined)
 		end_roles(s); /* everything they know is another's now */
 }
@@ -429,12 +437,40 @@ static void program_start(struct program *p)
 		write_table(p->s);
 }
 
+static void on_sched_file(void *arg, int fd, int what)
+{
+	struct supervisor *s = arg;
+	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	bool moved = false;
+	(void)what;
+	for (ssize_t n; (n = read(fd, events, sizeof(events))) > 0;)
+		for (const char *p = events; p < events + n;) {
+			const struct inotify_event *e = (const void *)p;
+			moved = moved ||
+				(e->len > 0 &&
+					vk_streq(e->name, strchr(LAYOUT_REGISTRY_HOST, '/') + 1));
+			p += sizeof(*e) + e->len;
+		}
+	if (moved && !s->stopping)
+		supervisor_reload(s);
+}
+
+static void watch_sched(struct supervisor *s)
+{
+	vk_autofree char *dir = vk_state_path(s->config, "sched");
+	s->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (s->inotify < 0 || inotify_add_watch(s->inotify, dir, IN_MOVED_TO | IN_ONLYDIR) < 0)
+		vk_log(VK_WARN, "watch", "dir=%s errno=%d", dir, errno);
+	else
+		s->told = vk_io_new(s->loop, s->inotify, VK_READ, on_sched_file, s);
+}
+
 int supervisor_new(struct vk_loop *l, const struct vk_config *c, const char *config_file,
 	struct supervisor **ret, struct vk_err *err)
 {
 	(void)err;
 	struct supervisor *s = vk_alloc(sizeof(*s));
-	*s = (struct supervisor){.loop = l, .config = c, .config_file = config_file};
+	*s = (struct supervisor){.loop = l, .config = c, .config_file = config_file, .inotify = -1};
 	s->programs = vk_calloc(program_rows_n, sizeof(*s->programs));
 	for (size_t i = 0; i < program_rows_n; i++) {
 		struct program *p = &s->programs[i];
@@ -448,6 +484,7 @@ int supervisor_new(struct vk_loop *l, const struct vk_config *c, const char *con
 
 void supervisor_start(struct supervisor *s)
 {
+	watch_sched(s);
 	program_start(find(s, "scheduler"));
 	program_start(find(s, "registry"));
 }
@@ -502,6 +539,8 @@ void supervisor_free(struct supervisor *s)
 		vk_buf_release(&p->line);
 	}
 	vk_timer_free(s->kill_timer);
+	vk_io_free(s->told);
+	vk_closep(&s->inotify);
 	vk_config_free(s->reloaded);
 	free(s->programs);
 	free(s);

@@ -10,6 +10,8 @@
 
 #include "dial.h"
 #include "front.h"
+
+#include "holder.h"
 #include "scene.h"
 
 #define PATIENCE 20000
@@ -29,11 +31,11 @@ Test(front, only_hosts_with_an_address_are_told_and_none_to_a_host_alone)
 	vk_autojson *inside = front_table(&st, "h1");
 	cr_assert(
 		scene_equal(inside, "{'hosts':{'h2':{'addr':'10.0.0.2','port':8792,'key':'ab'}}}"));
-	cr_assert_null(front_registry(&st, "h1"));
+	cr_assert_null(holder_of(&st, "h1"));
 	scene_put(&st, "/host/h2", "{'v':1,'addr':'10.0.0.2','port':8792,'registry':true}");
-	cr_assert_str_eq(front_registry(&st, "h1"), "h2");
-	cr_assert_str_eq(front_registry(&st, "h2"), "h2");
-	cr_assert_null(front_registry(&st, "h3")); /* has not joined */
+	cr_assert_str_eq(holder_of(&st, "h1"), "h2");
+	cr_assert_str_eq(holder_of(&st, "h2"), "h2");
+	cr_assert_null(holder_of(&st, "h3")); /* has not joined */
 	state_release(&st);
 }
 
