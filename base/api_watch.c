@@ -106,6 +106,11 @@ static int on_head(void *arg, int status, struct vk_err *err)
 static int on_line(void *arg, json_t *line, struct vk_err *err)
 {
 	struct vk_api_watch *w = arg;
+	const json_t *end = json_object_get(line, "end");
+	if (json_is_object(end))
+		return vk_api_end(end, err) != 0
+			? err->code
+			: vk_err_set(err, VK_UNAVAILABLE, "the server ended the stream");
 	if (!json_is_object(line) || json_object_size(line) > 0)
 		w->on_line(w->arg, line);
 	if (w->anew)

@@ -64,6 +64,18 @@ int vk_api_refusal(int status, const char *body, size_t n, struct vk_err *err)
 	return code != 0 ? code : VK_INTERNAL;
 }
 
+int vk_api_end(const json_t *end, struct vk_err *err)
+{
+	if (vk_json_bool(end, "ok", false))
+		return 0;
+	vk_err_set(err, vk_err_from_name(vk_json_str(end, "error", "INTERNAL")), "%s",
+		vk_json_str(end, "message", "failed"));
+	const char *hint = vk_json_str(end, "hint", "");
+	if (hint[0] != '\0')
+		vk_err_hint(err, "%s", hint);
+	return err->code;
+}
+
 int vk_api_away(const char *socket, struct vk_err *err)
 {
 	vk_err_set(err, VK_UNAVAILABLE, "viking does not answer at %s", socket);

@@ -183,18 +183,6 @@ int api_send(struct call *c, const char *method, const json_t *body, json_t **re
 	return vk_api_call(&o, method, path, body, ret, err);
 }
 
-static int end_of(const json_t *end, struct vk_err *err)
-{
-	if (vk_json_bool(end, "ok", false))
-		return 0;
-	vk_err_set(err, vk_err_from_name(vk_json_str(end, "error", "INTERNAL")), "%s",
-		vk_json_str(end, "message", "failed"));
-	const char *hint = vk_json_str(end, "hint", "");
-	if (hint[0] != '\0')
-		vk_err_hint(err, "%s", hint);
-	return err->code;
-}
-
 struct lines {
 	vk_api_line_fn *fn;
 	void *arg;
@@ -205,7 +193,7 @@ static int pass_on(void *arg, json_t *line, struct vk_err *err)
 {
 	const struct lines *l = arg;
 	const json_t *end = json_object_get(line, "end");
-	int rc = json_is_object(end) ? end_of(end, err) : 0;
+	int rc = json_is_object(end) ? vk_api_end(end, err) : 0;
 	return rc == 0 ? l->fn(l->arg, line, err) : rc;
 }
 
@@ -239,7 +227,7 @@ static int on_line(void *arg, json_t *line, struct vk_err *err)
 	if (end == NULL)
 		return 0;
 	f->ended = true;
-	return end_of(end, err);
+	return vk_api_end(end, err);
 }
 
 int api_follow(struct call *c, const char *method, const json_t *body, struct vk_err *err,

@@ -34,12 +34,16 @@ typedef int vk_api_line_fn(void *arg, json_t *line, struct vk_err *err);
 int vk_api_stream(const struct vk_api_opts *o, const char *method, const char *path,
 	const json_t *body, vk_api_line_fn *fn, void *arg, struct vk_err *err);
 
+/* What is in a stream's last line, {"end":{"ok",..}}: 0, or the error it names. */
+int vk_api_end(const json_t *end, struct vk_err *err);
+
 /* Upgrade: on 101 *ret_fd is the raw connection (bytes that came with the head are in early). */
 int vk_api_upgrade(const struct vk_api_opts *o, const char *method, const char *path,
 	const json_t *body, int *ret_fd, struct vk_buf *early, struct vk_err *err);
 
 /* A stream on a loop, which reconnects by itself with back-off 50 ms .. 2 s until freed. on_state tells
- * of connects (NULL err) and losses, of these once for each code of the reason. The path is asked anew at each connect. */
+ * of connects (NULL err) and losses, of these once for each code of the reason. The path is asked anew at each connect. A line {"end":..} (a
+ * host between us and the leader lost it) is a loss with its reason and not handed on. */
 struct vk_api_watch;
 typedef void vk_api_watch_line_fn(void *arg, json_t *line);
 typedef void vk_api_watch_state_fn(void *arg, bool connected, const struct vk_err *err);

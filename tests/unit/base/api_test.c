@@ -184,6 +184,25 @@ Test(api, a_watch_whose_stream_ends_asks_anew)
 	vk_api_watch_free(w);
 }
 
+Test(api, a_watch_that_is_broken_off_on_its_way_is_told_why_and_given_no_line)
+{
+	struct seen s = {0};
+	serve();
+	struct vk_api_watch *w = watch(&s, "/watch", 0);
+	pair_until(&pair, &s.got);
+	vk_req_line(stream,
+		json_pack("{s:{s:b,s:s,s:s}}", "end", "ok", 0, "error", "TIMEOUT", "message",
+			"h3 is gone"));
+	pair_until(&pair, &s.down);
+	cr_assert_eq(s.code, VK_TIMEOUT);
+	s.got = false;
+	pair_until(&pair, &s.got);
+	cr_assert_str_eq(s.lines, "{\"hello\":1};{\"hello\":2};");
+	vk_api_watch_free(w);
+	while (stream != NULL)
+		vk_loop_once(pair.loop, 1000);
+}
+
 Test(api, a_refused_watch_tells_the_reason)
 {
 	struct seen s = {0};
