@@ -77,6 +77,13 @@ static int hosts_info(struct call *c, struct vk_err *err)
 		return r;
 	if (c->json)
 		return print_json(answer);
+	static const char *const sizes[] = {"memory", "disk", "disk_free"};
+	for (size_t i = 0; i < VK_COUNT(sizes); i++) {
+		vk_autofree char *text = size_or_dash(answer, sizes[i]);
+		json_object_set_new(answer, sizes[i], json_string(text));
+	}
+	vk_autofree char *load = vk_asprintf("%.2f", (double)vk_json_int(answer, "load", 0) / 100);
+	json_object_set_new(answer, "load", json_string(load));
 	print_pairs(answer);
 	return 0;
 }
@@ -105,12 +112,31 @@ static int drain(struct call *c, const char *what, struct vk_err *err)
 	return api_send(c, "POST", body, NULL, err, "/v1/hosts/%s/%s", host, what);
 }
 
+/* What is there still: it goes by releases of its own, but for what has data there. */
+static void print_left(const char *host, const json_t *info)
+{
+	vk_autofree char *volumes = joined(json_object_get(info, "volumes"));
+	size_t placed = json_array_size(json_object_get(info, "placed"));
+	if (placed > 0)
+		printf("       %zu instances are there; when they have gone is said by: viking "
+		       "hosts:info "
+		       "%s\n",
+			placed, host);
+	if (json_array_size(json_object_get(info, "volumes")) > 0)
+		printf("       what has data there stays and ends with the machine: %s\n", volumes);
+}
+
 static int hosts_drain(struct call *c, struct vk_err *err)
 {
+	vk_autofree char *host = url_escape(c->words.v[0]);
+	vk_autojson *info = NULL;
 	int r = drain(c, "drain", err);
-	if (r == 0)
-		printf("%s takes nothing new\n", c->words.v[0]);
-	return r;
+	if (r < 0)
+		return r;
+	printf("%s takes nothing new\n", c->words.v[0]);
+	if (api_send(c, "GET", NULL, &info, err, "/v1/hosts/%s", host) == 0)
+		print_left(c->words.v[0], info);
+	return 0;
 }
 
 static int hosts_undrain(struct call *c, struct vk_err *err)

@@ -155,16 +155,19 @@ static void say_wanted(struct explain *x)
 static void say_instance(struct explain *x, const struct inst *i)
 {
 	const struct inst_status *st = hosts_find(x->s, i->name);
+	const char *host = hosts_where(x->s, i->name);
 	char since[32] = "";
 	if (st == NULL) {
-		say(x, "", "%s: nothing is known of it yet", i->name);
+		say(x, "", "%s on %s: nothing is known of it yet", i->name,
+			host != NULL ? host : "?");
 		return;
 	}
 	if (st->started_ms > 0)
 		vk_format_time(st->started_ms, since);
-	say(x, "", "%s: %s%s%s%s%s, %llu restarts%s%s%s", i->name, inst_state_name(st->state),
-		since[0] != '\0' ? " since " : "", since, st->ip != NULL ? " at " : "",
-		st->ip != NULL ? st->ip : "", (unsigned long long)st->restarts,
+	say(x, "", "%s on %s: %s%s%s%s%s, %llu restarts%s%s%s", i->name, host != NULL ? host : "?",
+		inst_state_name(st->state), since[0] != '\0' ? " since " : "", since,
+		st->ip != NULL ? " at " : "", st->ip != NULL ? st->ip : "",
+		(unsigned long long)st->restarts,
 		i->drain || i->route == ROUTE_DRAIN ? ", finishes its requests" : "",
 		st->reason != NULL ? ": " : "", st->reason != NULL ? st->reason : "");
 	if (st->probe != NULL && st->state != INST_HEALTHY)

@@ -123,6 +123,16 @@ static void check_store(struct sched *s, json_t *checks)
 			(unsigned long long)s->st.epoch);
 }
 
+/* Is there a network document for them to answer? Behind a change of the leader it waits for the hosts' agents. */
+static bool net_waits(struct sched *s, json_t *checks, const char *name)
+{
+	if (netfeed_doc(s) != NULL)
+		return false;
+	doctor_add(checks, name, VERDICT_WARN, "viking hosts",
+		"goes on as it was until all hosts have said what they run");
+	return true;
+}
+
 static void check_dns(struct sched *s, json_t *checks)
 {
 	const json_t *acked = netfeed_acked(s, "", "dns");
@@ -130,6 +140,8 @@ static void check_dns(struct sched *s, json_t *checks)
 	if (!s->cfg->dns_enabled)
 		doctor_add(checks, "dns", VERDICT_WARN, "dns.enabled in /etc/viking/viking.conf",
 			"names of instances are not served");
+	else if (acked == NULL && net_waits(s, checks, "dns"))
+		return;
 	else if (acked == NULL)
 		doctor_add(checks, "dns", VERDICT_BROKEN, "journalctl -u viking -n 100",
 			"the resolver has not answered yet");
@@ -162,6 +174,8 @@ static void check_firewall(struct sched *s, json_t *checks)
 		doctor_add(checks, "firewall", VERDICT_WARN,
 			"firewall.enabled in /etc/viking/viking.conf",
 			"containers may reach this host's services");
+	else if (acked == NULL && net_waits(s, checks, "firewall"))
+		return;
 	else if (acked == NULL)
 		doctor_add(checks, "firewall", VERDICT_BROKEN, "journalctl -u viking -n 100",
 			"the firewall has not answered yet");
@@ -173,6 +187,30 @@ static void check_firewall(struct sched *s, json_t *checks)
 	else
 		doctor_add(checks, "firewall", VERDICT_OK, "", "table inet %s is in force",
 			vk_json_str(acked, "table", "?"));
+}
+
+static void check_hosts(struct sched *s, json_t *checks)
+{
+	const struct host_row *row;
+	table_each(&s->st.hosts, i, row)
+	{
+		enum host_life life = hosts_life(s, row->name);
+		vk_autofree char *hint = life == HOST_UP
+			? vk_asprintf("viking hosts:undrain %s", row->name)
+			: vk_asprintf("start viking there; if it will not come back: viking "
+				      "hosts:remove %s",
+				  row->name);
+		if (life != HOST_UP && strcmp(row->name, s->cfg->host_name) == 0)
+			continue; /* check_connected */
+		if (life != HOST_UP)
+			doctor_add(checks, "hosts",
+				life == HOST_LOST ? VERDICT_BROKEN : VERDICT_WARN, hint,
+				"%s is %s: its agent is not connected", row->name,
+				life == HOST_LOST ? "lost" : "away");
+		else if (row->draining)
+			doctor_add(checks, "hosts", VERDICT_WARN, hint, "%s takes no instances",
+				row->name);
+	}
 }
 
 /* ---- the host ---- */
@@ -398,6 +436,7 @@ void doctor_look(struct sched *s, json_t *checks)
 	doctor_look_host(s, checks);
 	check_store(s, checks);
 	check_connected(s, checks);
+	check_hosts(s, checks);
 	check_dns(s, checks);
 	check_links(s, checks);
 	check_firewall(s, checks);

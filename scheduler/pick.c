@@ -9,6 +9,9 @@
 #include "hosts.h"
 #include "resolve.h"
 
+/* As `viking help` ends. */
+#define PUSH_IT "git push ssh://viking@HOST:2222/%s master"
+
 static bool has_containers(const json_t *entry)
 {
 	return strcmp(vk_json_str(entry, "type", "app"), "app") == 0;
@@ -65,7 +68,7 @@ int pick_known(const struct stack *sk, const char *node, struct vk_err *err)
 		near != NULL ? " (did you mean " : "", near != NULL ? near : "",
 		near != NULL ? "?)" : "");
 	if (names.n == 0)
-		return vk_err_hint(err, "git push viking@HOST:%s main", sk->name);
+		return vk_err_hint(err, PUSH_IT, sk->name);
 	return vk_err_hint(err, "-p NODE, one of: %s", vk_buf_str(&text));
 }
 
@@ -74,7 +77,7 @@ struct release *pick_release(const struct stack *sk, struct vk_err *err)
 	struct release *r = stack_current(sk);
 	if (r == NULL) {
 		vk_err_set(err, VK_NOTFOUND, "%s has no release yet", sk->name);
-		vk_err_hint(err, "git push viking@HOST:%s main", sk->name);
+		vk_err_hint(err, PUSH_IT, sk->name);
 	}
 	return r;
 }

@@ -88,6 +88,19 @@ class Records(Hosts):
         self.state("dos", "away")
         HostAgent(self.w, "dos", ident="bb").close()
 
+    def doctor(self):
+        return [(c["what"], c["ok"]) for c in self.w.call("GET", "/v1/doctor")["checks"] if c["name"] == "hosts"]
+
+    def test_doctor_tells_of_hosts_that_are_away_or_drained(self):
+        dos = self.host("dos")
+        self.assertEqual([], self.doctor())
+        self.w.call("POST", "/v1/hosts/dos/drain", {})
+        self.assertEqual([("dos takes no instances", None)], self.doctor())
+        dos.close()
+        self.w.parts.remove(dos)
+        self.state("dos", "away")
+        self.assertEqual([("dos is away: its agent is not connected", None)], self.doctor())
+
     def test_a_host_is_forgotten_when_it_is_gone_and_empty(self):
         dos = self.host("dos")
         self.refused("CONFLICT", self.w.call, "DELETE", "/v1/hosts/dos")
@@ -228,7 +241,7 @@ class Placement(Three):
     def test_a_plan_of_a_stack_without_a_release_says_so(self):
         self.w.call("POST", "/v1/stacks", {"name": "empty"})
         e = self.refused("NOTFOUND", self.w.call, "GET", "/v1/plan/empty")
-        self.assertEqual(("empty has no release yet", "git push viking@HOST:empty main"), (e.body["message"], e.body["hint"]))
+        self.assertEqual(("empty has no release yet", "git push ssh://viking@HOST:2222/empty master"), (e.body["message"], e.body["hint"]))
 
     def test_the_host_that_answers_is_not_removed_and_says_what_to_do(self):
         e = self.refused("CONFLICT", self.w.call, "DELETE", "/v1/hosts/uno")

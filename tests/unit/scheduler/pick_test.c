@@ -119,5 +119,5 @@ Test(pick, a_node_that_no_release_had_is_named_with_those_that_are)
 	cr_expect_str_eq(err.hint, "-p NODE, one of: web, worker");
 	put("/stack/new", "{\"v\":1,\"id\":\"cd\"}");
 	cr_expect_eq(pick_known(state_stack(&st, "new"), "web", &err), VK_NOTFOUND);
-	cr_expect_str_eq(err.hint, "git push viking@HOST:new main");
+	cr_expect_str_eq(err.hint, "git push ssh://viking@HOST:2222/new master");
 }
