@@ -8,6 +8,9 @@
 
 #include "api_wire.h"
 
+#define AGAIN_MS  100
+#define NOBODY_MS 5000 /* vikingd has started a scheduler anew by then, if it lives */
+
 /* One exchange: connect, send, then feed the reader until the answer ends. */
 struct exchange {
 	const struct vk_api_opts *o;
@@ -17,6 +20,7 @@ struct exchange {
 	struct vk_http1 *reader;
 	int status;
 	bool raw, done;
+	bool again, nobody; /* nothing was done of it; because nobody listens */
 	struct vk_buf body; /* of a call, or of a refusal */
 	/* stream */
 	struct vk_jsonl lines;
@@ -83,6 +87,17 @@ static void exchange_release(struct exchange *x)
 	vk_jsonl_release(&x->lines);
 }
 
+static void exchange_again(struct exchange *x)
+{
+	const struct exchange last = *x;
+	exchange_release(x);
+	exchange_init(x, last.o);
+	x->fn = last.fn;
+	x->arg = last.arg;
+	x->per_byte = last.per_byte;
+	x->timeout_ms = last.timeout_ms;
+}
+
 /* Waits for the socket until the deadline. */
 static int wait_for(struct exchange *x, short events_wanted, struct vk_err *err)
 {
@@ -105,6 +120,8 @@ static int open_socket(struct exchange *x, struct vk_err *err)
 	struct vk_err why = {0};
 	if (vk_connect_unix(x->o->socket, &x->fd, &why) == 0)
 		return 0;
+	/* the socket is there: who listened starts anew */
+	x->again = x->nobody = why.code == VK_UNAVAILABLE;
 	if (why.code == VK_UNAVAILABLE || why.code == VK_NOTFOUND)
 		return vk_api_away(x->o->socket, err);
 	vk_err_set(err, why.code, "%s", why.msg);
@@ -159,7 +176,7 @@ static int receive(struct exchange *x, struct vk_buf *early, struct vk_err *err)
 	return 0;
 }
 
-static int perform(struct exchange *x, const char *method, const char *path, const json_t *body,
+static int attempt(struct exchange *x, const char *method, const char *path, const json_t *body,
 	bool upgrade, struct vk_buf *early, struct vk_err *err)
 {
 	vk_autobuf request = VK_BUF_INIT(1);
@@ -171,7 +188,22 @@ static int perform(struct exchange *x, const char *method, const char *path, con
 	if (rc == 0)
 		rc = receive(x, early, err);
 	if (rc == 0 && refused(x))
-		rc = vk_api_refusal(x->status, vk_buf_str(&x->body), x->body.len, err);
+		rc = vk_api_refusal(x->status, vk_buf_str(&x->body), x->body.len, &x->again, err);
+	return rc;
+}
+
+/* Until it is begun, or patience ends. */
+static int perform(struct exchange *x, const char *method, const char *path, const json_t *body,
+	bool upgrade, struct vk_buf *early, struct vk_err *err)
+{
+	int64_t start = vk_mono_ms(), patience = x->o->patience_ms;
+	int64_t nobody = patience < NOBODY_MS ? patience : NOBODY_MS;
+	int rc = attempt(x, method, path, body, upgrade, early, err);
+	while (rc != 0 && x->again && vk_mono_ms() - start < (x->nobody ? nobody : patience)) {
+		(void)poll(NULL, 0, AGAIN_MS);
+		exchange_again(x);
+		rc = attempt(x, method, path, body, upgrade, early, err);
+	}
 	return rc;
 }
 

@@ -136,7 +136,7 @@ static void on_end(void *arg)
 	struct vk_err err = {0};
 	vk_autojson *answer = NULL;
 	if (q->status < 200 || q->status > 299)
-		vk_api_refusal(q->status, vk_buf_str(&q->answer), q->answer.len, &err);
+		vk_api_refusal(q->status, vk_buf_str(&q->answer), q->answer.len, NULL, &err);
 	else if (q->answer.len > 0)
 		vk_json_parse_max(
 			vk_buf_str(&q->answer), q->answer.len, VK_API_ANSWER_MAX, &answer, &err);

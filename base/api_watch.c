@@ -136,7 +136,7 @@ static void on_end(void *arg)
 	if (accepted(w))
 		vk_err_set(&why, VK_UNAVAILABLE, "the server ended the stream");
 	else
-		vk_api_refusal(w->status, vk_buf_str(&w->refusal), w->refusal.len, &why);
+		vk_api_refusal(w->status, vk_buf_str(&w->refusal), w->refusal.len, NULL, &why);
 	retry(w, &why);
 }
 

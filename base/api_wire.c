@@ -47,7 +47,7 @@ int vk_api_request(const struct vk_api_opts *o, const char *method, const char *
 	return 0;
 }
 
-int vk_api_refusal(int status, const char *body, size_t n, struct vk_err *err)
+int vk_api_refusal(int status, const char *body, size_t n, bool *ret_again, struct vk_err *err)
 {
 	vk_autojson *j = NULL;
 	if (vk_json_parse_max(body, n, VK_API_ANSWER_MAX, &j, NULL) != 0 || !json_is_object(j)) {
@@ -61,6 +61,8 @@ int vk_api_refusal(int status, const char *body, size_t n, struct vk_err *err)
 	const char *hint = vk_json_str(j, "hint", "");
 	if (*hint != '\0')
 		vk_err_hint(err, "%s", hint);
+	if (ret_again != NULL)
+		*ret_again = vk_json_bool(j, "again", false);
 	return code != 0 ? code : VK_INTERNAL;
 }
 

@@ -12,7 +12,7 @@
 int vk_api_request(const struct vk_api_opts *o, const char *method, const char *path,
 	const json_t *body, bool upgrade, struct vk_buf *out, struct vk_err *err);
 /* Fills err from the body of an answer that is not 2xx; always non-zero. */
-int vk_api_refusal(int status, const char *body, size_t n, struct vk_err *err);
+int vk_api_refusal(int status, const char *body, size_t n, bool *ret_again, struct vk_err *err);
 /* "Nothing listens", with the line to type. Keeps other failures as they are. */
 int vk_api_away(const char *socket, struct vk_err *err);
 

@@ -137,14 +137,27 @@ void vk_req_json(struct vk_req *r, int status, json_t *body)
 	answer_text(r, status, "application/json", text, strlen(text));
 }
 
-void vk_req_error(struct vk_req *r, const struct vk_err *err)
+static void answer_error(struct vk_req *r, const struct vk_err *err, bool again)
 {
 	int code = err->code != 0 ? err->code : VK_INTERNAL;
 	json_t *body = json_object();
 	json_object_set_new(body, "error", json_string(vk_err_name(code)));
 	json_object_set_new(body, "message", vk_json_safe_string(err->msg, strlen(err->msg)));
 	json_object_set_new(body, "hint", vk_json_safe_string(err->hint, strlen(err->hint)));
+	if (again)
+		json_object_set_new(body, "again", json_true());
 	vk_req_json(r, vk_err_http(code), body);
+}
+
+void vk_req_error(struct vk_req *r, const struct vk_err *err)
+{
+	answer_error(r, err, false);
+}
+
+void vk_req_error_again(struct vk_req *r, const struct vk_err *err)
+{
+	vk_req_header_add(r, "Retry-After", "1");
+	answer_error(r, err, true);
 }
 
 void vk_req_bytes(struct vk_req *r, int status, const char *type, const void *p, size_t n)

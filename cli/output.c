@@ -159,7 +159,8 @@ void print_pairs(const json_t *object)
 
 struct vk_api_opts api_opts(const struct call *c)
 {
-	return (struct vk_api_opts){.socket = c->socket, .timeout_ms = 60000};
+	return (struct vk_api_opts){
+		.socket = c->socket, .timeout_ms = 60000, .patience_ms = VK_API_PATIENCE_MS};
 }
 
 int api_get(struct call *c, json_t **ret, struct vk_err *err, const char *fmt, ...)

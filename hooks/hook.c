@@ -15,7 +15,10 @@ int hook_open(struct hook *h, const char *program, struct vk_err *err)
 			err, VK_DENIED, "this repository takes pushes only through viking's SSH");
 		return vk_err_hint(err, "git push ssh://viking@HOST:PORT/STACK");
 	}
-	h->api = (struct vk_api_opts){.socket = socket, .token = token, .role = "hook"};
+	h->api = (struct vk_api_opts){.socket = socket,
+		.token = token,
+		.role = "hook",
+		.patience_ms = VK_API_PATIENCE_MS};
 	return vk_config_load(getenv("VIKING_CONFIG_FILE"), getenv("VIKING_ROOT"), &h->config, err);
 }
 

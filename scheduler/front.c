@@ -126,6 +126,10 @@ static void forward_over(struct forward *f, const struct vk_err *failure)
 	vk_req_on_closed(r, NULL, NULL);
 	vk_req_on_drained(r, NULL, NULL);
 	forward_free(f);
+	if (!begun && failure->code == VK_UNAVAILABLE && vk_streq(vk_req_method(r), "GET")) {
+		vk_req_error_again(r, failure); /* may be done twice */
+		return;
+	}
 	if (!begun) {
 		vk_req_error(r, failure);
 		return;

@@ -23,7 +23,7 @@ struct lead {
 	uint64_t found_rev;        /* mod_rev of the /leader that is there */
 	uint64_t lease, watch;
 	char *other; /* the host that leads, while we wait */
-	bool leading, doubt;
+	bool leading, doubt, between;
 	struct vk_err away; /* code 0: the store answers */
 };
 
@@ -50,6 +50,7 @@ static void over(struct lead *l, const struct vk_err *err)
 /* A store that does not answer yet is waited for; any other failure is the end. */
 static void failed(struct lead *l, const struct vk_err *err)
 {
+	l->between = false;
 	if (!l->s->store->shared || (err->code != VK_UNAVAILABLE && err->code != VK_TIMEOUT)) {
 		over(l, err);
 		return;
@@ -148,6 +149,7 @@ static void leader_changed(
 		l->s->store->ops->unwatch(l->s->store, l->watch);
 	l->watch = 0;
 	free(VK_TAKE(l->other));
+	l->between = true;
 	struct vk_err err = {0};
 	vk_err_set(&err, VK_UNAVAILABLE, "another host is about to lead this cluster");
 	vk_err_hint(&err, "the same again, in a moment");
@@ -207,6 +209,7 @@ static void got_leader(
 	}
 	free(l->other);
 	l->other = vk_strdup(vk_json_str(row, "host", "another host"));
+	l->between = false;
 	wait_for_other(l, rev);
 }
 
@@ -323,6 +326,11 @@ struct lead *lead_start(struct sched *s, uint64_t floor, lead_fn *led, lead_fn *
 const char *lead_other(const struct lead *l)
 {
 	return l->other;
+}
+
+bool lead_between(const struct lead *l)
+{
+	return l->between;
 }
 
 static void resigned(void *arg, const struct vk_err *err, uint64_t lease)

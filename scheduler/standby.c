@@ -119,6 +119,10 @@ void standby_request(struct standby *b, struct vk_req *r, const struct vk_err *w
 		api_request(b->s, r);
 		return;
 	}
+	if (leader == NULL && lead_between(b->s->lead)) {
+		vk_req_error_again(r, why);
+		return;
+	}
 	if (leader == NULL || !may_go_on(r)) {
 		vk_req_error(r, why);
 		return;

@@ -77,15 +77,15 @@ static int serve(const struct vk_config *c, const char *config_file, struct vk_e
 }
 
 /* For people and scripts without systemd; the lock, not this file, keeps a second vikingd out. */
-static int write_pid(const struct vk_config *c, struct vk_err *err)
+static int write_pid(const char *path, struct vk_err *err)
 {
-	vk_autofree char *path = vk_run_path(c, "vikingd.pid");
 	vk_autofree char *text = vk_asprintf("%d\n", (int)getpid());
 	return vk_fs_write_atomic(path, text, strlen(text), 0644, err);
 }
 
 static int prepare_and_serve(const struct vk_config *c, const char *config_file, struct vk_err *err)
 {
+	vk_autofree char *pid = vk_run_path(c, "vikingd.pid"), *api = vk_run_path(c, "api.sock");
 	vk_autoclose int lock = -1;
 	int r = layout_users(c, err);
 	if (r == 0)
@@ -100,8 +100,14 @@ static int prepare_and_serve(const struct vk_config *c, const char *config_file,
 	}
 	r = layout_registry(c, err);
 	if (r == 0)
-		r = write_pid(c, err);
-	return r < 0 ? r : serve(c, config_file, err);
+		r = write_pid(pid, err);
+	if (r < 0)
+		return r;
+	r = serve(c, config_file, err);
+	/* who asks now need not wait: nobody will come */
+	unlink(api);
+	unlink(pid);
+	return r;
 }
 
 int main(int argc, char **argv)

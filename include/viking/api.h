@@ -20,7 +20,12 @@ struct vk_api_opts {
 	const char *role;   /* "agent", "builder", "router", "web", "receiver", "hook" or NULL */
 	const char *token;  /* NULL = $VIKING_TOKEN when set */
 	int64_t timeout_ms; /* whole call for vk_api_call; silence between bytes for streams; 0 = 10 s, 25 s */
+	/* blocking calls: while the scheduler starts anew or no host leads, the request, of which nothing was done, is sent
+	 * again for so long (while nobody listens 5 s at most) before that is the error; 0 = not again */
+	int64_t patience_ms;
 };
+
+#define VK_API_PATIENCE_MS 15000 /* of a person who typed a command, or pushed */
 
 /* Blocking call. body may be NULL. *ret (may be NULL) gets the JSON answer (NULL when empty). A status
  * other than 2xx becomes the error in its body {"error":NAME,"message","hint"}. Nothing listening:

@@ -53,6 +53,8 @@ const char *vk_req_peer_host(const struct vk_req *r);
 void vk_req_json(struct vk_req *r, int status, json_t *body); /* steals body; NULL = empty */
 /* {"error":"NOTFOUND","message":...,"hint":...} with vk_err_http(err->code). */
 void vk_req_error(struct vk_req *r, const struct vk_err *err);
+/* The same for what was not begun and will soon be taken: "again": true in the body, Retry-After (RFC 9110, 10.2.3). */
+void vk_req_error_again(struct vk_req *r, const struct vk_err *err);
 void vk_req_bytes(struct vk_req *r, int status, const char *type, const void *p, size_t n);
 void vk_req_header_add(
 	struct vk_req *r, const char *name, const char *value); /* before the answer */

@@ -127,6 +127,13 @@ class OneHost(unittest.TestCase):
         self.assertEqual(self.h.viking("leader").out, f"{name} (epoch {status['leader']['epoch']})\n")
         self.assertIn("changes:   possible", self.h.viking("cluster:status").out)
 
+    def test_3_a_command_waits_for_the_scheduler_that_was_killed(self):
+        for words in (("config:set", "--no-restart", self.stack, "AFTER=kill"), ("ps", self.stack)):
+            with self.subTest(words):
+                self.h.kill("scheduler")
+                r = self.h.viking(*words)
+                self.assertEqual(0, r.status, r)
+
     def test_4_killed_etcd_comes_back(self):
         with Load(self.h, self.host, 50) as load:
             self.etcd.kill()

@@ -14,6 +14,7 @@ static struct vk_req *stream; /* the watch's, on the server */
 static unsigned connects;     /* streams opened */
 static char calls[512];       /* bodies of what the queue has sent */
 static unsigned refuse_503;   /* so many calls are answered with 503 first */
+static bool not_begun;        /* and it is said that nothing was done of them */
 
 static void gone(void *arg, struct vk_req *r)
 {
@@ -27,7 +28,10 @@ static void take_call(struct vk_req *r)
 	if (refuse_503 > 0) {
 		refuse_503--;
 		vk_err_set(&err, VK_UNAVAILABLE, "no store");
-		vk_req_error(r, &err);
+		if (not_begun)
+			vk_req_error_again(r, &err);
+		else
+			vk_req_error(r, &err);
 		return;
 	}
 	size_t used = strlen(calls);
@@ -105,6 +109,72 @@ Test(api, what_cannot_be_sent_is_refused_before)
 	cr_assert_eq(vk_api_call(&o, "GET", "/a\r\nX: y", NULL, NULL, &err), VK_INVALID);
 	cr_assert_eq(vk_api_call(&o, "GET", "x", NULL, NULL, &err), VK_INVALID);
 	cr_assert_eq(vk_api_call(&evil, "GET", "/x", NULL, NULL, &err), VK_INVALID);
+}
+
+static int call_patiently(const char *socket)
+{
+	const struct vk_api_opts hasty = {.socket = socket},
+				 patient = {.socket = socket, .patience_ms = 30000};
+	vk_autojson *body = json_pack("{s:i}", "n", 1), *answer = NULL;
+	struct vk_err err = {0};
+	EXPECT(vk_api_call(&hasty, "POST", "/call", body, NULL, &err) == VK_UNAVAILABLE);
+	EXPECT(vk_streq(err.msg, "no store"));
+	EXPECT(vk_api_call(&patient, "POST", "/call", body, &answer, &err) == 0);
+	EXPECT(vk_json_bool(answer, "ok", false));
+	return 0;
+}
+
+Test(api, what_was_not_begun_is_sent_again)
+{
+	not_begun = true;
+	refuse_503 = 3;
+	serve();
+	pair_run(&pair, call_patiently);
+	cr_assert_eq(refuse_503, 0);
+	cr_assert_str_eq(calls, "{\"n\":1};");
+}
+
+static int call_refused(const char *socket)
+{
+	const struct vk_api_opts patient = {.socket = socket, .patience_ms = 30000};
+	struct vk_err err = {0};
+	EXPECT(vk_api_call(&patient, "POST", "/call", NULL, NULL, &err) == VK_UNAVAILABLE);
+	return 0;
+}
+
+Test(api, what_may_have_been_begun_is_not)
+{
+	refuse_503 = 2;
+	serve();
+	pair_run(&pair, call_refused);
+	cr_assert_eq(refuse_503, 1);
+}
+
+static void serve_anew(void *arg)
+{
+	(void)arg;
+	unlink(pair.socket);
+	serve();
+}
+
+static int call_early(const char *socket)
+{
+	const struct vk_api_opts patient = {.socket = socket, .patience_ms = 30000};
+	struct vk_err err = {0};
+	EXPECT(vk_api_call(&patient, "POST", "/call", NULL, NULL, &err) == 0);
+	return 0;
+}
+
+Test(api, a_server_that_starts_anew_is_waited_for)
+{
+	int fd;
+	struct vk_err err = {0};
+	cr_assert_eq(vk_listen_unix(pair.socket, 0600, NULL, 16, &fd, &err), 0, "%s", err.msg);
+	close(fd); /* as kill -9 leaves it */
+	struct vk_timer *t = vk_timer_new(pair.loop, serve_anew, NULL);
+	vk_timer_set(t, 500);
+	pair_run(&pair, call_early);
+	vk_timer_free(t);
 }
 
 /* ---- watch ---- */
