@@ -63,12 +63,13 @@ static void on_pulse(void *arg, const struct vk_err *err, json_t *answer)
 	vk_timer_set(a->pulse, AGENT_PULSE_MS);
 }
 
-/* An engine that stands still keeps its connections and says nothing: only asking finds it out. */
+/* An engine that stands still keeps its connections and says nothing: only asking finds it out.
+ * (/version would have it run two programs.) */
 static void ask_pulse(void *arg)
 {
 	struct agent *a = arg;
-	a->pulse_op = vk_engine_call_async(
-		a->engine, "GET", "/version", NULL, AGENT_PULSE_MS, on_pulse, a);
+	a->pulse_op =
+		vk_engine_call_async(a->engine, "GET", "/_ping", NULL, AGENT_PULSE_MS, on_pulse, a);
 }
 
 static void engine_answers(struct agent *a)

@@ -7,6 +7,15 @@
 #include "logring.h"
 #include "status.h"
 
+/* A probe of a port failed: which ports take connections instead? */
+static void say_unwell(struct inst *i, const char *what)
+{
+	bool port = i->want != NULL && i->want->health.port != 0;
+	vk_autofree char *ports = port ? listening_ports(i->pid) : NULL;
+	inst_reason(i, "%s: %s%s%s", what, i->probe_text, ports != NULL ? "; it listens on " : "",
+		ports != NULL ? ports : "");
+}
+
 /* Who gives up on it is told with its last words: unhealthy is said when they are there. */
 static void on_words(void *arg, json_t *lines)
 {
@@ -73,34 +82,22 @@ static void on_heal(void *arg)
 		return;
 	}
 	if (i->health == HEALTH_UNKNOWN) {
-		inst_reason(i, "not healthy in time: %s", i->probe_text);
+		say_unwell(i, "not healthy in time");
 		read_words(i);
 		if (i->sup.restarts > 0) /* the first start is the deploy's affair */
 			act_on(i);
 	}
 }
 
-static void learn_listening(struct inst *i)
-{
-	json_t *now = listening_ports(i->pid);
-	if (now != NULL && json_equal(now, i->listening)) {
-		json_decref(now);
-		return;
-	}
-	json_decref(i->listening);
-	i->listening = now;
-}
-
 static void became(struct inst *i, enum health h)
 {
 	i->health = h;
-	learn_listening(i);
 	if (h == HEALTH_OK) {
 		i->timed_out = false;
 		i->reason[0] = '\0';
 		vk_timer_set(i->heal, SUPERVISE_HEALED_MS);
 	} else {
-		inst_reason(i, "unhealthy: %s", i->probe_text);
+		say_unwell(i, "unhealthy");
 		read_words(i);
 	}
 	vk_log(h == HEALTH_OK ? VK_INFO : VK_WARN, h == HEALTH_OK ? "healthy" : "unhealthy",
@@ -119,11 +116,8 @@ static void on_probe(void *arg, enum health h, const char *text)
 	snprintf(i->probe_text, sizeof(i->probe_text), "%s", text);
 	if (h != i->health)
 		became(i, h);
-	else if (!told) {
-		if (h == HEALTH_UNKNOWN)
-			learn_listening(i);
+	else if (!told)
 		status_changed(i->a->status, i->name);
-	}
 }
 
 static void start_probe(struct inst *i)
@@ -182,8 +176,6 @@ void inst_down(struct inst *i)
 	vk_timer_free(i->heal);
 	i->heal = NULL;
 	i->health = HEALTH_UNKNOWN;
-	json_decref(i->listening);
-	i->listening = NULL;
 }
 
 void inst_reprobe(struct inst *i)

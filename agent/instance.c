@@ -56,7 +56,6 @@ void inst_free(struct inst *i)
 	json_decref(i->published);
 	json_decref(i->resolver);
 	json_decref(i->reached);
-	json_decref(i->listening);
 	supervise_release(&i->sup);
 	free(i->name);
 	free(i->stack);

@@ -59,7 +59,6 @@ struct inst {
 	json_t *published; /* {"80/tcp": 32768} */
 	json_t *resolver;  /* the addresses it was made with, or NULL */
 	json_t *reached;   /* spec_reached() */
-	json_t *listening; /* [80] or NULL */
 	struct logfollow *follow;
 	struct probe *probe;
 	enum health health;

@@ -1,10 +1,12 @@
 #include "listening.h"
 
+#include <string.h>
 #include <viking/fs.h>
 #include <viking/mem.h>
 
 #define FILE_MAX  (1u << 20)
 #define PORTS_MAX 16
+#define TEXT_MAX  256
 
 static int hex(char c)
 {
@@ -43,21 +45,24 @@ unsigned listening_line(const char *line, size_t n)
 	return port;
 }
 
-static void add_sorted(json_t *ports, unsigned port)
+struct ports {
+	unsigned v[PORTS_MAX];
+	size_t n;
+};
+
+static void add_sorted(struct ports *ports, unsigned port)
 {
-	size_t i;
-	for (i = 0; i < json_array_size(ports); i++) {
-		json_int_t other = json_integer_value(json_array_get(ports, i));
-		if (other == (json_int_t)port)
-			return;
-		if (other > (json_int_t)port)
-			break;
-	}
-	if (json_array_size(ports) < PORTS_MAX)
-		json_array_insert_new(ports, i, json_integer((json_int_t)port));
+	size_t i = 0;
+	while (i < ports->n && ports->v[i] < port)
+		i++;
+	if (ports->n == PORTS_MAX || (i < ports->n && ports->v[i] == port))
+		return;
+	memmove(ports->v + i + 1, ports->v + i, (ports->n - i) * sizeof(*ports->v));
+	ports->v[i] = port;
+	ports->n++;
 }
 
-static int scan(int pid, const char *file, json_t *ports)
+static int scan(int pid, const char *file, struct ports *ports)
 {
 	vk_autobuf b = VK_BUF_INIT(FILE_MAX);
 	vk_autofree char *path = vk_asprintf("/proc/%d/net/%s", pid, file);
@@ -75,13 +80,14 @@ static int scan(int pid, const char *file, json_t *ports)
 	return 0;
 }
 
-json_t *listening_ports(int pid)
+char *listening_ports(int pid)
 {
-	json_t *ports = json_array();
-	if (pid <= 0 || scan(pid, "tcp", ports) < 0) {
-		json_decref(ports);
+	struct ports ports = {0};
+	vk_autobuf b = VK_BUF_INIT(TEXT_MAX);
+	if (pid <= 0 || scan(pid, "tcp", &ports) < 0)
 		return NULL;
-	}
-	scan(pid, "tcp6", ports);
-	return ports;
+	scan(pid, "tcp6", &ports);
+	for (size_t i = 0; i < ports.n; i++)
+		(void)vk_buf_addf(&b, "%s%u", i > 0 ? ", " : "", ports.v[i]);
+	return vk_strdup(ports.n > 0 ? vk_buf_str(&b) : "no port");
 }

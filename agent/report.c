@@ -79,7 +79,5 @@ json_t *inst_report(const struct inst *i)
 		json_object_set(j, "reach", i->reached);
 	json_object_set_new(j, "tail",
 		!well && i->sup.tail != NULL ? json_deep_copy(i->sup.tail) : json_array());
-	json_object_set_new(
-		j, "listening", i->listening != NULL ? json_incref(i->listening) : json_array());
 	return j;
 }

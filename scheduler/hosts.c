@@ -84,7 +84,6 @@ static void status_clear(struct inst_status *st)
 	free(st->probe);
 	json_decref(st->tail);
 	json_decref(st->published);
-	json_decref(st->listening);
 	json_decref(st->reach);
 }
 
@@ -316,7 +315,6 @@ static void status_fill(struct inst_status *st, const json_t *j)
 		.old_resolver = vk_json_bool(j, "old_resolver", false),
 		.tail = json_incref(json_object_get(j, "tail")),
 		.published = json_incref(json_object_get(j, "published")),
-		.listening = json_incref(json_object_get(j, "listening")),
 		.reach = json_incref(json_object_get(j, "reach")),
 	};
 }

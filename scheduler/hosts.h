@@ -36,7 +36,7 @@ struct inst_status {
 	uint64_t restarts;
 	bool oom, exited;  /* exited: exit is set */
 	bool old_resolver; /* its container asks elsewhere for names */
-	json_t *tail, *published, *listening;
+	json_t *tail, *published;
 	json_t *reach; /* {"addr", "ports": {"80": 20001}}: for other hosts, or NULL */
 };
 

@@ -186,7 +186,7 @@ class Agent(Part):
     def status(self, i, state, **more):
         s = {"name": i["name"], "gen": i["gen"], "state": state, "container": f"c-{i['name']}-{i['gen']}",
              "ip": "10.210.0.%d" % (2 + sum(map(ord, i["name"])) % 200), "published": {}, "started_ms": 1, "restarts": 0,
-             "exit": None, "oom": False, "reason": "", "tail": [], "listening": [80], "probe": ""}
+             "exit": None, "oom": False, "reason": "", "tail": [], "probe": ""}
         return s | more
 
     def run(self, i):
