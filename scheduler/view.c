@@ -89,18 +89,30 @@ static void put_port(struct view *v, const struct view_inst *x, int64_t port, co
 		x->i->name);
 }
 
-/* The container's address is reachable on its host; a published port from everywhere. */
+/* Where the hosts of a cluster reach it; without one, and for UDP, the container's address, which its own host reaches. */
+static void put_exposed(
+	struct view *v, const struct view_inst *x, const struct inst_addr *a, const json_t *expose)
+{
+	int64_t port = vk_json_int(expose, "port", 0);
+	const char *proto = vk_json_str(expose, "proto", "tcp");
+	char name[24];
+	snprintf(name, sizeof(name), "%lld", (long long)port);
+	int64_t far =
+		a->far != NULL && strcmp(proto, "tcp") == 0 ? vk_json_int(a->ports, name, 0) : 0;
+	put_port(v, x, port, proto, far > 0 ? a->far : a->ip, far > 0 ? far : port);
+}
+
+/* A published port is reached from everywhere. */
 static void put_ports(struct view *v, const struct view_inst *x)
 {
+	struct inst_addr a = {0};
 	size_t i;
 	json_t *p;
 	if (x->st == NULL || x->st->state != INST_HEALTHY || x->i->drain)
 		return;
-	json_array_foreach(x->st->ip != NULL ? json_object_get(x->def, "expose") : NULL, i, p)
-	{
-		int64_t port = vk_json_int(p, "port", 0);
-		put_port(v, x, port, vk_json_str(p, "proto", "tcp"), x->st->ip, port);
-	}
+	if (hosts_address(v->s, x->i->name, &a))
+		json_array_foreach(json_object_get(x->def, "expose"), i, p)
+			put_exposed(v, x, &a, p);
 	json_array_foreach(json_object_get(x->def, "publish"), i, p)
 		put_port(v, x, vk_json_int(p, "port", 0), vk_json_str(p, "proto", "tcp"), "0.0.0.0",
 			vk_json_int(p, "host", 0));

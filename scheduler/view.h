@@ -7,7 +7,7 @@
  *	/deploy/H/S/NODE/TAG                  its container, "" until it runs
  *	/fixed/S/NODE                         the host that holds the node's data
  *	/counter/H/S/NODE/TAG                 restarts since it was made
- *	/ports/S/NODE/PORT/PROTO/IP/HOSTPORT/INSTANCE   "ip:port", healthy instances only
+ *	/ports/S/NODE/PORT/PROTO/IP/HOSTPORT/INSTANCE   "ip:port", healthy instances only, as hosts reach it
  *	/failed/S/NODE/TAG                    reason and last lines of what gave up
  *
  * TAG is VERSION-N. A view: nothing of it is stored, but etcd may have a copy (classic.h). /images/S/BOAT/TAG and our own keys come from the store.

@@ -141,6 +141,16 @@ class SpreadTest(unittest.TestCase):
             self.assertEqual(entered, ["app-web-1-1", "app-web-1-2", "app-web-1-3"])
         self.assertEqual(self.c.ssh("h3", "run", "app", "--", "/bin/busybox", "echo", "ran", check=True).out.strip(), "ran")
 
+    def test_the_key_of_a_port_says_where_every_host_reaches_it(self):
+        web = json.loads(self.c.viking("h1", "ps", "app", "--json", check=True).out)["instances"]
+        keys = self.c.viking("h2", "state", "--keys", "/ports/app/web/", check=True).out.split("\n")[:-1]
+        self.assertEqual(len(keys), len(web))
+        for key, value in (line.split(" = ") for line in keys):
+            host = next(i["host"] for i in web if i["name"] == key.rsplit("/", 1)[1])
+            self.assertEqual(value.split(":")[0], self.c.address(host))
+            for asked_from in self.c.names:
+                self.assertEqual(self.c.lab("exec", asked_from, "curl", "-s", "-m", "10", "http://" + value), "hello")
+
     def test_a_website_is_served_by_every_host(self):
         """Its files are on the builder's host alone; the push comes in at another."""
         site = self.c.tree({"index.html": "files\n", "vikingfile": "viking: {name: site}\ndeploy: {web: {type: website, document_root: ., domains: [site.lab.test]}}\n"})
