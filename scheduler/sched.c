@@ -169,12 +169,18 @@ static int stand_up(struct program *p, struct vk_err *err)
 	return 0;
 }
 
-/* After cluster:init. Never opened again: it would bring back an old state. */
+/* After cluster:init or join, once the shared store has answered. Never opened again: it would bring back an old state. The
+ * log first, which may hold all of its rows: SQLite looks for it under the name of the file. */
 static void put_old_store_aside(const struct sched *s)
 {
 	vk_autofree char *db = vk_state_path(s->cfg, "sched/viking.db"),
-			 *aside = vk_state_path(s->cfg, "sched/viking.db.moved");
-	if (s->store->shared && rename(db, aside) == 0)
+			 *log = vk_state_path(s->cfg, "sched/viking.db-wal"),
+			 *aside = vk_state_path(s->cfg, "sched/viking.db.moved"),
+			 *log_aside = vk_state_path(s->cfg, "sched/viking.db.moved-wal");
+	if (!s->store->shared || !vk_fs_exists(db))
+		return;
+	(void)rename(log, log_aside);
+	if (rename(db, aside) == 0)
 		vk_log(VK_INFO, "old-store", "aside=%s", aside);
 }
 
@@ -232,6 +238,8 @@ static void waits(void *arg, const struct vk_err *err)
 	if (!vk_streq(p->waiting.msg, err->msg))
 		vk_log_err(VK_WARN, "waiting", err);
 	p->waiting = *err;
+	if (lead_other(p->s.lead) != NULL)
+		put_old_store_aside(&p->s);
 	if (p->standby == NULL)
 		p->standby = standby_new(&p->s);
 	standby_turn(p->standby, err);

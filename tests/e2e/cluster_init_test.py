@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import unittest
 
@@ -64,7 +65,9 @@ class Init(unittest.TestCase):
         self.assertGreater(h.json("cluster:status")["leader"]["epoch"], epoch)
         self.assertIn("kept", h.viking("config:get", h.app_name, "SECRET").out)
         sched = h.path("var/lib/viking/sched/")
-        self.assertTrue(os.path.exists(sched + "viking.db.moved") and not os.path.exists(sched + "viking.db"))
+        self.assertFalse(os.path.exists(sched + "viking.db"))
+        with contextlib.closing(sqlite3.connect(sched + "viking.db.moved")) as old:
+            self.assertEqual([(1,)], old.execute("SELECT count(*) FROM kv WHERE key = ?", ("/stack/" + h.app_name,)).fetchall())
 
         r = h.viking("cluster:init")
         self.assertEqual(r.status, 5, r)

@@ -116,6 +116,7 @@ class JoinTest(unittest.TestCase):
         for host in self.c.names:
             wait_for("three hosts are up, says " + host, lambda: self.c.viking(host, "hosts").out.count(" up ") == 3, PATIENCE)
             self.assertFalse(os.path.exists(self.c.state(host, "join")))
+            self.assertFalse(os.path.exists(self.c.state(host, "sched/viking.db")))
         self.assertIn("db", self.hosts("h3")["h2"]["roles"])
         for secret in ("sched/secret.key", "registry/password"):
             self.assertEqual(len({pathlib.Path(self.c.state(host, secret)).read_bytes() for host in self.c.names}), 1)
