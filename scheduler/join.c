@@ -22,6 +22,19 @@ int join_address_check(const char *addr, int64_t port, struct vk_err *err)
 	return 0;
 }
 
+/* Such addresses mean another machine, or none, on each of the others. */
+static bool is_nowhere(const char *addr)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+	if (inet_pton(AF_INET, addr, &v4) == 1) {
+		unsigned first = ntohl(v4.s_addr) >> 24;
+		return first == 0 || first == IN_LOOPBACKNET || first >= 224;
+	}
+	return inet_pton(AF_INET6, addr, &v6) != 1 || IN6_IS_ADDR_LOOPBACK(&v6) ||
+		IN6_IS_ADDR_UNSPECIFIED(&v6) || IN6_IS_ADDR_MULTICAST(&v6);
+}
+
 int join_parse(const json_t *body, struct join_request *ret, struct vk_err *err)
 {
 	const char *secret = vk_json_str(body, "token", "");
@@ -35,6 +48,10 @@ int join_parse(const json_t *body, struct join_request *ret, struct vk_err *err)
 		return vk_err_set(err, VK_INVALID, "%.80s is not a host's name", ret->name);
 	if (join_address_check(ret->addr, port, err) != 0)
 		return VK_INVALID;
+	if (is_nowhere(ret->addr)) {
+		vk_err_set(err, VK_INVALID, "no other host reaches %s at %s", ret->name, ret->addr);
+		return vk_err_hint(err, "cluster.address in its viking.conf, or none");
+	}
 	if (strlen(ret->request) > VK_TLS_PEM_MAX)
 		return vk_err_set(err, VK_INVALID, "request must be a PEM text");
 	ret->port = (uint64_t)port;
@@ -70,8 +87,12 @@ int join_check(const struct state *st, const struct join_request *q, const char 
 			"from before: viking hosts:remove %s on the cluster",
 			q->name);
 	}
-	table_each(&st->hosts, i, row) if (row != old && vk_streq(row->addr, q->addr) &&
-		row->port == q->port) return vk_err_set(err, VK_CONFLICT,
-		"host %s of the cluster is at %s", row->name, q->addr);
+	table_each(&st->hosts, i, row)
+	{
+		if (row == old || !vk_streq(row->addr, q->addr) || row->port != q->port)
+			continue;
+		vk_err_set(err, VK_CONFLICT, "host %s of the cluster is at %s", row->name, q->addr);
+		return vk_err_hint(err, "another cluster.address in viking.conf");
+	}
 	return 0;
 }
