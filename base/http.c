@@ -32,7 +32,11 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
-	return arg == NULL || vk_buf_add(arg, p, size * n) == 0 ? size * n : 0;
+	const struct vk_http_request *q = arg;
+	int rc = q->sink != NULL  ? q->sink(q->sink_arg, p, size * n)
+		: q->into != NULL ? vk_buf_add(q->into, p, size * n)
+				  : 0;
+	return rc == 0 ? size * n : 0;
 }
 
 /* Neither names nor authorities count: the key does. */
@@ -66,7 +70,7 @@ static void prepare(
 	curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(h, CURLOPT_HEADERDATA, c);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(h, CURLOPT_WRITEDATA, q->into);
+	curl_easy_setopt(h, CURLOPT_WRITEDATA, q);
 	if (q->pin != NULL)
 		pin(h, q->pin);
 	if (q->body != NULL)

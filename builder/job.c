@@ -20,6 +20,7 @@ static const struct kind {
 	{"image", true, job_image},
 	{"site", false, job_site},
 	{"gc", true, job_gc},
+	{"copy", false, job_copy},
 	{"sweep", false, job_sweep},
 	{"stack", false, job_stack},
 	{"store", false, job_store},
@@ -77,6 +78,8 @@ static int check(const struct job *j, struct vk_err *err)
 		return check_image(j, err);
 	if (vk_streq(j->kind, "site"))
 		return check_site(j, err);
+	if (vk_streq(j->kind, "copy") && !json_is_array(json_object_get(j->doc, "images")))
+		return vk_err_set(err, VK_INVALID, "job %s does not say what to copy", j->id);
 	if (vk_streq(j->kind, "gc") && !json_is_array(j->keep))
 		return vk_err_set(err, VK_INVALID, "job %s does not say what to keep", j->id);
 	return 0;

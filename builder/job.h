@@ -55,7 +55,11 @@ int job_sweep(struct job *j, json_t *done, struct vk_err *err);
 int job_stack(struct job *j, json_t *done, struct vk_err *err);
 int job_store(struct job *j, json_t *done, struct vk_err *err);
 int job_site(struct job *j, json_t *done, struct vk_err *err);
+int job_copy(struct job *j, json_t *done, struct vk_err *err);
 int job_gc(struct job *j, json_t *done, struct vk_err *err);
+
+/* The registry's own collector frees the blobs that no manifest names any more. */
+int gc_collect_blobs(struct job *j, struct vk_err *err);
 
 /* {"out"}, {"state"} and {"done"} lines on stdout; the process ends when nobody reads them. */
 void job_emit_out(void *arg, const char *line, size_t n);

@@ -103,24 +103,26 @@ static int drop_cache(struct gc *g, struct vk_err *err)
 	return code;
 }
 
-/* The registry's own collector frees the blobs that no manifest names any more. */
-static int collect_blobs(struct gc *g, struct vk_err *err)
+int gc_collect_blobs(struct job *j, struct vk_err *err)
 {
-	struct job *j = g->job;
 	const char *const argv[] = {"docker-registry", "garbage-collect", j->registry.config, NULL};
 	vk_autobuf errout = VK_BUF_INIT(64u << 10);
-	vk_autostrv left = {0};
-	int code = gc_manifests(j->registry.data_dir, j->registry.server, &left, err);
-	if (code != 0 || (left.n == 0 && g->removed == 0))
-		return code;
-	code = vk_proc_run(&(struct vk_proc_opts){.path = j->config->registry_path,
-				   .argv = argv,
-				   .in = VK_FD_NULL,
-				   .die_with_parent = true},
+	int code = vk_proc_run(&(struct vk_proc_opts){.path = j->config->registry_path,
+				       .argv = argv,
+				       .in = VK_FD_NULL,
+				       .die_with_parent = true},
 		NULL, 0, NULL, &errout, COLLECT_MS, err);
 	if (code != 0)
 		return vk_err_wrap(err, "docker-registry garbage-collect");
 	return gc_empty_repositories(j->registry.data_dir, err);
+}
+
+static int collect_blobs(struct gc *g, struct vk_err *err)
+{
+	struct job *j = g->job;
+	vk_autostrv left = {0};
+	int code = gc_manifests(j->registry.data_dir, j->registry.server, &left, err);
+	return code != 0 || (left.n == 0 && g->removed == 0) ? code : gc_collect_blobs(j, err);
 }
 
 /* Bytes of all layers the engine holds; 0 when it does not say. */

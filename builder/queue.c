@@ -48,8 +48,10 @@ static struct queue_job *find(const struct queue *q, const char *id)
 
 static int kind_of(const json_t *doc, enum queue_kind *ret, struct vk_err *err)
 {
-	static const char *const names[] = {
-		[QUEUE_IMAGE] = "image", [QUEUE_SITE] = "site", [QUEUE_GC] = "gc"};
+	static const char *const names[] = {[QUEUE_IMAGE] = "image",
+		[QUEUE_SITE] = "site",
+		[QUEUE_GC] = "gc",
+		[QUEUE_COPY] = "copy"};
 	const char *kind = vk_json_str(doc, "kind", "");
 	for (size_t i = 0; i < VK_COUNT(names); i++) {
 		if (vk_streq(kind, names[i])) {
@@ -161,6 +163,8 @@ static bool may_start(const struct queue *q, const struct queue_job *j)
 	switch (j->kind) {
 	case QUEUE_SITE:
 		return running(q, QUEUE_SITE) < QUEUE_SITES_MAX;
+	case QUEUE_COPY:
+		return running(q, QUEUE_COPY) == 0;
 	case QUEUE_GC:
 		return running(q, QUEUE_IMAGE) == 0 && running(q, QUEUE_GC) == 0 &&
 			(!image_waits(q) || j->overtaken >= GC_OVERTAKEN_MAX);

@@ -7,7 +7,7 @@
  * Rules: at most `parallel` images at once, one at a time per stack and boat; a free place goes to who has the fewest
  * running, then to who came first, so that one key with many stacks does not keep the others waiting; sites need no engine and run
  * beside them; collecting garbage runs alone, lets images overtake it GC_OVERTAKEN_MAX times and holds the
- * queue after that.
+ * queue after that; copying images from the registry's host is for hosts that build nothing: one at a time.
  */
 #ifndef BUILDER_QUEUE_H
 #define BUILDER_QUEUE_H
@@ -21,7 +21,7 @@
 #define GC_OVERTAKEN_MAX 20
 #define QUEUE_JOBS_MAX   1000
 
-enum queue_kind { QUEUE_IMAGE, QUEUE_SITE, QUEUE_GC };
+enum queue_kind { QUEUE_IMAGE, QUEUE_SITE, QUEUE_GC, QUEUE_COPY };
 enum queue_state { QUEUE_WAITING, QUEUE_RUNNING, QUEUE_ENDED };
 
 struct queue_job {

@@ -6,6 +6,7 @@
 #include <viking/str.h>
 
 #define CALL_MS      20000
+#define BLOB_MS      600000
 #define PASSWORD_MAX 256
 #define ACCEPT \
 	"application/vnd.docker.distribution.manifest.v2+json, " \
@@ -59,24 +60,30 @@ int registry_lock(const struct registry *r, int *ret_fd, struct vk_err *err)
 	return vk_err_hint(err, "again in a minute");
 }
 
-static int call(const struct registry *r, const char *method, const char *path,
+static int ask(const struct registry *r, struct vk_http_request *q, const char *path,
 	struct vk_http_answer *ret, struct vk_err *err)
 {
 	struct vk_err why = {0};
 	vk_autofree char *url = vk_asprintf("http://%s/v2/%s", r->server, path);
-	struct vk_http_request q = {.method = method,
-		.url = url,
-		.user = REGISTRY_USER,
-		.password = r->password,
-		.accept = ACCEPT,
-		.want_header = "Docker-Content-Digest",
-		.timeout_ms = CALL_MS};
-	int code = vk_http(&q, ret, &why);
+	q->url = url;
+	q->user = REGISTRY_USER;
+	q->password = r->password;
+	q->accept = ACCEPT;
+	int code = vk_http(q, ret, &why);
+	q->url = NULL;
 	if (code == 0)
 		return 0;
 	vk_err_set(err, code, "the registry at %s does not answer: %s", r->server, why.msg);
 	vk_err_hint(err, "sudo viking doctor");
 	return code;
+}
+
+static int call(const struct registry *r, const char *method, const char *path,
+	struct vk_http_answer *ret, struct vk_err *err)
+{
+	struct vk_http_request q = {
+		.method = method, .want_header = "Docker-Content-Digest", .timeout_ms = CALL_MS};
+	return ask(r, &q, path, ret, err);
 }
 
 /* Anything but success as an error. */
@@ -128,6 +135,31 @@ int registry_digest(const struct registry *r, const char *repo, const char *refe
 			r->server, path);
 	memcpy(ret, a.header, DIGEST_MAX);
 	return 0;
+}
+
+static int get(
+	const struct registry *r, const char *path, struct vk_http_request *q, struct vk_err *err)
+{
+	struct vk_http_answer a;
+	q->method = "GET";
+	int code = ask(r, q, path, &a, err);
+	return code != 0 ? code : check(r, &a, path, err);
+}
+
+int registry_manifest(const struct registry *r, const char *repo, const char *digest,
+	struct vk_buf *into, struct vk_err *err)
+{
+	vk_autofree char *path = vk_asprintf("%s/manifests/%s", repo, digest);
+	return get(r, path, &(struct vk_http_request){.into = into, .timeout_ms = CALL_MS}, err);
+}
+
+int registry_blob(const struct registry *r, const char *repo, const char *digest,
+	int (*sink)(void *arg, const void *p, size_t n), void *arg, struct vk_err *err)
+{
+	vk_autofree char *path = vk_asprintf("%s/blobs/%s", repo, digest);
+	return get(r, path,
+		&(struct vk_http_request){.sink = sink, .sink_arg = arg, .timeout_ms = BLOB_MS},
+		err);
 }
 
 int registry_delete(

@@ -39,6 +39,12 @@ int registry_digest(const struct registry *r, const char *repo, const char *refe
 int registry_delete(
 	const struct registry *r, const char *repo, const char *digest, struct vk_err *err);
 
+/* A manifest's text, by digest; a blob as it comes, to sink (viking/http.h). What comes is not compared with the digest. */
+int registry_manifest(const struct registry *r, const char *repo, const char *digest,
+	struct vk_buf *into, struct vk_err *err);
+int registry_blob(const struct registry *r, const char *repo, const char *digest,
+	int (*sink)(void *arg, const void *p, size_t n), void *arg, struct vk_err *err);
+
 /* "127.0.0.1:5000/ragnar/base@sha256:..": repo "ragnar/base" and digest. False: not a reference by digest into
  * this registry. Both are strings to free. */
 bool registry_split(const struct registry *r, const char *ref, char **ret_repo, char **ret_digest);

@@ -30,7 +30,9 @@ static char *joined(const json_t *words)
 static const char *duty(const json_t *h)
 {
 	bool leads = vk_json_bool(h, "leader", false), git = vk_json_bool(h, "registry", false);
-	return leads && git ? "leader,git" : leads ? "leader" : git ? "git" : NULL;
+	static const char *const names[] = {
+		NULL, "leader", "git", "leader,git", "copies", "leader,copies"};
+	return names[leads + 2 * git + (git ? 0 : 4 * vk_json_bool(h, "copies", false))];
 }
 
 static void host_line(struct table *t, const json_t *h)

@@ -6,6 +6,7 @@
 #include <viking/str.h>
 
 #include "api.h"
+#include "copies.h"
 #include "holder.h"
 #include "hosts.h"
 #include "instances.h"
@@ -47,18 +48,25 @@ static json_t *placed_on(struct sched *s, const char *host)
 	return list;
 }
 
+/* Are the images of all releases there too? */
+static bool copies_on(const struct sched *s, const char *host)
+{
+	const char *next, *why;
+	return copies_whole(s, &next, &why) && vk_streq(next, host);
+}
+
 static json_t *host_json(struct sched *s, const struct host_row *row)
 {
 	const json_t *facts = hosts_facts(s, row->name);
 	bool up = hosts_life(s, row->name) == HOST_UP;
 	vk_autojson *placed = placed_on(s, row->name);
 	const char *holder = holder_of(&s->st, s->cfg->host_name);
-	return json_pack("{s:s,s:s,s:b,s:b,s:o,s:s,s:I,s:I,s:I,s:I,s:i,s:s,s:i,s:I}", "name",
+	return json_pack("{s:s,s:s,s:b,s:b,s:b,s:o,s:s,s:I,s:I,s:I,s:I,s:i,s:s,s:i,s:I}", "name",
 		row->name, "state", life_name(s, row), "leader",
 		strcmp(row->name, s->cfg->host_name) == 0, "registry", vk_streq(row->name, holder),
-		"roles", roles_of(row), "zone", row->zone != NULL ? row->zone : "", "cpus",
-		(json_int_t)row->cpus, "memory", (json_int_t)row->memory, "disk",
-		(json_int_t)row->disk, "disk_free",
+		"copies", copies_on(s, row->name), "roles", roles_of(row), "zone",
+		row->zone != NULL ? row->zone : "", "cpus", (json_int_t)row->cpus, "memory",
+		(json_int_t)row->memory, "disk", (json_int_t)row->disk, "disk_free",
 		(json_int_t)(up ? vk_json_int(facts, "disk_free", 0) : 0), "load",
 		(int)(up ? vk_json_int(facts, "load", 0) : 0), "engine",
 		row->engine != NULL ? row->engine : "", "instances", (int)json_array_size(placed),
@@ -251,9 +259,12 @@ static int remove_check(struct sched *s, const struct host_row *row, bool lost, 
 			v->stack, v->node);
 		return vk_err_hint(err, "viking hosts:remove %s --data-lost", row->name);
 	}
-	if (!lost && vk_streq(row->name, holder_of(&s->st, s->cfg->host_name))) {
+	const char *next, *why;
+	if (!lost && vk_streq(row->name, holder_of(&s->st, s->cfg->host_name)) &&
+		!copies_whole(s, &next, &why)) {
 		vk_err_set(err, VK_CONFLICT,
-			"%s has the repositories and the images, and no other host has them all",
+			"%s has the repositories and the images, and no other host has all of "
+			"these",
 			row->name);
 		return vk_err_hint(err,
 			"start it again; or viking hosts:remove %s --data-lost, then push again",

@@ -5,6 +5,7 @@
 
 #include "api.h"
 #include "builds.h"
+#include "copies.h"
 #include "drain.h"
 #include "feed.h"
 #include "holder.h"
@@ -40,6 +41,11 @@ void api_builder_watch(struct call *c)
 void api_builder_job(struct call *c)
 {
 	struct vk_err err = {0};
+	if (copies_is_job(c->part[0])) {
+		copies_report(c->s, c->host, c->part[0], c->body);
+		call_ok(c);
+		return;
+	}
 	int rc = holder_check(c->s, c->host, &err);
 	answer(c, rc == 0 ? builds_report(c->s, c->part[0], c->body, &err) : rc, &err);
 }

@@ -9,6 +9,7 @@
 #include <viking/str.h>
 
 #include "build_output.h"
+#include "copies.h"
 #include "feed.h"
 #include "holder.h"
 #include "processes.h"
@@ -118,14 +119,22 @@ bool builds_here(const struct sched *s, const char *host)
 
 void builds_watch(struct sched *s, const char *host, struct vk_req *r)
 {
-	feed_attach(builds_here(s, host) ? s->builds->feed : s->builds->idle, r);
+	struct feed *copies = copies_feed(s, host);
+	feed_attach(builds_here(s, host) ? s->builds->feed
+			: copies != NULL ? copies
+					 : s->builds->idle,
+		r);
 }
 
 void builds_moved(struct sched *s)
 {
 	feed_end(s->builds->feed);
-	feed_end(s->builds->idle);
 	watch_changed(s->builds);
+}
+
+void builds_others_moved(struct sched *s)
+{
+	feed_end(s->builds->idle);
 }
 
 /* What is known of this boat: build key -> image, so that the builder can tell that nothing changed. */

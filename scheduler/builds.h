@@ -42,8 +42,9 @@ bool builds_collecting(const struct sched *s);
  * others have nothing to do, and what they say does not count. */
 bool builds_here(const struct sched *s, const char *host);
 void builds_watch(struct sched *s, const char *host, struct vk_req *r);
-void builds_moved(struct sched *s);      /* another host is that: builders come again */
-bool builds_live(const struct sched *s); /* a builder holds its watch */
+void builds_others_moved(struct sched *s); /* likewise, those that build nothing */
+void builds_moved(struct sched *s);        /* another host is that: builders come again */
+bool builds_live(const struct sched *s);   /* a builder holds its watch */
 int builds_report(struct sched *s, const char *id, const json_t *body, struct vk_err *err);
 /* {"builds": [...]} of the stacks that sees() names. */
 json_t *builds_list(struct sched *s, bool (*sees)(void *arg, const char *stack), void *arg);

@@ -12,7 +12,9 @@
 #include "acme.h"
 #include "builds.h"
 #include "certs.h"
+#include "copies.h"
 #include "dpkg.h"
+#include "holder.h"
 #include "hosts.h"
 #include "instances.h"
 #include "lead.h"
@@ -423,6 +425,27 @@ static void check_stack_image(struct sched *s, json_t *checks)
 		"built on an older one than the builder has now: %s", vk_buf_str(&names));
 }
 
+/* Of a cluster: who has the repositories and the registry, and who could have them. */
+static void check_holder(struct sched *s, json_t *checks)
+{
+	const char *holder = holder_of(&s->st, s->cfg->host_name), *next, *why;
+	if (holder == NULL)
+		return;
+	bool whole = copies_whole(s, &next, &why), lost = hosts_lost(s, holder);
+	vk_autofree char *hint = lost
+		? vk_asprintf("start it again; or viking hosts:remove %s --data-lost", holder)
+		: vk_strdup("the line registry of viking doctor on both hosts; it is tried again");
+	vk_autofree char *copies = next == NULL
+		? vk_strdup("no other host could have them")
+		: vk_asprintf("%s %s", next, whole ? "has copies of all images" : "lacks images");
+	doctor_add(checks, "git",
+		lost            ? VERDICT_BROKEN
+			: whole ? VERDICT_OK
+				: VERDICT_WARN,
+		hint, "%s has the repositories and the registry%s; %s%s%s", holder,
+		lost ? " and is lost" : "", copies, why[0] != '\0' ? ": " : "", why);
+}
+
 void doctor_look_host(struct sched *s, json_t *checks)
 {
 	check_processes(s, checks);
@@ -446,4 +469,5 @@ void doctor_look(struct sched *s, json_t *checks)
 	acme_doctor(s, checks);
 	check_traffic(s, checks);
 	check_stack_image(s, checks);
+	check_holder(s, checks);
 }

@@ -34,7 +34,7 @@ const char *holder_next(const struct sched *s)
 	const char *holder = holder_of(&s->st, s->cfg->host_name);
 	const struct host_row *row, *next = NULL;
 	table_each(&s->st.hosts, i, row) if (row->addr != NULL && !vk_streq(row->name, holder) &&
-		hosts_life(s, row->name) == HOST_UP &&
+		hosts_life(s, row->name) != HOST_LOST &&
 		(next == NULL || row->created_ms < next->created_ms)) next = row;
 	return next != NULL ? next->name : NULL;
 }

@@ -12,7 +12,7 @@
 const char *holder_of(const struct state *st, const char *own);
 /* UNAVAILABLE, with its name, unless host ("" = this one) is it. */
 int holder_check(const struct sched *s, const char *host, struct vk_err *err);
-/* Who takes the role from it: the host that is in the cluster longest, of those whose agent is connected. NULL: nobody. */
+/* Who takes the role from it: the host that is in the cluster longest, of those that are not lost. NULL: nobody. */
 const char *holder_next(const struct sched *s);
 /* Into t: `to` is the holder, nobody else. What a push before it has yet to move is forgotten: the branch was the old one's. */
 void holder_give(struct sched *s, struct txn *t, const char *to);

@@ -9,6 +9,7 @@
 #include "acme.h"
 #include "certwork.h"
 #include "classic.h"
+#include "copies.h"
 #include "drain.h"
 #include "front.h"
 #include "holder.h"
@@ -63,6 +64,7 @@ static void hub_pass(void *arg)
 	drains_look(s);
 	receipts_look(s);
 	moves_look(s);
+	copies_look(s);
 	acme_touch(s);
 	classic_touch(s->classic);
 	ops_poke(s);

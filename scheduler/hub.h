@@ -42,6 +42,7 @@ struct sched {
 	struct drains *drains;     /* drain.h */
 	struct receipts *receipts; /* receipts.h */
 	struct moves *moves;       /* moves.h */
+	struct copies *copies;     /* copies.h */
 	struct classic *classic;   /* classic.h */
 	struct certs *certs;       /* certs.h */
 	struct certwork *certwork; /* certwork.h: what the certs process is to do */

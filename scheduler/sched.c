@@ -18,6 +18,7 @@
 #include "certs.h"
 #include "certwork.h"
 #include "classic.h"
+#include "copies.h"
 #include "doctor.h"
 #include "drain.h"
 #include "feed.h"
@@ -198,6 +199,7 @@ static int go(struct program *p, struct vk_err *err)
 	s->drains = drains_new(s);
 	s->receipts = receipts_new(s);
 	s->moves = moves_new(s);
+	s->copies = copies_new(s);
 	s->certs = certs_new(s);
 	s->acme = acme_new(s);
 	s->certwork = certwork_new(s);
@@ -281,6 +283,7 @@ static void program_close(struct program *p)
 	drains_free(s->drains);
 	receipts_free(s->receipts);
 	moves_free(s->moves);
+	copies_free(s->copies);
 	certs_free(s->certs);
 	certwork_free(s->certwork);
 	acme_free(s->acme);

@@ -17,8 +17,10 @@ struct vk_http_request {
 	const char *url;    /* http://, with pin https:// */
 	const char *
 		pin; /* hex SHA-256 of the server's public key, by which alone it is known: TLS 1.3 */
-	const char *body;            /* NULL = none */
-	struct vk_buf *into;         /* gets the answer's body; NULL = it is dropped */
+	const char *body;    /* NULL = none */
+	struct vk_buf *into; /* gets the answer's body; NULL = it is dropped */
+	int (*sink)(void *arg, const void *p, size_t n); /* instead, as it comes; not 0 = no more */
+	void *sink_arg;
 	const char *user, *password; /* basic authentication; NULL = none */
 	const char *accept;          /* Accept header; NULL = none */
 	const char *want_header;     /* name of a header whose value is wanted; NULL = none */

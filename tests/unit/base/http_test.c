@@ -66,6 +66,29 @@ Test(http, status_and_header)
 	expect_served(pid);
 }
 
+static int take(void *arg, const void *p, size_t n)
+{
+	return vk_buf_add(arg, p, n);
+}
+
+Test(http, a_body_goes_to_the_sink_until_that_has_enough)
+{
+	for (size_t max = 5; max >= 4; max--) {
+		char url[64];
+		struct vk_http_answer a;
+		vk_autobuf got = VK_BUF_INIT(max);
+		pid_t pid = serve("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", url);
+		struct vk_http_request q = {.method = "GET",
+			.url = url,
+			.sink = take,
+			.sink_arg = &got,
+			.timeout_ms = 5000};
+		cr_assert_eq(vk_http(&q, &a, NULL), max == 5 ? 0 : VK_UNAVAILABLE);
+		cr_assert_str_eq(vk_buf_str(&got), max == 5 ? "hello" : "");
+		expect_served(pid);
+	}
+}
+
 Test(http, head_has_no_body_and_sends_accept)
 {
 	char url[64];

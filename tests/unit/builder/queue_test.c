@@ -169,6 +169,16 @@ Test(queue, sites_do_not_wait_for_images)
 	cr_assert_str_eq(started(), "b1 b2 s1 s2");
 }
 
+Test(queue, copies_are_made_one_job_at_a_time)
+{
+	want("c1:copy c2:copy");
+	cr_assert_str_eq(started(), "c1");
+	want("c2:copy"); /* other images meanwhile */
+	cr_assert_str_eq(started(), "");
+	queue_end(&q, job("c1"), true);
+	cr_assert_str_eq(started(), "c2");
+}
+
 Test(queue, garbage_is_collected_alone)
 {
 	want("b1 g1:gc");
