@@ -395,7 +395,9 @@ const struct setting settings[SETTING_COUNT] = {
 	TIME("deploy.drain", drain_ms, "30s", 0, "for requests on old instances to end"),
 	TIME("deploy.route_ack", route_ack_ms, "30s", SECOND, "for the router to apply new routes"),
 	TIME("cluster.host_grace", host_grace_ms, "30s", SECOND,
-		"without its agent a host counts as lost after this: what can go runs elsewhere"),
+		"without its agent a host counts as lost after this, and what can go runs "
+		"elsewhere; one "
+		"whose machine is silent at once"),
 	BOOL("receiver.bench_skip_release", bench_skip_release, "false",
 		"for measurements: a push only moves the ref"),
 	SIZE("receive.max_pack", pack_max, "512MiB", MIB, "largest push"),

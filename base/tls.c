@@ -22,11 +22,11 @@
 #define STALL_MS     30000
 #define ROUNDS \
 	16 /* records a turn of the loop, so that one connection does not starve the others */
-/* a dead peer: nothing answers for 3 s + 5 * 1 s, or what was sent is not acknowledged for 8 s */
-#define ALIVE_IDLE_S  3
+/* a dead peer: nothing answers for 2 s + 3 * 1 s, or what was sent is not acknowledged for 5 s */
+#define ALIVE_IDLE_S  2
 #define ALIVE_EVERY_S 1
-#define ALIVE_PROBES  5
-#define UNACKED_MS    8000
+#define ALIVE_PROBES  3
+#define UNACKED_MS    5000
 
 struct vk_tls {
 	SSL_CTX *ctx;

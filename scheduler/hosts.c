@@ -10,6 +10,7 @@
 #include "desired.h"
 #include "feed.h"
 #include "op.h"
+#include "rollcall.h"
 #include "txn.h"
 
 #define PATIENCE_MS 10000
@@ -34,6 +35,7 @@ struct hosts {
 	json_t *where;             /* {instance: {"host", "stack", "node"}} of all that is wanted */
 	struct vk_timer *patience; /* with operations that wait for an engine that is gone */
 	struct vk_timer *grace;    /* of the next host to be given up */
+	struct rollcall *roll;
 };
 
 static const char *const state_names[] = {
@@ -104,14 +106,25 @@ static struct host *own(const struct sched *s)
 	return table_get(&s->hosts->host, s->cfg->host_name);
 }
 
+/* Away from now on. */
+static void host_went(struct host *o)
+{
+	struct hosts *h = o->h;
+	o->away = vk_mono_ms();
+	vk_timer_set(h->grace, 0);
+	if (strcmp(o->name, h->s->cfg->host_name) != 0)
+		rollcall_begin(h->roll, o->name);
+}
+
 static void watch_changed(void *arg)
 {
 	struct host *o = arg;
 	size_t live = feed_live(o->feed);
 	vk_log(VK_INFO, "agent-watch", "host=%s live=%zu", o->name, live);
-	o->away = live > 0 ? 0 : vk_mono_ms();
-	if (live == 0)
-		vk_timer_set(o->h->grace, 0);
+	if (live > 0)
+		o->away = 0;
+	else
+		host_went(o);
 	hub_touch(o->h->s);
 }
 
@@ -123,10 +136,9 @@ static struct host *host_ensure(struct hosts *h, const char *name)
 	o = vk_alloc(sizeof(*o));
 	o->name = vk_strdup(name);
 	o->h = h;
-	o->away = vk_mono_ms();
 	o->feed = feed_new(h->s->st.epoch, watch_changed, o);
 	table_add(&h->host, o);
-	vk_timer_set(h->grace, 0);
+	host_went(o);
 	return o;
 }
 
@@ -149,7 +161,7 @@ enum host_life hosts_life(const struct sched *s, const char *host)
 	if (o->away == 0)
 		return HOST_UP;
 	bool over = vk_mono_ms() - o->away >= (int64_t)s->cfg->host_grace_ms;
-	return over ? HOST_LOST : HOST_AWAY;
+	return over || rollcall_silent(s->hosts->roll, host) ? HOST_LOST : HOST_AWAY;
 }
 
 bool hosts_lost(const struct sched *s, const char *host)
@@ -206,6 +218,7 @@ struct hosts *hosts_new(struct sched *s)
 	h->where = json_object();
 	h->patience = vk_timer_new(s->loop, patience_over, h);
 	h->grace = vk_timer_new(s->loop, grace_over, h);
+	h->roll = rollcall_new(s);
 	host_ensure(h, s->cfg->host_name);
 	return h;
 }
@@ -218,6 +231,7 @@ void hosts_free(struct hosts *h)
 	json_decref(h->where);
 	vk_timer_free(h->patience);
 	vk_timer_free(h->grace);
+	rollcall_free(h->roll);
 	free(h);
 }
 

@@ -43,7 +43,7 @@ struct inst_status {
 enum host_life {
 	HOST_UP,   /* its agent is connected */
 	HOST_AWAY, /* for less than cluster.host_grace: what it runs is waited for */
-	HOST_LOST,
+	HOST_LOST, /* for longer, or its machine is silent (rollcall.h) */
 };
 
 struct hosts *hosts_new(struct sched *s);

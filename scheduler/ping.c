@@ -40,6 +40,8 @@ void ping_cancel(struct ping *p)
 
 static void over(struct ping *p, const struct vk_err *err)
 {
+	if (p->expect == NULL && err != NULL && err->code == VK_UNAVAILABLE)
+		err = NULL; /* refused */
 	struct vk_err copy = err != NULL ? *err : (struct vk_err){0};
 	ping_fn *fn = p->fn;
 	void *arg = p->arg;
@@ -71,6 +73,8 @@ static void connected(struct ping *p)
 		e = errno;
 	if (e != 0)
 		fail(p, e);
+	else if (p->expect == NULL)
+		over(p, NULL);
 	else
 		vk_io_set(p->io, VK_READ);
 }

@@ -1,4 +1,4 @@
-/* Does something answer on a TCP port of this host? For doctor: connect, say something or nothing, look at the first bytes. */
+/* Does something answer on a TCP port? Connect, say something or nothing, look at the first bytes. For doctor, and the roll call. */
 #ifndef SCHEDULER_PING_H
 #define SCHEDULER_PING_H
 
@@ -10,8 +10,9 @@ struct ping;
 struct ping_spec {
 	const char *address; /* an IP address; any ("0.0.0.0", "::") means loopback */
 	uint16_t port;
-	const char *say;    /* NULL = the server speaks first */
-	const char *expect; /* how its first bytes begin */
+	const char *say; /* NULL = the server speaks first */
+	/* how its first bytes begin; NULL: it is enough that the machine takes or refuses the connection */
+	const char *expect;
 };
 typedef void ping_fn(
 	void *arg, const struct vk_err *err); /* err NULL = it answers; ping is freed after it */

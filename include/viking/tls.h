@@ -74,7 +74,7 @@ struct vk_tls_opts {
 	void *arg;
 };
 /* fd: a connected TCP socket (for vk_tls_connect it may still be connecting), non-blocking, taken over. A dead peer is
- * noticed within about 8 s also when nothing is sent. A server takes clients without a certificate for protocols not
+ * noticed within about 5 s also when nothing is sent. A server takes clients without a certificate for protocols not
  * beginning with "viking-" and tells that by peer->host. */
 struct vk_tls_join *vk_tls_accept(const struct vk_tls *t, const struct vk_tls_opts *o, int fd);
 /* The server must be `host` and speak `protocol`. */

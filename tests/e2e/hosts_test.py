@@ -1,6 +1,8 @@
 """Several hosts at one scheduler: the real program, with agents of the names uno, dos, tres that this file plays (as scheduler_test
 does). What runs where is read from the documents that each agent is sent.
 """
+import contextlib
+import socket
 import time
 import unittest
 
@@ -120,6 +122,11 @@ class Three(Hosts):
         super().setUp()
         self.dos, self.tres = self.host("dos", roles=["db"]), self.host("tres", cpus=2, memory=4 * GIB, roles=["ssd"])
         self.agents = [self.uno, self.dos, self.tres]
+
+    def lose(self, agent):
+        agent.close()
+        self.agents.remove(agent)
+        self.w.parts.remove(agent)
 
     def where(self, stack="ragnar"):
         """{instance: host} as the agents were told, which `ps` must agree with."""
@@ -271,13 +278,55 @@ class Away(Three):
         super().setUp()
 
     def test_a_host_that_has_been_away_for_a_moment_takes_nothing_new(self):
-        self.tres.close()
-        self.agents.remove(self.tres)
-        self.w.parts.remove(self.tres)
+        self.lose(self.tres)
         time.sleep(5.5)  # the moment
         self.assertEqual("away", self.known()["tres"]["state"])
         self.push(nodes={"web": node(scale=3)})
         self.assertEqual({"uno", "dos"}, set(self.where().values()))
+
+
+class Silent(Three):
+    """Nobody is lost for being away, but for having a machine that does not answer."""
+
+    def setUp(self):
+        scheduler_test.CONFIG["cluster"] = {"host_grace": "10m"}
+        self.addCleanup(scheduler_test.CONFIG.pop, "cluster")
+        super().setUp()
+        self.push(nodes={"web": node(scale=3)})
+
+    def machine(self, name, answers):
+        """A port that refuses connections, or one that does nothing with them, as its queue is full."""
+        with contextlib.ExitStack() as sockets:
+            listener = sockets.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            self.w.call("POST", f"/v1/hosts/{name}/address", {"addr": "127.0.0.1", "port": listener.getsockname()[1], "registry": False})
+            if answers:
+                return
+            listener.listen(0)
+            for _ in range(3):
+                s = sockets.enter_context(socket.socket())
+                s.setblocking(False)
+                s.connect_ex(listener.getsockname())
+            self.addCleanup(sockets.pop_all().close)
+
+    def test_a_machine_that_is_silent_is_not_waited_for_and_one_that_refuses_is(self):
+        self.machine("dos", answers=True)
+        self.machine("tres", answers=False)
+        self.lose(self.dos)
+        self.lose(self.tres)
+        self.state("tres", "lost")
+        self.assertEqual("away", self.known()["dos"]["state"])
+        self.w.until(lambda: len(self.uno.names()) == 2, "what ran there to start elsewhere")
+        self.agents.append(self.host("tres", cpus=2, memory=4 * GIB, roles=["ssd"]))
+        self.state("tres", "up")
+
+    def test_who_finds_half_of_the_cluster_silent_gives_up_nobody(self):
+        for name in ("dos", "tres"):
+            self.machine(name, answers=False)
+        self.lose(self.tres)
+        self.w.until(lambda: "silent=2 of=3" in self.w.log(), "the roll call")
+        self.assertEqual(("up", "away"), tuple(self.known()[n]["state"] for n in ("dos", "tres")))
+        self.assertEqual({"uno", "dos", "tres"}, {i["host"] for i in self.w.call("GET", "/v1/stacks/ragnar/ps")["instances"]})
 
 
 class Loss(Three):
@@ -287,11 +336,6 @@ class Loss(Three):
         scheduler_test.CONFIG["cluster"] = {"host_grace": "2s"}
         self.addCleanup(scheduler_test.CONFIG.pop, "cluster")
         super().setUp()
-
-    def lose(self, agent):
-        agent.close()
-        self.agents.remove(agent)
-        self.w.parts.remove(agent)
 
     def shown(self, stack="ragnar"):
         return {i["name"]: i for i in self.w.call("GET", f"/v1/stacks/{stack}/ps")["instances"]}
