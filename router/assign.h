@@ -53,6 +53,8 @@ void assign_servers(struct assign_row *r, const struct table_node *node);
 void assign_model(const struct assign *a, const struct table *t, struct model *ret);
 /* Parts of it, of one stack. What its domains say: lines at the ends of the maps, not sorted. */
 void assign_routes(const struct table_stack *s, struct model *m);
+/* Of sorted hosts: those of an open challenge get the long form, which frontend.c does not let pass at once. */
+void assign_challenged(const struct table *t, struct model *m);
 /* Lines that name slots: cookies' and lots'. */
 void assign_choices(const struct assign *a, const struct table_stack *s, struct model *m);
 void assign_slots(const struct assign *a, const struct table_node *node, struct model *m);

@@ -163,6 +163,18 @@ static void model_stack(const struct assign *a, const struct table_stack *s, str
 	assign_choices(a, s, m);
 }
 
+void assign_challenged(const struct table *t, struct model *m)
+{
+	struct routes *hosts = &m->maps[MAP_HOSTS];
+	for (size_t i = 0; i < t->n_challenges; i++) {
+		const struct route *r = routes_find(hosts, t->challenges[i].key);
+		if (r == NULL || strchr(r->value, '|') != NULL)
+			continue;
+		vk_autofree char *slow = vk_asprintf("%s|0|0", r->value);
+		routes_set(hosts, MAP_HOSTS, t->challenges[i].key, slow);
+	}
+}
+
 void assign_model(const struct assign *a, const struct table *t, struct model *ret)
 {
 	*ret = (struct model){0};
@@ -177,4 +189,5 @@ void assign_model(const struct assign *a, const struct table *t, struct model *r
 		routes_sort(&ret->maps[i], i);
 		routes_unique(&ret->maps[i]);
 	}
+	assign_challenged(t, ret);
 }

@@ -196,6 +196,8 @@ static bool part_make(struct making *k, const struct source *s, const char *name
 	assign_routes(&p->is, &p->new);
 	if (!sort_lines(&p->old) || !sort_lines(&p->new))
 		return false;
+	assign_challenged(k->t, &p->old);
+	assign_challenged(k->t, &p->new);
 	for (enum map_id i = 0; i < MAP_STICKY; i++)
 		if (!each_line(k, p, i, may_change))
 			return false;

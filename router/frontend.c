@@ -57,7 +57,7 @@ static void not_found(
 }
 
 /* RFC 8555 8.3: while a certificate is ordered for a domain, what its authority asks for is answered here, before any
- * redirect or password; an application is not asked. */
+ * redirect or password; an application is not asked. The domain's line in hosts.map is no plain one so long. */
 static void render_challenge(const struct render_settings *s, struct vk_buf *out)
 {
 	vk_buf_addf(out,
@@ -77,21 +77,19 @@ static void render_route(const struct render_settings *s, struct vk_buf *out)
 {
 	static const char plain[] = "\thttp-request allow if { var(txn.backend) -m len 5:8 }\n";
 	vk_buf_addf(out,
-		"\thttp-request set-var(txn.host) req.fhdr(host)\n"
-		"\thttp-request set-var(txn.backend) var(txn.host),map_str(%s/hosts.map)\n"
-		"\thttp-request set-var(txn.host) var(txn.host),field(1,:),lower,rtrim(.) unless { "
-		"var(txn.backend) -m found }\n",
-		s->route_dir);
+		"\thttp-request set-var(txn.backend) req.fhdr(host),map_str(%s/hosts.map)\n"
+		"%s"
+		"\thttp-request set-var(txn.host) " FRONTEND_HOST "\n",
+		s->route_dir, plain);
 	render_challenge(s, out);
 	vk_buf_addf(out,
-		"%s"
 		"\thttp-request set-var(txn.backend) var(txn.host),map_str(%s/hosts.map) unless { "
 		"var(txn.backend) -m found }\n"
 		"\thttp-request set-var(txn.backend) var(txn.host),map_end(%s/suffix.map) unless { "
 		"var(txn.backend) -m found }\n"
 		"%s"
 		"\thttp-request set-var(txn.route) var(txn.backend)\n",
-		plain, s->route_dir, s->route_dir, plain);
+		s->route_dir, s->route_dir, plain);
 	not_found(s, "txn.route", "404", out);
 	vk_buf_adds(out, "\thttp-request set-var(txn.backend) var(txn.route),field(1,|)\n");
 }

@@ -11,6 +11,9 @@
 
 #include "render.h"
 
+/* The host of a request as the maps have it. */
+#define FRONTEND_HOST "req.fhdr(host),field(1,:),lower,rtrim(.)"
+
 void render_frontend(const struct render_settings *s, struct vk_buf *out);
 
 #endif

@@ -84,7 +84,9 @@ static void render_global(const struct render_settings *s, struct vk_buf *out)
 /* No rule may ask nbsrv: it is 0 for a moment while another thread counts the servers anew, and in
  * a worker that ends behind a reload. Who has no server gets errorfile 503. Requests that may be
  * sent twice are tried again on another server, also when the first one closed without a word; for
- * all other methods only a connection that never came about is tried again. */
+ * all other methods only a connection that never came about is tried again. For that the whole buffer
+ * of each request is copied, a tenth of what a request costs: a backend so busy that its connections
+ * have no time to idle out goes without. */
 static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 {
 	static const int statuses[] = {400, 403, 408, 413, 500, 502, 503, 504};
@@ -123,7 +125,8 @@ static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 	/* one with rules cannot be the base of another */
 	vk_buf_adds(out,
 		"\ndefaults files from base\n" LIMITS "\ndefaults apps from base\n" LIMITS
-		"\thttp-request disable-l7-retry unless METH_GET or METH_OPTIONS\n\n");
+		"\thttp-request disable-l7-retry if { be_sess_rate ge 1000 } or !METH_GET "
+		"!METH_OPTIONS\n\n");
 }
 
 void render_head(const struct render_settings *s, struct vk_buf *out)
@@ -133,7 +136,7 @@ void render_head(const struct render_settings *s, struct vk_buf *out)
 	render_frontend(s, out);
 	vk_buf_addf(out,
 		"backend sites from files\n"
-		"\thttp-request set-header X-Viking-Site %%[var(txn.host)]\n"
+		"\thttp-request set-header X-Viking-Site %%[" FRONTEND_HOST "]\n"
 		"\thttp-request deny deny_status 400 if { path -m sub -i %%00 }\n"
 		"\tserver web unix@%s\n\n",
 		s->sites);

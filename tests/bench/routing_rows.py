@@ -157,7 +157,7 @@ def many(row, pairs, count=10000):
         first = told(s, {f"s{i}": stack(i, port, [f"d{i}.example.com"]) for i in range(count)})
         cfg = s.state("haproxy.cfg")
         with open(cfg) as f:
-            frontend = f.read().split("\nfrontend http", 1)[1].split("\thttp-request set-var(txn.host)", 1)[0]
+            frontend = f.read().split("\nfrontend http", 1)[1].split("\thttp-request set-var(txn.backend)", 1)[0]
         headers = "".join(re.findall(r"\thttp-request .*\n", frontend))
         check = [seconds(lambda: subprocess.run([routing.HAPROXY, "-c", "-q", "-f", cfg], check=True, capture_output=True)) for _ in range(pairs)]
         row("10 k domains, 10 k backends: load", statistics.median(check), "s", 0.5, pairs, min(check), max(check),

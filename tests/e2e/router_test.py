@@ -1,5 +1,6 @@
 """viking-router with the real HAProxy."""
 import errno
+import http.client
 import json
 import os
 import re
@@ -484,6 +485,18 @@ class RouterTest(unittest.TestCase):
         for method in ("GET", "POST"):
             for _ in range(6):
                 self.assertEqual(self.s.get("a.com", method=method), "200 two")
+
+    def test_connection_that_closes_as_it_is_used_again(self):
+        """A server that has had enough of a kept connection just as a request is sent on it: its client sees nothing of that."""
+        self.up()
+        self.table(ragnar=app(["a.com"], self.server("one")))
+        c = http.client.HTTPConnection("127.0.0.1", self.s.port, timeout=10)
+        self.addCleanup(c.close)
+        for path in ("/", "/second", "/", "/second", "/second", "/"):
+            c.request("GET", path, headers={"Host": "a.com"})
+            r = c.getresponse()
+            self.assertEqual((r.status, r.read()), (200, b"one\n"), path)
+            self.assertFalse(r.will_close)
 
     def test_many_deletes_swap_the_map(self):
         self.up()

@@ -316,20 +316,20 @@ class Site:
 
 
 BACKEND = r"""
-import asyncio, sys, time
+import asyncio, itertools, sys, time
 names = sys.argv[1:]
 async def main():
     for name in names:
         async def serve(r, w, name=name):
             try:
-                while True:
+                for asked in itertools.count():
                     head = await r.readuntil(b"\r\n\r\n")
                     line = head.split(b"\r\n")[0].split()
                     if len(line) < 3:
                         break  # a body, which these servers do not read
                     if line[1].startswith(b"/slow"):
                         await asyncio.sleep(float(line[1][6:] or 1))
-                    if line[1] == b"/cut":
+                    if line[1] == b"/cut" or line[1] == b"/second" and asked > 0:
                         break
                     body = name.encode() + b"\n"
                     if line[1] == b"/headers":
@@ -348,7 +348,7 @@ asyncio.run(main())
 
 class Backends:
     """Small HTTP servers that answer with their name: one process, a port each. /slow/N waits, /headers shows
-    the request, /cut closes without an answer."""
+    the request, /cut closes without an answer, /second does so unless it is the connection's first."""
 
     def __init__(self, *names):
         self.proc = subprocess.Popen([sys.executable, "-c", BACKEND, *names], stdout=subprocess.PIPE, text=True)

@@ -185,7 +185,7 @@ static inline void change_servers(struct input *in, json_t *servers)
 		json_array_append_new(servers, take(in, 40) ? good_server(in) : server(in));
 }
 
-/* A stack, a server or a domain of one comes, goes or is another one. */
+/* A stack, a server, a domain of one or its challenge comes, goes or is another one. */
 static inline json_t *change_one(const json_t *doc, struct input *in)
 {
 	json_t *next = json_deep_copy(doc), *stacks = json_object_get(next, "stacks");
@@ -199,6 +199,10 @@ static inline json_t *change_one(const json_t *doc, struct input *in)
 		json_object_del(stacks, name);
 	else if (old == NULL || what == 1)
 		json_object_set_new(stacks, name, take(in, 20) ? good_stack(in, name) : stack(in));
+	else if (what == 2 && any != NULL)
+		json_object_set_new(next, "challenges",
+			take(in, 3) ? json_pack("{s:{s:s}}", json_object_iter_key(any), "t", "t.a")
+				    : json_object());
 	else if (what < 12)
 		set_text(domains, good_place(in, name),
 			take(in, 30) ? good_route(in) : leads_to(in));

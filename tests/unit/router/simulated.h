@@ -64,9 +64,9 @@ static inline bool sim_server(char **w, size_t n, struct model *m)
 	return true;
 }
 
-/* The maps are called H S P O A in the tests; L is the list of certificates, files lie in /D. */
+/* The maps are called H S P O A K C in the tests; L is the list of certificates, files lie in /D. */
 static const struct plan_paths sim_paths = {
-	.maps = {"H", "S", "P", "O", "A", "K"}, .certs = "L", .cert_dir = "/D"};
+	.maps = {"H", "S", "P", "O", "A", "K", "C"}, .certs = "L", .cert_dir = "/D"};
 
 static inline size_t sim_find(const struct routes *r, const char *key)
 {
