@@ -26,7 +26,7 @@ struct classic {
 	uint64_t lease, watch, own_rev;
 	json_t *have,
 		*want; /* {key: text}, without root: what was written, what is to be; want NULL: not made */
-	json_t *failed;              /* {"STACK/NODE/TAG": {"rev", "why"}}: jobs to be moved */
+	json_t *failed; /* {"STACK/NODE/TAG": {"rev", "why", "back": text or absent}}: jobs to be moved */
 	json_t *batch;               /* keys of the transaction under way */
 	bool busy, stopped;          /* one call at a time */
 	int64_t view_at, jobs_at;    /* when the view is made anew, and /proc read; 0 = no need */
@@ -221,20 +221,24 @@ static void move_one(struct classic *c)
 		{.key = from,
 			.target = VK_CMP_MOD_REV,
 			.rev = (uint64_t)vk_json_int(row, "rev", 0)}};
-	const struct vk_op ops[] = {
-		{.key = from, .del = true}, {.key = to, .value = text, .len = strlen(text)}};
+	const char *back = vk_json_str(row, "back", NULL);
+	const struct vk_op ops[] = {{.key = from,
+					    .del = back == NULL,
+					    .value = back,
+					    .len = back != NULL ? strlen(back) : 0},
+		{.key = to, .value = text, .len = strlen(text)}};
 	c->busy = true;
 	c->store->ops->txn(c->store, cmps, 2, ops, 2, moved, c);
 }
 
-static void fail_job(void *arg, const char *key, uint64_t rev, const char *why)
+static void fail_job(void *arg, const char *key, uint64_t rev, const char *why, const char *back)
 {
 	struct classic *c = arg;
 	vk_autofree char *path = vk_asprintf("/proc/%s", key);
 	json_object_del(
 		c->have, path); /* where it stands in place of one of ours, that is written anew */
-	json_object_set_new(
-		c->failed, key, json_pack("{s:I,s:s}", "rev", (json_int_t)rev, "why", why));
+	json_object_set_new(c->failed, key,
+		json_pack("{s:I,s:s,s:s*}", "rev", (json_int_t)rev, "why", why, "back", back));
 	want_view(c);
 }
 
@@ -278,17 +282,18 @@ static void read_jobs(
 	vk_autojson *there = json_object();
 	struct job_row *rows = vk_calloc(n + 1, sizeof(*rows));
 	size_t jobs = 0, skip = strlen(c->root);
-	for (size_t i = 0; i < n && jobs < JOBS_MAX; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const char *path = kvs[i].key + skip;
-		json_object_set_new(there, path, json_true());
-		if (!is_view(c, path, &kvs[i]))
-			rows[jobs++] = (struct job_row){.key = path + strlen("/proc/"),
+		if (json_object_set_new(there, path, json_true()) != 0)
+			continue; /* no text: it can be nobody's, here and in /failed */
+		if (!is_view(c, path, &kvs[i]) && jobs++ < JOBS_MAX)
+			rows[jobs - 1] = (struct job_row){.key = path + strlen("/proc/"),
 				.text = kvs[i].value,
 				.len = kvs[i].len,
 				.rev = kvs[i].mod_rev};
 	}
 	forget_lost(c, there);
-	jobs_look(c->jobs, rows, jobs);
+	jobs_look(c->jobs, rows, jobs < JOBS_MAX ? jobs : JOBS_MAX, jobs <= JOBS_MAX);
 	free(rows);
 	step(c);
 }

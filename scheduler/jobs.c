@@ -18,9 +18,11 @@
 struct jobs {
 	struct sched *s;
 	struct jobs_ops ops;
-	/* {"ragnar": {"web": {"node": its definition, "rev": of the job it is from, "keys": {"ragnar/web/1-1": rev}}}} */
+	/* {"ragnar": {"web": {"node": its definition, "rev": of the job it is from, "keys": {"ragnar/web/1-1": rev}, "texts": {"ragnar/web/1-1": text}}}} */
 	json_t *set;
-	json_t *tried; /* {"ragnar": {"nodes", "rev"}}: being deployed; rev: of the newest job in it */
+	json_t *tried; /* {"ragnar": {"nodes", "rev", "texts"}}: being deployed; rev: of the newest job in it */
+	json_t *serves; /* {"ragnar": {"ragnar/web/1-1": text}}: what the serving release is made of */
+	bool back;      /* this look found some that are to be put back: it decides nothing else */
 	json_t *good; /* {"ragnar": rev}: of the last deploy that succeeded; newer jobs are at fault when one fails */
 };
 
@@ -49,12 +51,23 @@ static json_t *child(json_t *parent, const char *key)
 	return j;
 }
 
-static void fail(struct jobs *j, const char *key, uint64_t rev, const struct vk_err *err)
+/* What the key had before, if that serves. */
+static const char *before(const struct jobs *j, const char *key, const char *text)
+{
+	vk_autofree char *stack = vk_asprintf("%.*s", (int)strcspn(key, "/"), key);
+	const char *old = vk_json_str(json_object_get(j->serves, stack), key, NULL);
+	return old != NULL && strcmp(old, text) != 0 ? old : NULL;
+}
+
+static void fail(
+	struct jobs *j, const char *key, const char *text, uint64_t rev, const struct vk_err *err)
 {
 	vk_log(VK_WARN, "job-failed", "key=/proc/%s why=\"%s\"", key, err->msg);
 	vk_autofree char *what = vk_asprintf("/proc/%s is moved to /failed: %s", key, err->msg);
 	hub_event(j->s, "job", NULL, what, JOBS_WHO);
-	j->ops.fail(j->ops.arg, key, rev, err->msg);
+	const char *back = before(j, key, text);
+	j->back = j->back || back != NULL;
+	j->ops.fail(j->ops.arg, key, rev, err->msg, back);
 }
 
 static int take(struct jobs *j, const struct job_row *r, struct vk_err *err)
@@ -75,6 +88,7 @@ static int take(struct jobs *j, const struct job_row *r, struct vk_err *err)
 		return vk_err_set(err, VK_LIMIT, "node %s has %d jobs, the most there are", k.node,
 			SCALE_MAX);
 	json_object_set_new(keys, r->key, json_integer((json_int_t)r->rev));
+	json_object_set_new(child(entry, "texts"), r->key, json_stringn(r->text, r->len));
 	if ((int64_t)r->rev > vk_json_int(entry, "rev", 0)) {
 		json_object_set_new(entry, "rev", json_integer((json_int_t)r->rev));
 		json_object_set(entry, "node", node);
@@ -97,6 +111,15 @@ static json_t *nodes_of(const json_t *stack)
 	return nodes;
 }
 
+static json_t *texts_of(const json_t *stack)
+{
+	json_t *texts = json_object(), *entry;
+	const char *name;
+	json_object_foreach((json_t *)(uintptr_t)stack, name, entry)
+		json_object_update(texts, json_object_get(entry, "texts"));
+	return texts;
+}
+
 /* ---- what fails ---- */
 
 /* Jobs of a node that came after the last good deploy, or all of them if none did. */
@@ -108,7 +131,8 @@ static void fail_node(struct jobs *j, const char *stack, json_t *entry, const st
 	if (vk_json_int(entry, "rev", 0) <= good)
 		good = 0;
 	json_object_foreach(keys, key, rev) if (json_integer_value(rev) > good)
-		fail(j, key, (uint64_t)json_integer_value(rev), err);
+		fail(j, key, vk_json_str(json_object_get(entry, "texts"), key, ""),
+			(uint64_t)json_integer_value(rev), err);
 }
 
 /* Nodes that the serving release has otherwise. nodes NULL: all. */
@@ -151,9 +175,10 @@ static void deployed(void *arg, const struct op *op, const struct vk_err *err)
 {
 	struct jobs *j = arg;
 	const json_t *tried = json_object_get(j->tried, op->stack);
-	if (err == NULL)
+	if (err == NULL) {
 		json_object_set(j->good, op->stack, json_object_get(tried, "rev"));
-	else if (!passes(err))
+		json_object_set(j->serves, op->stack, json_object_get(tried, "texts"));
+	} else if (!passes(err))
 		fail_changed(j, op->stack, json_object_get(tried, "nodes"), err);
 	j->ops.again(j->ops.arg, err == NULL);
 }
@@ -189,8 +214,10 @@ static int deploy(struct jobs *j, const char *stack, json_t *nodes, struct vk_er
 	const struct release *r = sk != NULL ? stack_current(sk) : NULL;
 	vk_autojson *doc = job_doc(stack, nodes);
 	const char *commit = vk_json_str(doc, "commit", "");
-	if (r != NULL && vk_streq(r->commit, commit))
+	if (r != NULL && vk_streq(r->commit, commit)) {
+		json_object_set_new(j->serves, stack, texts_of(json_object_get(j->set, stack)));
 		return 0;
+	}
 	int rc = push_check(j->s, &admin, stack, doc, err);
 	if (rc != 0)
 		return rc;
@@ -201,8 +228,9 @@ static int deploy(struct jobs *j, const char *stack, json_t *nodes, struct vk_er
 		return 0;
 	}
 	json_object_set_new(j->tried, stack,
-		json_pack("{s:O,s:I}", "nodes", nodes, "rev",
-			(json_int_t)newest(json_object_get(j->set, stack))));
+		json_pack("{s:O,s:I,s:o}", "nodes", nodes, "rev",
+			(json_int_t)newest(json_object_get(j->set, stack)), "texts",
+			texts_of(json_object_get(j->set, stack))));
 	struct deploy_spec spec = {
 		.kind = DEPLOY_PUSH, .doc = json_incref(doc), .new = commit, .note = "jobs"};
 	return submit(j, deploy_new(j->s, stack, JOBS_WHO, &spec), err);
@@ -230,24 +258,29 @@ static void sweep(struct jobs *j)
 		if (!sk->exists || !jobs_own(sk) || json_object_get(j->set, sk->name) != NULL)
 			continue;
 		json_object_del(j->good, sk->name);
+		json_object_del(j->serves, sk->name);
 		if (sk->busy != NULL || sk->lock != NULL ||
 			submit(j, leave_destroy(j->s, sk->name, JOBS_WHO), &err) != 0)
 			j->ops.again(j->ops.arg, false);
 	}
 }
 
-void jobs_look(struct jobs *j, const struct job_row *rows, size_t n)
+void jobs_look(struct jobs *j, const struct job_row *rows, size_t n, bool all)
 {
 	const char *stack;
 	json_t *entries;
 	json_object_clear(j->set);
+	j->back = false;
 	for (size_t i = 0; i < n; i++) {
 		struct vk_err err = {0};
 		if (take(j, &rows[i], &err) != 0)
-			fail(j, rows[i].key, rows[i].rev, &err);
+			fail(j, rows[i].key, "", rows[i].rev, &err);
 	}
+	if (j->back)
+		return;
 	json_object_foreach(j->set, stack, entries) settle(j, stack, entries);
-	sweep(j);
+	if (all)
+		sweep(j);
 }
 
 struct jobs *jobs_new(struct sched *s, const struct jobs_ops *ops)
@@ -257,6 +290,7 @@ struct jobs *jobs_new(struct sched *s, const struct jobs_ops *ops)
 		.ops = *ops,
 		.set = json_object(),
 		.tried = json_object(),
+		.serves = json_object(),
 		.good = json_object()};
 	return j;
 }
@@ -267,6 +301,7 @@ void jobs_free(struct jobs *j)
 		return;
 	json_decref(j->set);
 	json_decref(j->tried);
+	json_decref(j->serves);
 	json_decref(j->good);
 	free(j);
 }

@@ -45,9 +45,9 @@ class Classic(unittest.TestCase):
     def mine(self):
         return {c["Id"] for c in containers("viking.stack=" + self.job)}
 
-    def failed(self, path):
+    def failed(self, path, back=None):
         got = wait_for("/failed/" + path, lambda: self.etcd.keys("/failed/").get("/failed/" + path), 60)
-        self.assertNotIn("/proc/" + path, self.etcd.keys("/proc/"))
+        self.assertEqual(back, self.etcd.keys("/proc/").get("/proc/" + path))
         return json.loads(got)["reason"]
 
     def epoch(self):
@@ -126,6 +126,13 @@ class Classic(unittest.TestCase):
         self.put(f"{self.job}/crash/1-1", image=BASE + ":latest", run="false")
         self.assertIn("crash", self.failed(f"{self.job}/crash/1-1"))
         wait_for("only the good one", lambda: self.mine() == good, 60)
+        key = f"/proc/{self.job}/good/1-1"
+        serving = self.etcd.keys("/proc/")[key]
+        for wrong, why in (("{", "JSON"), (json.dumps({"image": BASE + ":latest", "run": "false"}), "good")):
+            self.ctl("put", key, wrong)
+            self.assertIn(why, self.failed(f"{self.job}/good/1-1", back=serving))
+            self.ctl("del", f"/failed/{self.job}/good/1-1")
+        wait_for("the good one as it was", lambda: self.mine() == good, 60)
 
     def test_6_a_new_leader_takes_over_view_and_jobs(self):
         self.put(f"{self.job}/n/1-1", **self.serving())
