@@ -8,6 +8,7 @@
 
 #include "dial.h"
 #include "feed.h"
+#include "lead.h"
 #include "relay.h"
 
 #define SILENCE_MS  60000  /* streams say that they live every 5 s */
@@ -47,7 +48,7 @@ void front_refresh(struct sched *s)
 
 struct forward {
 	struct forward *next, **at; /* in s->forwards */
-	struct vk_loop *loop;
+	struct sched *s;
 	struct vk_req *r; /* until it is answered or the client has gone */
 	struct dial *dial;
 	char *whom;
@@ -148,8 +149,17 @@ static void on_end(void *arg, const struct vk_err *failure)
 		forward_over(f, failure);
 		return;
 	}
-	vk_err_set(&err, VK_UNAVAILABLE, "%s does not answer", f->whom);
-	vk_err_hint(&err, "the same again, in a moment; viking leader");
+	const struct vk_err *away = lead_away(f->s->lead);
+	if (away != NULL) {
+		vk_err_set(&err, VK_UNAVAILABLE,
+			"nothing can be changed now: %s does not answer, nor the store: %s",
+			f->whom, away->msg);
+		vk_err_hint(&err,
+			"applications and routes go on meanwhile; start the hosts that are off");
+	} else {
+		vk_err_set(&err, VK_UNAVAILABLE, "%s does not answer", f->whom);
+		vk_err_hint(&err, "the same again, in a moment; viking leader");
+	}
 	forward_over(f, &err);
 }
 
@@ -163,7 +173,7 @@ static void on_upgraded(void *arg, int fd, const void *early, size_t n)
 {
 	struct forward *f = arg;
 	if (fd >= 0)
-		relay_start(f->loop, fd, early, n, VK_TAKE_FD(f->far), vk_buf_str(&f->early),
+		relay_start(f->s->loop, fd, early, n, VK_TAKE_FD(f->far), vk_buf_str(&f->early),
 			f->early.len);
 	forward_free(f);
 }
@@ -218,7 +228,7 @@ void front_forward(struct call *c, const char *host)
 {
 	struct sched *s = c->s;
 	struct forward *f = vk_alloc(sizeof(*f));
-	*f = (struct forward){.loop = s->loop, .r = call_take(c), .far = -1};
+	*f = (struct forward){.s = s, .r = call_take(c), .far = -1};
 	f->next = s->forwards;
 	f->at = &s->forwards;
 	if (f->next != NULL)

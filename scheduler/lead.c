@@ -148,6 +148,7 @@ static void leader_changed(
 	if (!compacted)
 		l->s->store->ops->unwatch(l->s->store, l->watch);
 	l->watch = 0;
+	l->away = (struct vk_err){0};
 	free(VK_TAKE(l->other));
 	l->between = true;
 	struct vk_err err = {0};
@@ -157,8 +158,21 @@ static void leader_changed(
 	vk_timer_set(l->timer, 0);
 }
 
+/* While another leads: does the store answer? Who wants a change of a leader that does not, is told. */
+static void looked(
+	void *arg, const struct vk_err *err, const struct vk_kv *kvs, size_t n, uint64_t rev)
+{
+	struct lead *l = arg;
+	(void)kvs, (void)n, (void)rev;
+	if (l->other == NULL)
+		return;
+	l->away = *err;
+	vk_timer_set(l->timer, (int64_t)l->s->cfg->etcd_lease_ms);
+}
+
 static void wait_for_other(struct lead *l, uint64_t rev)
 {
+	vk_timer_set(l->timer, (int64_t)l->s->cfg->etcd_lease_ms);
 	struct vk_err err = {0};
 	if (vk_streq(l->other, l->s->cfg->host_name)) {
 		vk_err_set(&err, VK_CONFLICT, "another machine leads this cluster as host %s",
@@ -263,6 +277,8 @@ static void on_timer(void *arg)
 	struct lead *l = arg;
 	if (l->leading)
 		l->s->store->ops->lease_keep(l->s->store, l->lease, renewed, l);
+	else if (l->other != NULL)
+		l->s->store->ops->get(l->s->store, "/leader", looked, l);
 	else
 		elect(l);
 }

@@ -27,7 +27,7 @@ struct vk_cmp lead_fence(const struct sched *s);
 void lead_lost_store(struct lead *l, const struct vk_err *err);
 void lead_hold(
 	struct lead *l, const char *why); /* the same by intent, until the end of the process */
-/* Why nothing can be written now, or NULL. */
+/* Why nothing can be written now, or NULL; while another leads: why the store does not answer us. */
 const struct vk_err *lead_away(const struct lead *l);
 /* UNAVAILABLE, in a person's words, while nothing can be written. */
 int lead_check(const struct lead *l, struct vk_err *err);

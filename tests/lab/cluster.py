@@ -67,12 +67,20 @@ class Cluster:
         self.dir = tempfile.mkdtemp(prefix="vlc-")  # work trees and keys
         self.names = [f"h{i}" for i in range(1, n + 1)]
         self.etcd = Etcd(self.lab)
-        self.settings = {"store": "etcd", "etcd.endpoints": self.etcd.url, **settings}
+        self.settings = settings
         try:
             self.up()
         except BaseException:
             self.down()
             raise
+
+    # ---- the store, as curl asks it ----
+
+    def etcd_curl(self):
+        return ["exec", "switch", "curl"]
+
+    def etcd_url(self):
+        return self.etcd.url
 
     # ---- life ----
 
@@ -103,7 +111,7 @@ class Cluster:
         d = os.path.join(self.lab.dir, name, "etc/viking/conf.d")
         os.makedirs(d)
         with open(d + "/cluster.yml", "w") as f:
-            f.writelines(f"{k}: {json.dumps(v)}\n" for k, v in {**self.settings, **more}.items())
+            f.writelines(f"{k}: {json.dumps(v)}\n" for k, v in {"store": "etcd", "etcd.endpoints": self.etcd.url, **self.settings, **more}.items())
         self.ca.install(name, os.path.join(self.lab.dir, name))
 
     def down(self):

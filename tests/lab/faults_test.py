@@ -1,205 +1,20 @@
 """Faults in a cluster of three: what is killed, stopped, cut off or rebooted while applications serve; after each the invariants of SECURITY
 section 4 hold (tests/fault/invariants.py). VIKING_FAULTS=all: every stage and order, not only some of each.
 """
-import base64
 import contextlib
-import ctypes
 import http.client
 import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import threading
 import time
-import types
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fault"))
-import invariants  # noqa: E402
-from cluster import Cluster  # noqa: E402
-from lib import Load, UnixConnection, engine, inspected, wait_for  # noqa: E402
-
-ALL = os.environ.get("VIKING_FAULTS") == "all"
-LEASE_S, GRACE_S = 3, 5
-PATIENCE = 120  # seconds, a guard against hanging
-STACKS = {"app": "from app", "other": "from other"}
-MANIFEST = """viking: {name: %s}
-build:
-  src: |
-    FROM base
-    COPY www /www
-    CMD ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]
-deploy:
-  web: {image: "viking:%s/src", expose: [8080], healthcheck: /, stop_timeout: 1s, scale: 3}
-  db: {image: "viking:%s/src", run: /bin/busybox sleep 100000, volumes: [/data], stop_timeout: 1s, healthcheck: none, hosts: [h3]}
-"""
+from faults import ALL, PATIENCE, STACKS, AtStage, FaultCase, LabLoad
+from lib import UnixConnection, engine, inspected, wait_for
 
 
-class View:
-    """A cluster as invariants.py sees it: commands by whoever leads, containers of all engines that are on."""
-
-    domain = "lab.test"
-
-    def __init__(self, cluster):
-        self.c, self.root = cluster, cluster.lab.dir
-        self.on = list(cluster.names)
-
-    def engines(self):
-        return {h: self.c.hosts[h]["engine"] for h in self.on}
-
-    def inspected(self, label):
-        return [c for path in self.engines().values() for c in inspected(label, path)]
-
-    def json_any(self, *words):
-        r = self.c.viking(self.c.wait_leader(), *words, "--json")
-        if not r.out:
-            raise OSError(f"{words}: {r}")
-        return json.loads(r.out)
-
-    json = json_any
-
-    def path(self, *parts):
-        return os.path.join(self.root, "h1", *parts)
-
-    def head(self, stack):
-        p = subprocess.run(["git", "-c", "safe.directory=*", f"--git-dir={self.path('var/lib/viking/repos', stack)}.git", "rev-parse", "master"],
-                           capture_output=True, text=True)
-        return p.stdout.strip() or None
-
-    def get(self, domain):
-        """As each host that runs an instance answers; the first that is not 200."""
-        stack, answer = domain.split(".")[0], (0, "no instance")
-        for host in sorted({i["host"] for i in self.json("ps", stack)["instances"] if i["node"] == "web"}):
-            body, _, status = self.c.lab("exec", "switch", "curl", "-s", "-m", "10", "-H", "Host: " + domain, "-w", "\n%{http_code}",
-                                         f"http://{self.c.address(host)}/", check=False).rpartition("\n")
-            answer = int(status or 0), body
-            if answer[0] != 200:
-                return answer[0], f"{host}: {body}"
-        return answer
-
-    def pids(self, host, comm):
-        """Out here; of a host's processes."""
-        inside = os.stat(f"/proc/{self.c.lab.status()[host]['init']}/ns/pid").st_ino
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as f:
-                if f.read().strip() == comm[:15] and os.stat(f"/proc/{pid}/ns/pid").st_ino == inside:
-                    found.append(int(pid))
-        return found
-
-    def history(self):
-        """Every write to etcd since its first: [(revision, key, value or None)]."""
-        body = json.dumps({"create_request": {"key": "L3Zpa2luZy8=", "range_end": "L3Zpa2luZzA=", "start_revision": 1}})
-        out = self.c.lab("exec", "switch", "curl", "-s", "-m", "2", "-d", body, self.c.etcd.url + "/v3/watch", check=False)
-        return [(int(e["kv"]["mod_revision"]), text(e["kv"]["key"])[len("/viking"):], None if e.get("type") == "DELETE" else text(e["kv"]["value"]))
-                for line in out.splitlines() for e in json.loads(line)["result"].get("events", [])]
-
-
-def text(b64):
-    return base64.b64decode(b64).decode(errors="replace")
-
-
-class LabLoad(Load):
-    """Requests at one host of the lab, out of the network of its clients."""
-
-    def __init__(self, cluster, host, stack):
-        super().__init__(types.SimpleNamespace(http_address=cluster.address(host), http_port=80), f"{stack}.lab.test", rate=20)
-        self.ns = "/run/netns/" + cluster.lab("exec", "switch", "ip", "netns", "identify")
-
-    def run(self):
-        with open(self.ns) as f:
-            assert ctypes.CDLL(None, use_errno=True).setns(f.fileno(), 0) == 0, ctypes.get_errno()  # of this thread alone
-        super().run()
-
-
-class AtStage(threading.Thread):
-    """Does something when a deploy of the stack comes to a stage."""
-
-    def __init__(self, view, stage, act):
-        super().__init__(daemon=True)
-        self.stage, self.act, self.hit = stage, act, threading.Event()
-        leader = view.c.leader()
-        past = view.c.viking(leader, "events", "--json").out.split("\n")
-        self.connection = UnixConnection(os.path.join(view.root, leader, "run/viking/api.sock"), timeout=PATIENCE)
-        self.connection.request("GET", f"/v1/events?follow=1&stack=app&since={max(json.loads(e)['seq'] for e in past if e)}")
-        self.answer = self.connection.getresponse()
-        self.start()
-
-    def run(self):
-        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-            for line in self.answer:
-                e = json.loads(line)
-                if e.get("type") == "stage" and e.get("what", "").split()[0] == self.stage:
-                    self.act()
-                    self.hit.set()
-                    return
-
-
-class Faults(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.c = Cluster(3, **{"etcd.lease": f"{LEASE_S}s", "cluster.host_grace": f"{GRACE_S}s", "deploy.drain": "1s"})
-        cls.addClassCleanup(cls.c.down)
-        cls.view = View(cls.c)
-        for h in cls.c.names:
-            wait_for("the registry for " + h, lambda: cls.c.lab("exec", h, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "3",
-                                                                "http://127.0.0.1:5000/v2/", check=False) == "401", PATIENCE)
-        cls.trees, cls.texts, cls.n = {}, {}, 0
-        for stack, page in STACKS.items():
-            cls.trees[stack] = cls.c.tree({"vikingfile": MANIFEST % (stack, stack, stack), "www/index.html": page + "\n"})
-            cls.texts[stack] = {cls.c.git(cls.trees[stack], "rev-parse", "HEAD").out.strip(): page}
-            cls.c.push(cls.trees[stack], stack)
-        cls.writers = invariants.Writers(cls.view.engines)
-        cls.writers.start()
-        cls.addClassCleanup(cls.writers.over.set)
-        for h in cls.c.names:
-            cls.c.lab("exec", h, "docker", "run", "-d", "--label", "foreign-of=" + cls.view.root.replace("/", "_"), "base", "/bin/busybox",
-                      "sleep", "100000")
-
-    def setUp(self):
-        self.watched = invariants.Watched(self.view, "app")
-        self.started = time.monotonic()
-
-    def say(self, figure, seconds):
-        print(f"{figure}: {seconds:.1f} s", flush=True)
-
-    def breaches(self):
-        try:
-            bad = [b for s in STACKS for b in invariants.v1(self.view, s, self.texts[s]) + invariants.v4(self.view, s)]
-            return bad + invariants.v8(self.view, "app")
-        except (OSError, ValueError, KeyError, http.client.HTTPException) as e:
-            return [f"not steady yet: {e!r}"]
-
-    def steady(self, rebooted=False):
-        """After a fault: everything is back, and nothing was breached meanwhile."""
-        bad = ["never looked"]
-        end = time.monotonic() + PATIENCE
-        while bad and time.monotonic() < end:
-            bad = self.breaches()
-            time.sleep(0.2 if bad else 0)
-        self.assertEqual([], bad + self.writers.v7() + invariants.v6(self.view.history()) +
-                         ([] if rebooted else invariants.v10(self.watched)), self.c.log(self.c.leader() or "h1"))
-
-    def deploy(self, host, wait=True):
-        """A release that replaces every instance; a process, or its end."""
-        Faults.n += 1
-        p = self.c.lab.start(host, "viking", "config:set", "app", f"N={self.n}", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        return self.c.finished(p, False) if wait else p
-
-    def accepted(self, not_=()):
-        """The next command that a host takes."""
-        hosts = [h for h in self.view.on if h not in not_]
-
-        def changed():
-            Faults.n += 1
-            return any(self.c.viking(h, "hosts:label", "h1", f"r{self.n}").status == 0 for h in hosts)
-        wait_for("a command is accepted", changed, PATIENCE)
-
-    def other(self, *hosts):
-        return next(h for h in self.c.names if h not in hosts)
-
+class Faults(FaultCase):
     # ---- bad input ----
 
     def test_0_what_no_host_can_take_is_refused(self):
@@ -222,16 +37,6 @@ class Faults(unittest.TestCase):
         self.assertIn("group g cannot be on one host: its volumes are on h1 and h2", r.err)
 
     # ---- killed ----
-
-    def killed_at(self, stage, host, comm):
-        victims = self.view.pids(host, comm)
-        self.assertTrue(victims, comm)
-        at = AtStage(self.view, stage, lambda: [os.kill(pid, signal.SIGKILL) for pid in victims])
-        p = self.deploy(self.other(host), wait=False)
-        self.assertTrue(at.hit.wait(PATIENCE), f"stage {stage} was not seen")
-        start = time.monotonic()
-        self.c.finished(p, False)
-        return start
 
     def test_1_the_leader_is_killed_in_a_deploy(self):
         for stage in ("s8", "s9", "s10", "s11", "s12") if ALL else ("s10",):
@@ -291,11 +96,6 @@ class Faults(unittest.TestCase):
             finally:
                 os.kill(pid, signal.SIGCONT)
         return self.leads("h1")
-
-    def leads(self, host):
-        with contextlib.suppress(OSError):
-            status, answer = self.c.api(host, "GET", "/v1/cluster")
-            return answer["leader"]["host"] if status == 200 else None
 
     def test_2_etcd_is_silent(self):
         """A lost majority: applications and their restarts go on, changes are refused with the reason."""

@@ -13,17 +13,44 @@ PATIENCE = 120  # seconds, a guard against hanging
 
 
 class Machines(Cluster):
-    """Three of them, each alone; h1 has an application."""
+    """Three of them, each alone."""
 
     def up(self):
-        self.lab("up", "3")
+        for name in self.names:
+            self.configure(name)
+        self.lab("up", "3", *self.more)
         self.hosts = self.lab.status()
         for name in self.names:
             self.lab.import_base(name)
         self.key = self.make_key("admin")
         with open(self.key + ".pub") as f:
             self.viking("h1", "keys:add", "admin", "--role", "admin", stdin=f, check=True)
-        self.push(self.app("here"), "app")
+
+    def configure(self, name):
+        d = os.path.join(self.lab.dir, name, "etc/viking/conf.d")
+        os.makedirs(d)
+        with open(d + "/10-lab.yml", "w") as f:
+            f.writelines(f"{k}: {json.dumps(v)}\n" for k, v in self.settings.items())
+
+    def joined(self):
+        """One cluster, in which each has a member of etcd."""
+        self.viking("h1", "cluster:init", check=True)
+        for name in self.names[1:]:
+            line = wait_for("an invitation", lambda: self.viking("h1", "hosts:invite").out, PATIENCE)
+            self.viking(name, *line.split()[1:], check=True)
+        wait_for("each has a member", lambda: self.members("h1") == dict.fromkeys(self.names, "voter"), PATIENCE)
+
+    def members(self, host):
+        r = self.viking(host, "cluster:status", "--json")
+        return {m["name"]: m["state"] for m in json.loads(r.out).get("members", [])} if r.status == 0 else {}
+
+    def etcd_curl(self):
+        host = next(h for h, s in self.lab.status().items() if s["init"])
+        return ["exec", host, "curl", "--cacert", self.state(host, "sched/etcd-ca.pem"), "--cert", self.state(host, "sched/etcd-cert.pem"),
+                "--key", self.state(host, "sched/etcd.key")]
+
+    def etcd_url(self):
+        return "https://127.0.0.1:2379"
 
 
 class JoinTest(unittest.TestCase):
@@ -33,6 +60,7 @@ class JoinTest(unittest.TestCase):
     def setUpClass(cls):
         cls.c = Machines(3)
         cls.addClassCleanup(cls.c.down)
+        cls.c.push(cls.c.app("here"), "app")
         cls.roots = {name: h["root"] for name, h in cls.c.hosts.items()}
         # for as long as all this lasts: a request every tenth of a second
         cls.log = open(cls.c.dir + "/requests", "w+")
@@ -58,10 +86,6 @@ class JoinTest(unittest.TestCase):
 
     def hosts(self, host="h1"):
         return {h["name"]: h for h in json.loads(self.ok(host, "hosts", "--json"))["hosts"]}
-
-    def members(self, host="h1"):
-        r = self.c.viking(host, "cluster:status", "--json")
-        return {m["name"]: m["state"] for m in json.loads(r.out).get("members", [])} if r.status == 0 else {}
 
     def settings(self, host):
         try:
@@ -142,7 +166,7 @@ class JoinTest(unittest.TestCase):
 
     def test_6_three_hosts_have_three_members(self):
         three = dict.fromkeys(self.c.names, "voter")
-        wait_for("three voters", lambda: self.members() == three, PATIENCE)
+        wait_for("three voters", lambda: self.c.members("h1") == three, PATIENCE)
 
     def test_7_the_application_was_served_all_the_time(self):
         self.assertIsNone(self.load.poll())
@@ -173,7 +197,7 @@ class JoinTest(unittest.TestCase):
         self.c.lab("off", gone)
         wait_for(gone + " is away", lambda: self.hosts(leader)[gone]["state"] != "up", PATIENCE)
         self.ok(leader, "hosts:remove", gone)
-        wait_for("two members", lambda: set(self.members(leader)) == set(self.c.names) - {gone}, PATIENCE)
+        wait_for("two members", lambda: set(self.c.members(leader)) == set(self.c.names) - {gone}, PATIENCE)
         wait_for("changes are possible", lambda: self.c.viking(leader, "config:set", "--no-restart", "app", "C=3").status == 0, PATIENCE)
 
 
