@@ -26,6 +26,7 @@ struct far {
 	uint64_t received;
 	int status; /* -1 until it has ended */
 	bool told;  /* the last frame is on its way */
+	bool copy;
 };
 
 /* Ends the monitor, with what it runs. */
@@ -177,6 +178,7 @@ static int only_git(const char *text, struct vk_err *err)
 static int ask(struct far *f, const json_t *line, struct vk_err *err)
 {
 	struct message m = MESSAGE_INIT(MESSAGE_RUN, 0);
+	f->copy = vk_json_bool(line, "copy", false);
 	const char *const words[] = {
 		vk_json_str(line, "command", ""), "", "", vk_json_str(line, "git_protocol", "")};
 	for (size_t i = 0; i < VK_COUNT(words); i++)
@@ -209,6 +211,11 @@ int far_new(struct vk_loop *l, int fd, struct far **ret, int *ret_session, struc
 	*ret_session = pair[0];
 	*ret = f;
 	return 0;
+}
+
+bool far_is_copy(const struct far *f)
+{
+	return f != NULL && f->copy;
 }
 
 void far_free(struct far *f)

@@ -12,6 +12,7 @@
 #include <viking/proc.h>
 #include <viking/str.h>
 
+#include "far.h"
 #include "monitor.h"
 #include "program.h"
 
@@ -19,6 +20,7 @@
  * server's side may compute is bounded by its CPU limit. */
 #define RECEIVE_MS         600000
 #define RECEIVE_MS_PER_MIB 500
+#define COPY_MS            120000 /* then the next push brings it */
 #define PIPE_BYTES         (1 << 20)
 #define WINDOW_BYTES       (8u << 20)
 #define NAME_UNKNOWN       "UNKNOWN"
@@ -82,6 +84,7 @@ static void release(struct job *j)
 	repo_close(&j->repo);
 	command_release(&j->command);
 	free(j->host);
+	free(j->copy_to);
 	*j = (struct job){.m = j->m,
 		.channel = j->channel,
 		.terminal = -1,
@@ -115,6 +118,69 @@ static void say_err(struct job *j, const struct vk_err *err, bool pty)
 
 /* ---- the end ---- */
 
+static void on_exit_status(void *arg, pid_t pid, int status);
+
+static struct program_context context(const struct job *j, const struct message *q, int stage_fd)
+{
+	const struct monitor *m = j->m;
+	return (struct program_context){.config = m->config,
+		.config_file = m->config_file,
+		.token = keyhold_token(m->key),
+		.key = keyhold_name(m->key),
+		.api = m->api,
+		.term = q != NULL && command_env_value(q->str[1]) ? q->str[1] : "",
+		.lang = q != NULL && command_env_value(q->str[2]) ? q->str[2] : "",
+		.git_protocol = q != NULL && command_env_value(q->str[3]) ? q->str[3] : "",
+		.copy = far_is_copy(m->far),
+		.stage_fd = stage_fd};
+}
+
+/* What was pushed goes to a second host before the client's git ends: in the client's name, and while its right lasts. */
+static int start_copy(struct job *j, struct vk_err *err)
+{
+	const struct program_context x = context(j, NULL, -1);
+	const int keep[] = {j->repo.lock, -1};
+	struct program p;
+	struct vk_proc proc;
+	program_copy(&x, j->copy_to, j->command.stack, j->repo.path, &p);
+	const struct vk_proc_opts o = {.path = p.path,
+		.argv = (const char *const *)p.argv.v,
+		.env = (const char *const *)p.env.v,
+		.in = VK_FD_NULL,
+		.out = VK_FD_NULL,
+		.err = VK_FD_NULL,
+		.keep = keep,
+		.die_with_parent = true};
+	int rc = vk_proc_start(&o, &proc, err);
+	program_release(&p);
+	if (rc != 0)
+		return rc;
+	j->pid = proc.pid;
+	vk_child_free(j->child);
+	j->child = vk_child_new(j->m->loop, j->pid, on_exit_status, j);
+	vk_timer_set(j->deadline, COPY_MS);
+	j->copying = true;
+	return 0;
+}
+
+/* Is there something to do before the end of the push is told? */
+static bool copy_first(struct job *j, int status)
+{
+	struct vk_err err = {0};
+	if (j->copying) {
+		vk_log(status == 0 ? VK_INFO : VK_WARN, "copied", "stack=%s host=%s status=%d",
+			j->command.stack, j->copy_to, status);
+		return false;
+	}
+	j->status = status;
+	if (j->copy_to == NULL || j->ending || status != 0)
+		return false;
+	if (start_copy(j, &err) == 0)
+		return true;
+	vk_log_err(VK_WARN, "copy", &err);
+	return false;
+}
+
 static void on_exit_status(void *arg, pid_t pid, int status)
 {
 	struct job *j = arg;
@@ -122,6 +188,9 @@ static void on_exit_status(void *arg, pid_t pid, int status)
 	struct message a = MESSAGE_INIT(MESSAGE_EXITED, j->channel);
 	if (j->ending)
 		kill(-pid, SIGKILL); /* what the group's leader left behind */
+	if (copy_first(j, status))
+		return;
+	status = j->status;
 	a.num[0] = WIFEXITED(status) ? (uint32_t)WEXITSTATUS(status) : 255;
 	a.str[0] = (char *)(uintptr_t)(WIFSIGNALED(status) ? signal_name(WTERMSIG(status)) : "");
 	if (j->command.kind == COMMAND_RECEIVE && j->host == NULL) {
@@ -283,20 +352,6 @@ static void hand_over(struct job *j, const struct ends *e)
 	monitor_tell(j->m, &a);
 }
 
-static struct program_context context(const struct job *j, const struct message *q, int stage_fd)
-{
-	const struct monitor *m = j->m;
-	return (struct program_context){.config = m->config,
-		.config_file = m->config_file,
-		.token = keyhold_token(m->key),
-		.key = keyhold_name(m->key),
-		.api = m->api,
-		.term = command_env_value(q->str[1]) ? q->str[1] : "",
-		.lang = command_env_value(q->str[2]) ? q->str[2] : "",
-		.git_protocol = command_env_value(q->str[3]) ? q->str[3] : "",
-		.stage_fd = stage_fd};
-}
-
 /* Repositories of destroyed stacks go when the next git comes: nobody else owns them, and nothing else wakes us. */
 static void remove_gone(const struct job *j, const struct vk_api_opts *o, const json_t *ids)
 {
@@ -320,12 +375,16 @@ static int ask_git(
 	struct job *j, const struct vk_api_opts *o, json_t **ret_answer, struct vk_err *err)
 {
 	bool push = j->command.kind == COMMAND_RECEIVE;
-	vk_autojson *body =
-		json_pack("{s:s, s:s}", "stack", j->command.stack, "verb", push ? "push" : "fetch");
+	vk_autojson *body = json_pack("{s:s, s:s}", "stack", j->command.stack, "verb",
+		far_is_copy(j->m->far) ? "copy"
+			: push         ? "push"
+				       : "fetch");
 	int rc = vk_api_call(o, "POST", "/v1/internal/git", body, ret_answer, err);
 	if (rc != 0)
 		return rc;
 	j->host = vk_strdup(vk_json_str(*ret_answer, "host", NULL));
+	if (push)
+		j->copy_to = vk_strdup(vk_json_str(*ret_answer, "copy", NULL));
 	if (j->host == NULL || j->m->far == NULL)
 		return 0;
 	vk_err_set(err, VK_UNAVAILABLE, "the repositories are on host %s now", j->host);

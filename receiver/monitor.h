@@ -41,6 +41,9 @@ struct job {
 	struct command command;
 	char *host; /* another, that has the repository (far.h); NULL = this one */
 	struct repo repo;
+	char *copy_to; /* the host that keeps a copy of what is pushed here, or NULL */
+	bool copying;  /* that is what runs now */
+	int status;    /* of the push before it */
 };
 
 struct monitor {

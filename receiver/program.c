@@ -29,10 +29,10 @@ static void viking_env(struct program *p, const struct program_context *x)
 }
 
 /* Nothing in the repository's own configuration is trusted: what matters is said on each call. */
-static void common_settings(struct program *p, const struct vk_config *c)
+static void common_settings(struct program *p, const struct vk_config *c, bool copy)
 {
 	vk_autofree char *hooks = vk_libexec_path(c, "git-hooks");
-	setting(p, "core.hooksPath", hooks);
+	setting(p, "core.hooksPath", copy ? "/dev/null" : hooks);
 	setting(p, "core.fsync", "all");
 	setting(p, "core.fsyncMethod", "fsync");
 	setting(p, "gc.auto", "0");
@@ -40,20 +40,22 @@ static void common_settings(struct program *p, const struct vk_config *c)
 	setting(p, "transfer.hideRefs", "refs/viking");
 }
 
-static void receive_settings(struct program *p, const struct vk_config *c)
+static void receive_settings(struct program *p, const struct vk_config *c, bool copy)
 {
 	static const struct {
 		const char *name, *value;
 	} fixed[] = {{"transfer.fsckObjects", "true"}, {"receive.fsckObjects", "true"},
 		{"receive.unpackLimit", "1"}, {"transfer.unpackLimit", "1"},
-		{"receive.procReceiveRefs", "refs"}, {"receive.advertisePushOptions", "true"},
-		{"receive.advertiseAtomic", "false"}, {"receive.autogc", "false"},
-		{"receive.denyCurrentBranch", "ignore"}, {"receive.denyDeletes", "false"},
-		{"receive.denyDeleteCurrent", "ignore"}, {"receive.denyNonFastForwards", "false"},
-		{"receive.shallowUpdate", "false"}, {"receive.keepAlive", "5"},
-		{"receive.updateServerInfo", "false"}};
+		{"receive.advertisePushOptions", "true"}, {"receive.advertiseAtomic", "false"},
+		{"receive.autogc", "false"}, {"receive.denyCurrentBranch", "ignore"},
+		{"receive.denyDeletes", "false"}, {"receive.denyDeleteCurrent", "ignore"},
+		{"receive.denyNonFastForwards", "false"}, {"receive.shallowUpdate", "false"},
+		{"receive.keepAlive", "5"}, {"receive.updateServerInfo", "false"}};
 	for (size_t i = 0; i < VK_COUNT(fixed); i++)
 		setting(p, fixed[i].name, fixed[i].value);
+	if (copy)
+		return; /* its size was limited when it came, in parts */
+	setting(p, "receive.procReceiveRefs", "refs");
 	setting_u64(p, "receive.maxInputSize", c->pack_max);
 	setting_u64(p, "core.bigFileThreshold", c->object_max);
 }
@@ -83,10 +85,11 @@ void program_git(const struct program_context *x, const struct command *cmd, con
 	bool receive = cmd->kind == COMMAND_RECEIVE;
 	*ret = (struct program){.path = x->config->git_path};
 	vk_strv_add(&ret->argv, "git");
-	common_settings(ret, x->config);
+	common_settings(ret, x->config, x->copy);
 	if (receive) {
-		receive_settings(ret, x->config);
-		receive_limits(ret, x->config);
+		receive_settings(ret, x->config, x->copy);
+		if (!x->copy)
+			receive_limits(ret, x->config);
 	} else {
 		upload_settings(ret);
 	}
@@ -118,6 +121,29 @@ void program_remote(
 	vk_strv_add(&ret->env, "LANG=C.UTF-8");
 	if (*x->git_protocol != '\0')
 		vk_strv_addf(&ret->env, "GIT_PROTOCOL=%s", x->git_protocol);
+	viking_env(ret, x);
+}
+
+void program_copy(const struct program_context *x, const char *host, const char *stack,
+	const char *repo, struct program *ret)
+{
+	*ret = (struct program){.path = x->config->git_path};
+	vk_autofree char *ssh = vk_libexec_path(x->config, "viking-remote");
+	vk_strv_add(&ret->argv, "git");
+	common_settings(ret, x->config, true);
+	vk_strv_addf(&ret->argv, "--git-dir=%s", repo);
+	vk_strv_add(&ret->argv, "push");
+	vk_strv_add(&ret->argv, "--quiet");
+	vk_strv_add(&ret->argv, "--prune");
+	vk_strv_addf(&ret->argv, "%s:%s", host, stack);
+	vk_strv_add(&ret->argv, "+refs/heads/*:refs/heads/*");
+	vk_strv_add(&ret->argv, "+refs/tags/*:refs/tags/*");
+	for (size_t i = 0; repo_git_env[i] != NULL; i++)
+		vk_strv_add(&ret->env, repo_git_env[i]);
+	vk_strv_addf(&ret->env, "GIT_SSH=%s", ssh);
+	vk_strv_add(&ret->env, "GIT_SSH_VARIANT=simple");
+	vk_autofree char *socket = vk_run_path(x->config, "hosts/%s/receiver.sock", host);
+	vk_strv_addf(&ret->env, "VIKING_COPY=%s", socket);
 	viking_env(ret, x);
 }
 

@@ -16,6 +16,7 @@ struct program_context {
 	const char *config_file;                /* "" = none */
 	const char *token, *key, *api;          /* token, key's name, socket */
 	const char *term, *lang, *git_protocol; /* "" = not sent */
+	bool copy;    /* receive-pack: what another host's hooks have accepted is only kept */
 	int stage_fd; /* receive-pack: pre-receive says there that it has begun; -1 */
 };
 
@@ -31,6 +32,9 @@ void program_git(const struct program_context *x, const struct command *cmd, con
 /* The same command, on another host (far.h). line: as the client sent it. */
 void program_remote(
 	const struct program_context *x, const char *host, const char *line, struct program *ret);
+/* Brings all branches and tags of a repository to the host that keeps copies, whatever it has. */
+void program_copy(const struct program_context *x, const char *host, const char *stack,
+	const char *repo, struct program *ret);
 void program_viking(
 	const struct program_context *x, const struct command *cmd, struct program *ret);
 void program_release(struct program *p);

@@ -55,11 +55,11 @@ static const char *env(const char *name)
 	return value != NULL ? value : "";
 }
 
-static int ask(int fd, const char *command, struct vk_err *err)
+static int ask(int fd, const char *command, bool copy, struct vk_err *err)
 {
-	vk_autojson *line =
-		json_pack("{s:s,s:s,s:s,s:s}", "command", command, "key", env("VIKING_KEY"),
-			"token", env("VIKING_TOKEN"), "git_protocol", env("GIT_PROTOCOL"));
+	vk_autojson *line = json_pack("{s:s,s:s,s:s,s:s,s:b}", "command", command, "key",
+		env("VIKING_KEY"), "token", env("VIKING_TOKEN"), "git_protocol",
+		env("GIT_PROTOCOL"), "copy", copy);
 	if (line == NULL)
 		return vk_err_set(err, VK_INVALID, "a command that is not text");
 	vk_autofree char *text = vk_json_text(line);
@@ -68,14 +68,14 @@ static int ask(int fd, const char *command, struct vk_err *err)
 }
 
 static int run(struct remote *r, const char *host, const char *socket, const char *command,
-	struct vk_err *err)
+	bool copy, struct vk_err *err)
 {
 	int fd = -1;
 	int rc = vk_loop_new(&r->loop, err);
 	if (rc == 0)
 		rc = vk_connect_unix(socket, &fd, err);
 	if (rc == 0)
-		rc = ask(fd, command, err);
+		rc = ask(fd, command, copy, err);
 	if (rc == 0) {
 		r->link = link_new(r->loop, fd, &link_ops, r);
 		link_source(r->link, VK_EXEC_STDIN, STDIN_FILENO);
@@ -99,12 +99,13 @@ int main(int argc, char **argv)
 	struct vk_err err = {0};
 	vk_log_init("remote");
 	signal(SIGPIPE, SIG_IGN);
-	if (argc != 4) {
+	bool copy = argc == 3 && env("VIKING_COPY")[0] != '\0'; /* as git calls its GIT_SSH */
+	if (argc != 4 && !copy) {
 		fputs("viking-remote is started by viking-monitor\n", stderr);
 		return vk_err_exit(VK_USAGE);
 	}
 	int said = dup(STDERR_FILENO); /* the link closes what it has */
-	if (run(&r, argv[1], argv[2], argv[3], &err) == 0)
+	if (run(&r, argv[1], copy ? env("VIKING_COPY") : argv[2], argv[argc - 1], copy, &err) == 0)
 		return r.status;
 	dprintf(said, " !     %s\n       try: %s\n", err.msg, err.hint);
 	return vk_err_exit(err.code);

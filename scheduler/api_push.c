@@ -8,6 +8,7 @@
 
 #include "api.h"
 #include "builds.h"
+#include "copies.h"
 #include "deploy.h"
 #include "holder.h"
 #include "jobs.h"
@@ -75,9 +76,11 @@ static json_t *git_answer(const struct call *c, const struct stack *sk)
 {
 	const struct sched *s = c->s;
 	const char *host = holder_of(&s->st, s->cfg->host_name);
+	if (vk_streq(call_text(c, "verb"), "copy"))
+		return json_pack("{s:s,s:s}", "stack", sk->name, "id", sk->row.id);
 	if (builds_here(s, c->host))
-		return json_pack("{s:s,s:s,s:O?,s:o}", "stack", sk->name, "id", sk->row.id,
-			"pending", sk->pending, "gone", repos_gone(&s->st));
+		return json_pack("{s:s,s:s,s:O?,s:o,s:s*}", "stack", sk->name, "id", sk->row.id,
+			"pending", sk->pending, "gone", repos_gone(&s->st), "copy", copies_host(s));
 	return json_pack(
 		"{s:s,s:s}", "stack", sk->name, "host", host != NULL ? host : s->cfg->host_name);
 }
@@ -122,19 +125,18 @@ void api_git(struct call *c)
 {
 	struct vk_err err = {0};
 	const char *stack = call_text(c, "stack"), *verb = call_text(c, "verb");
-	if (stack == NULL || (!vk_streq(verb, "push") && !vk_streq(verb, "fetch"))) {
-		vk_err_set(&err, VK_INVALID, "stack and verb push or fetch are needed");
-		fail(c, &err);
-		return;
-	}
-	bool push = strcmp(verb, "push") == 0;
-	int rc = vk_stack_name(stack, &err);
+	bool push = vk_streq(verb, "push"), copy = vk_streq(verb, "copy");
+	int rc = vk_stack_name(stack != NULL ? stack : "", &err);
+	if (rc == 0 && !push && !copy && !vk_streq(verb, "fetch"))
+		rc = vk_err_set(&err, VK_INVALID, "verb must be push, fetch or copy");
+	if (rc == 0 && copy && copies_feed(c->s, c->host) == NULL)
+		rc = vk_err_set(&err, VK_CONFLICT, "this host keeps no copies");
 	if (rc == 0 && push) { /* the session itself knew no stack yet: its stage is told here */
 		hub_event(c->s, "stage", stack, "s0", c->who.name);
 		hub_event(c->s, "stage", stack, "s1", c->who.name);
 	}
 	if (rc == 0)
-		rc = rights_check(&c->who, push ? VERB_PUSH : VERB_FETCH, stack, &err);
+		rc = rights_check(&c->who, push || copy ? VERB_PUSH : VERB_FETCH, stack, &err);
 	struct stack *sk = rc == 0 ? state_stack(&c->s->st, stack) : NULL;
 	if (rc == 0 && sk != NULL) {
 		call_json(c, 200, git_answer(c, sk));

@@ -65,6 +65,12 @@ void copies_free(struct copies *c)
 	free(c);
 }
 
+const char *copies_host(const struct sched *s)
+{
+	const char *host = s->copies->host;
+	return host[0] != '\0' && hosts_life(s, host) == HOST_UP ? host : NULL;
+}
+
 struct feed *copies_feed(const struct sched *s, const char *host)
 {
 	const struct copies *c = s->copies;

@@ -2,11 +2,13 @@
 
 #include <string.h>
 #include <viking/fs.h>
+#include <viking/json.h>
 #include <viking/log.h>
 #include <viking/mem.h>
 #include <viking/str.h>
 
 #include "builds.h"
+#include "gc.h"
 #include "hosts.h"
 #include "txn.h"
 
@@ -39,6 +41,38 @@ const char *holder_next(const struct sched *s)
 	return next != NULL ? next->name : NULL;
 }
 
+static void publish(struct sched *s, const struct stack *sk, const char *node, const json_t *entry)
+{
+	const struct release *r = stack_release(sk, (unsigned)vk_json_int(entry, "born", 0));
+	vk_autojson *doc = r != NULL && r->commit != NULL ? release_doc(r) : NULL;
+	vk_autojson *keep = gc_commits(sk, s->cfg->releases_keep);
+	const json_t *def = json_object_get(json_object_get(doc, "nodes"), node);
+	struct build_spec spec = {.kind = "site",
+		.stack = sk->name,
+		.node = node,
+		.commit = r != NULL ? r->commit : NULL,
+		.document_root = vk_json_str(def, "document_root", NULL),
+		.who = "viking",
+		.keep = keep};
+	if (def != NULL)
+		builds_start(s, &spec, NULL, NULL);
+}
+
+/* Files of websites are made from their commits again. Those of a stack that was renamed since wait for its next push. */
+static void publish_websites(struct sched *s)
+{
+	const struct stack *sk;
+	const char *node;
+	json_t *entry;
+	table_each(&s->st.stacks, i, sk)
+	{
+		const struct release *r = sk->exists ? stack_current(sk) : NULL;
+		json_object_foreach(r != NULL ? r->nodes : NULL, node,
+			entry) if (vk_streq(vk_json_str(entry, "type", "app"), "website") &&
+			json_object_get(entry, "files") == NULL) publish(s, sk, node, entry);
+	}
+}
+
 void holder_give(struct sched *s, struct txn *t, const char *to)
 {
 	const struct host_row *row;
@@ -52,6 +86,7 @@ void holder_give(struct sched *s, struct txn *t, const char *to)
 	}
 	table_each(&s->st.stacks, i, sk) if (sk->pending != NULL)
 		txn_del(t, "/pending/%s", sk->name);
+	publish_websites(s);
 }
 
 static void tell_vikingd(const struct sched *s)

@@ -14,7 +14,8 @@ const char *holder_of(const struct state *st, const char *own);
 int holder_check(const struct sched *s, const char *host, struct vk_err *err);
 /* Who takes the role from it: the host that is in the cluster longest, of those that are not lost. NULL: nobody. */
 const char *holder_next(const struct sched *s);
-/* Into t: `to` is the holder, nobody else. What a push before it has yet to move is forgotten: the branch was the old one's. */
+/* Into t: `to` is the holder, nobody else. What a push before it has yet to move is forgotten: the branch was the old one's. The
+ * files of websites are asked for anew. */
 void holder_give(struct sched *s, struct txn *t, const char *to);
 /* After a change of the rows: vikingd is told whether the registry runs here (STATE/sched/registry-host). */
 void holder_note(struct sched *s, const struct state *st);

@@ -7,6 +7,7 @@ from lib import wait_for
 
 PATIENCE = 120  # seconds, a guard against hanging
 ANYWHERE = "build: {src: {dockerfile: Dockerfile}}\ndeploy:\n  web: {boat: src}\n"
+SITE = "deploy: {web: {type: website, document_root: ., domains: [site.lab.test]}}\n"
 
 
 class HolderLostTest(unittest.TestCase):
@@ -20,6 +21,8 @@ class HolderLostTest(unittest.TestCase):
         cls.c.push(cls.app, "app", host="h2")
         cls.c.change(cls.app, {"www/index.html": "two\n"})
         cls.c.push(cls.app, "app", host="h3")
+        cls.c.push(cls.c.tree({"index.html": "files\n", "vikingfile": SITE}), "site", host="h1")
+        cls.head = cls.c.git(cls.app, "rev-parse", "HEAD").out
 
     def duty(self, host, what):
         """The hosts that have it, in the eyes of one."""
@@ -44,14 +47,20 @@ class HolderLostTest(unittest.TestCase):
         self.assertEqual(self.pages("h2", "h3"), ["one"] * 2)
         self.c.viking("h2", "ps:scale", "app", "web=3", check=True)
 
-    def test_3_pushes_are_accepted_there(self):
+    def test_3_nothing_that_was_pushed_is_lost(self):
+        self.assertEqual(self.c.git(self.app, "ls-remote", self.c.url("app", "h3"), "master").out.split()[0], self.head.strip())
+
+        for host in ("h2", "h3"):
+            wait_for("the website at " + host, lambda: self.c.get(host, "site.lab.test") == "files", PATIENCE)
+
+    def test_4_pushes_are_accepted_there(self):
         self.c.change(self.app, {"www/index.html": "three\n"})
         self.c.push(self.app, "app", host="h3")
         self.c.push(self.c.app("new", vikingfile=ANYWHERE), "new", host="h2")
         self.assertEqual(self.pages("h2", "h3"), ["three"] * 2)
         wait_for("copies of all images", lambda: self.duty("h2", "copies") == ["h3"], PATIENCE)
 
-    def test_4_it_comes_back_and_holds_nothing(self):
+    def test_5_it_comes_back_and_holds_nothing(self):
         self.c.lab("up")
         wait_for("h1 is up, with copies", lambda: self.duty("h1", "copies") == ["h1"], PATIENCE)
         self.assertEqual(self.duty("h1", "registry"), ["h2"])

@@ -120,6 +120,7 @@ Test(program, git_gets_fixed_words_and_a_fixed_environment)
 	cr_expect_str_eq(p.argv.v[p.argv.n - 2], "receive-pack");
 	cr_expect(has(&p.argv, "core.hooksPath=/opt/vk/git-hooks"));
 	cr_expect(has(&p.argv, "receive.fsckObjects=true"));
+	cr_expect(has(&p.argv, "receive.procReceiveRefs=refs"));
 	cr_expect(has(&p.argv, "receive.unpackLimit=1"));
 	cr_expect(has(&p.argv, "receive.maxInputSize=536870912"));
 	cr_expect(has(&p.env, "VIKING_TOKEN=t0k3n"));
@@ -131,6 +132,35 @@ Test(program, git_gets_fixed_words_and_a_fixed_environment)
 	for (size_t i = 0; i < p.argv.n; i++)
 		cr_expect_null(strstr(p.argv.v[i], "t0k3n"), "a secret in the words");
 	program_release(&p);
+}
+
+Test(program, a_copy_runs_no_hooks_and_takes_all_branches_and_tags)
+{
+	struct vk_config c = {.git_path = git_path, .libexec_dir = libexec, .root = root};
+	const struct command cmd = {.kind = COMMAND_RECEIVE, .stack = "shop"};
+	const struct program_context x = {.config = &c,
+		.config_file = "",
+		.token = "t0k3n",
+		.key = "me",
+		.api = "/run/api.sock",
+		.git_protocol = "",
+		.copy = true,
+		.stage_fd = -1};
+	struct program taken, brought;
+	program_git(&x, &cmd, "/repos/shop.git", &taken);
+	cr_expect(has(&taken.argv, "core.hooksPath=/dev/null"));
+	cr_expect(!has(&taken.argv, "receive.procReceiveRefs=refs"));
+	program_copy(&x, "h2", "shop", "/repos/shop.git", &brought);
+	cr_expect(has(&brought.argv, "core.hooksPath=/dev/null"));
+	cr_expect(has(&brought.argv, "--git-dir=/repos/shop.git"));
+	cr_expect_str_eq(brought.argv.v[brought.argv.n - 3], "h2:shop");
+	cr_expect_str_eq(brought.argv.v[brought.argv.n - 2], "+refs/heads/*:refs/heads/*");
+	cr_expect(has(&brought.env, "GIT_SSH=/opt/vk/viking-remote"));
+	cr_expect(has(&brought.env, "VIKING_TOKEN=t0k3n"));
+	for (size_t i = 0; i < brought.argv.n; i++)
+		cr_expect_null(strstr(brought.argv.v[i], "t0k3n"), "a secret in the words");
+	program_release(&taken);
+	program_release(&brought);
 }
 
 Test(program, viking_gets_the_words_and_knows_it_is_ssh)
