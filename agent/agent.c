@@ -1,5 +1,6 @@
 #include "agent.h"
 
+#include <sys/sysinfo.h>
 #include <viking/api.h>
 #include <viking/fs.h>
 #include <viking/json.h>
@@ -298,7 +299,7 @@ void agent_step_all(struct agent *a)
 void agent_slots(struct agent *a)
 {
 	/* new instances are put in front of the list: the oldest waiting one is the last */
-	while (a->starting < AGENT_STARTS_MAX) {
+	while (a->starting < a->starts_max) {
 		struct inst *oldest = NULL;
 		for (struct inst *i = a->insts; i != NULL; i = i->next)
 			if (i->phase == PHASE_QUEUE && i->op == NULL)
@@ -462,6 +463,7 @@ static int start(struct vk_role *role, struct vk_err *err)
 	vk_autofree char *key = vk_state_path(c, "agent/secret.key");
 	a->config = c;
 	a->loop = role->l;
+	a->starts_max = AGENT_STARTS_CPU * (unsigned)get_nprocs();
 	spec_root(c, a->root);
 	int r = make_directories(c, err);
 	vk_buf_init(&a->id, AGENT_ID_MAX);

@@ -16,9 +16,10 @@
 
 #include "desired.h"
 
-#define AGENT_STARTS_MAX 4 /* engine starts at once: two cores are the limit, not the daemon */
-#define AGENT_RESYNC_MS  30000
-#define AGENT_CALL_MS    15000 /* an engine call that is not known to be slow */
+#define AGENT_STARTS_CPU \
+	2 /* engine starts at once for each core: those are the limit, not the daemon */
+#define AGENT_RESYNC_MS 30000
+#define AGENT_CALL_MS   15000 /* an engine call that is not known to be slow */
 #define AGENT_PULSE_MS \
 	5000 /* how often the engine is asked for a sign of life, and how long it has for it */
 #define AGENT_LOAD_STEP 50 /* hundredths: another load than that is told, with a listing */
@@ -37,9 +38,10 @@ struct agent {
 	char root[17];           /* label viking.root of all that is ours */
 	struct desired *desired; /* NULL until the first document */
 	struct inst *insts;
-	unsigned starting; /* start slots taken */
-	uint64_t listing;  /* number of the last listing asked for */
-	bool listed;       /* a listing was applied: nothing is created before */
+	unsigned starting; /* start slots taken, of starts_max */
+	unsigned starts_max;
+	uint64_t listing; /* number of the last listing asked for */
+	bool listed;      /* a listing was applied: nothing is created before */
 	bool engine_up;
 	json_t *counters; /* name -> supervise record */
 	struct nets *nets;
