@@ -96,8 +96,9 @@ static int append_volume(const char *file, const char *name, const char *mount, 
 	return run_tar(&argv, err);
 }
 
-/* The engine knows where a volume's data lies; the same HTTP client speaks to its socket. */
-static int add_volumes(struct call *c, const char *engine, const char *file, struct vk_err *err)
+/* The engine knows where a volume's data lies; the same HTTP client speaks to its socket. Another host's are named. */
+static int add_volumes(
+	struct call *c, const struct vk_config *config, const char *file, struct vk_err *err)
 {
 	vk_autojson *answer = NULL;
 	int r = api_get(c, &answer, err, "/v1/volumes");
@@ -106,10 +107,15 @@ static int add_volumes(struct call *c, const char *engine, const char *file, str
 	json_array_foreach(json_object_get(answer, "volumes"), i, v)
 	{
 		const char *name = vk_json_str(v, "name", "");
+		const char *host = vk_json_str(v, "host", config->host_name);
 		vk_autofree char *path = vk_asprintf("/volumes/%s", name);
 		vk_autojson *info = NULL;
-		struct vk_api_opts o = {.socket = engine, .token = ""};
+		struct vk_api_opts o = {.socket = config->engine_socket, .token = ""};
 		struct vk_err missing = {0};
+		if (strcmp(host, config->host_name) != 0) {
+			printf("not in it: volume %s, which is on %s\n", name, host);
+			continue;
+		}
 		if (r < 0 || vk_api_call(&o, "GET", path, NULL, &info, &missing) < 0)
 			continue; /* never started: no data */
 		const char *mount = vk_json_str(info, "Mountpoint", "");
@@ -139,7 +145,7 @@ static int pack(struct call *c, const struct vk_config *config, const char *dir,
 			vk_strv_add(&argv, parts[i].path);
 	}
 	int r = run_tar(&argv, err);
-	return r == 0 && volumes ? add_volumes(c, config->engine_socket, file, err) : r;
+	return r == 0 && volumes ? add_volumes(c, config, file, err) : r;
 }
 
 /* Programs that we start run in /. Caller frees. */
@@ -151,11 +157,32 @@ static char *absolute_path(const char *file)
 	return vk_asprintf("%s/%s", cwd, file);
 }
 
+/* Of a cluster, one host alone has repositories and images. */
+static int whole(
+	struct call *c, const struct vk_config *config, bool volumes, bool *ret, struct vk_err *err)
+{
+	vk_autojson *answer = NULL;
+	int r = api_get(c, &answer, err, "/v1/cluster");
+	const char *host = vk_json_str(answer, "registry", config->host_name);
+	*ret = strcmp(host, config->host_name) == 0;
+	if (r < 0 || *ret)
+		return r;
+	if (volumes) {
+		printf("not in it: repositories and images, which are on %s\n", host);
+		return 0;
+	}
+	vk_err_set(err, VK_CONFLICT, "repositories and images are on %s, not here", host);
+	return vk_err_hint(err, "viking backup FILE, on %s; here, with --volumes: volumes", host);
+}
+
 static int write_in(struct call *c, const struct vk_config *config, const char *dir,
 	const char *file, bool volumes, struct vk_err *err)
 {
 	size_t keys = 0;
-	int r = dump_state(c, dir, &keys, err);
+	bool all = true;
+	int r = whole(c, config, volumes, &all, err);
+	if (r == 0)
+		r = dump_state(c, dir, &keys, err);
 	if (r == 0)
 		r = write_meta(dir, keys, err);
 	vk_autofree char *absolute = absolute_path(file);
@@ -169,7 +196,7 @@ static int write_in(struct call *c, const struct vk_config *config, const char *
 	if (r < 0)
 		unlink(part);
 	else
-		printf("%s: %zu keys, repositories, images%s\n", file, keys,
+		printf("%s: %zu keys%s%s\n", file, keys, all ? ", repositories, images" : "",
 			volumes ? ", volumes" : "");
 	return r;
 }

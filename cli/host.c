@@ -116,7 +116,7 @@ static int volumes_list(struct call *c, struct vk_err *err)
 	if (c->json)
 		return print_json(answer);
 	struct table t;
-	table_init(&t, "VOLUME|STACK|NODE|PATH");
+	table_init(&t, "VOLUME|STACK|NODE|PATH|HOST");
 	size_t i;
 	json_t *v;
 	json_array_foreach(json_object_get(answer, "volumes"), i, v)
@@ -125,6 +125,7 @@ static int volumes_list(struct call *c, struct vk_err *err)
 		table_add(&t, vk_json_str(v, "stack", NULL));
 		table_add(&t, vk_json_str(v, "node", NULL));
 		table_add(&t, vk_json_str(v, "path", NULL));
+		table_add(&t, vk_json_str(v, "host", NULL));
 	}
 	table_print(&t, stdout);
 	return 0;

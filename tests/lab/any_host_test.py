@@ -86,6 +86,13 @@ class AnyHostTest(unittest.TestCase):
         self.assertEqual(*[self.c.git(d, "rev-parse", "HEAD").out for d in (tree, copy)])
         self.assertFalse(os.path.exists(self.c.state("h3", "repos/fetched.git")))
 
+    def test_a_backup_without_the_repositories_is_none(self):
+        r = self.c.viking("h2", "backup", self.c.dir + "/backup")
+        self.assertEqual((r.status, os.path.exists(self.c.dir + "/backup")), (5, False), r)
+        self.assertIn("are on h1, not here", r.err)
+        self.assertIn("not in it: repositories", self.c.viking("h2", "backup", "--volumes", self.c.dir + "/backup", check=True).out)
+        self.assertIn("repositories, images", self.c.viking("h1", "backup", self.c.dir + "/backup", check=True).out)
+
     def test_a_client_that_goes_takes_its_git_along(self):
         push = self.c.lab.start("switch", *self.c.ssh_words(), "viking@" + self.c.address("h2"), "git-receive-pack 'gone'",
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
