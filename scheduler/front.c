@@ -39,6 +39,20 @@ json_t *front_table(const struct state *st, const char *own)
 	return json_pack("{s:o}", "hosts", all);
 }
 
+int front_check_member(const struct state *st, const char *own, struct vk_err *err)
+{
+	const struct host_row *row, *self = table_get(&st->hosts, own);
+	bool cluster = false;
+	table_each(&st->hosts, i, row) cluster = cluster || row->addr != NULL;
+	if (!cluster || (self != NULL && self->addr != NULL))
+		return 0;
+	vk_err_set(err, VK_DENIED, "%s is not a host of this cluster (any more)", own);
+	return vk_err_hint(err,
+		"to join it again: apt-get purge viking, which takes its data, install it, viking "
+		"join "
+		"TOKEN");
+}
+
 void front_refresh(struct sched *s)
 {
 	feed_set(s->front, front_table(&s->st, s->cfg->host_name));

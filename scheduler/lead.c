@@ -9,10 +9,12 @@
 #include <viking/mem.h>
 #include <viking/str.h>
 
+#include "front.h"
 #include "holder.h"
 #include "model.h"
 
-#define AGAIN_MS 1000 /* a store that does not answer is asked again */
+#define AGAIN_MS   1000 /* a store that does not answer is asked again */
+#define REMOVED_MS 2000 /* a host that is none of the cluster looks whether it is */
 
 struct lead {
 	struct sched *s;
@@ -21,6 +23,7 @@ struct lead {
 	struct vk_timer *timer;    /* asks again; later renews the lease */
 	uint64_t floor, epoch_rev; /* epochs so far, mod_rev of /epoch */
 	uint64_t found_rev;        /* mod_rev of the /leader that is there */
+	uint64_t own_rev;          /* create_rev of our /host row, by which we may lead */
 	uint64_t lease, watch;
 	char *other; /* the host that leads, while we wait */
 	bool leading, doubt, between;
@@ -93,12 +96,13 @@ static void take(struct lead *l)
 		(json_int_t)s->started_ms);
 	vk_autojson *count = json_pack("{s:i,s:I}", "v", MODEL_VERSION, "epoch", n);
 	vk_autofree char *text = vk_json_text(row), *epoch = vk_json_text(count);
-	const struct vk_cmp cmps[] = {
-		{"/leader", VK_CMP_CREATE_REV, 0}, {"/epoch", VK_CMP_MOD_REV, l->epoch_rev}};
+	vk_autofree char *own = vk_asprintf("/host/%s", s->cfg->host_name);
+	const struct vk_cmp cmps[] = {{"/leader", VK_CMP_CREATE_REV, 0},
+		{"/epoch", VK_CMP_MOD_REV, l->epoch_rev}, {own, VK_CMP_CREATE_REV, l->own_rev}};
 	const struct vk_op puts[] = {
 		{.key = "/leader", .value = text, .len = strlen(text), .lease = l->lease},
 		{.key = "/epoch", .value = epoch, .len = strlen(epoch)}};
-	s->store->ops->txn(s->store, cmps, 2, puts, 2, taken, l);
+	s->store->ops->txn(s->store, cmps, s->store->shared ? 3 : 2, puts, 2, taken, l);
 }
 
 static void granted(void *arg, const struct vk_err *err, uint64_t lease)
@@ -111,11 +115,43 @@ static void granted(void *arg, const struct vk_err *err, uint64_t lease)
 		take(l);
 }
 
+/* One that was removed and returns has etcd's certificates still; the others would not talk to it. */
+static void got_hosts(
+	void *arg, const struct vk_err *failure, const struct vk_kv *kvs, size_t n, uint64_t rev)
+{
+	struct lead *l = arg;
+	struct sched *s = l->s;
+	struct vk_err err = *failure;
+	struct state st;
+	(void)rev;
+	if (err.code != 0) {
+		failed(l, &err);
+		return;
+	}
+	state_init(&st);
+	l->own_rev = 0;
+	for (size_t i = 0; i < n; i++) {
+		vk_autojson *row = NULL;
+		if (vk_json_parse_max(kvs[i].value, kvs[i].len, kvs[i].len + 1, &row, NULL) == 0)
+			(void)state_apply(&st, kvs[i].key, row, NULL);
+		if (vk_streq(kvs[i].key + strlen("/host/"), s->cfg->host_name))
+			l->own_rev = kvs[i].create_rev;
+	}
+	int rc = front_check_member(&st, s->cfg->host_name, &err);
+	state_release(&st);
+	if (rc == 0) {
+		s->store->ops->lease_grant(s->store, (int64_t)s->cfg->etcd_lease_ms, granted, l);
+		return;
+	}
+	l->between = false;
+	l->waits(l->arg, &err);
+	vk_timer_set(l->timer, REMOVED_MS);
+}
+
 static void candidate(struct lead *l)
 {
-	struct vk_store *store = l->s->store;
-	if (store->shared)
-		store->ops->lease_grant(store, (int64_t)l->s->cfg->etcd_lease_ms, granted, l);
+	if (l->s->store->shared)
+		l->s->store->ops->range(l->s->store, "/host/", got_hosts, l);
 	else
 		take(l);
 }

@@ -124,7 +124,8 @@ void standby_request(struct standby *b, struct vk_req *r, const struct vk_err *w
 		return;
 	}
 	if (leader == NULL || !may_go_on(r)) {
-		vk_req_error(r, why);
+		bool member = front_check_member(&b->st, b->s->cfg->host_name, &err) == 0;
+		vk_req_error(r, member ? why : &err);
 		return;
 	}
 	struct call *c = call_new(b->s, r);

@@ -199,6 +199,9 @@ class JoinTest(unittest.TestCase):
         self.ok(leader, "hosts:remove", gone)
         wait_for("two members", lambda: set(self.c.members(leader)) == set(self.c.names) - {gone}, PATIENCE)
         wait_for("changes are possible", lambda: self.c.viking(leader, "config:set", "--no-restart", "app", "C=3").status == 0, PATIENCE)
+        # it returns, alone with etcd's certificates: nobody would talk to it if it led
+        self.c.lab("up", "3")
+        wait_for("it is told", lambda: "not a host of this cluster" in self.c.viking(gone, "hosts").err, PATIENCE)
 
 
 if __name__ == "__main__":

@@ -178,6 +178,19 @@ Test(lead, another_host_is_waited_for)
 	cr_assert_eq(get(&w, "/leader").epoch, 4);
 }
 
+Test(lead, a_host_that_was_removed_does_not_lead)
+{
+	w.s.store->shared = true;
+	set(&w, "/host/one", "{\"v\":1}");
+	set(&w, "/host/two", "{\"v\":1,\"addr\":\"10.0.0.2\",\"port\":8792}");
+	w.s.lead = lead_start(&w.s, 0, on_led, on_waits, &w);
+	until(w.s.loop, &w.waits);
+	cr_assert(!w.led && w.err.code == VK_DENIED, "%s", w.err.msg);
+	set(&w, "/host/one", "{\"v\":1,\"addr\":\"10.0.0.1\",\"port\":8792}");
+	until(w.s.loop, &w.led);
+	cr_assert_eq(w.err.code, 0, "%s", w.err.msg);
+}
+
 Test(lead, our_own_of_before_is_not_waited_for)
 {
 	w.s.store->shared = true;

@@ -167,3 +167,13 @@ Test(standby, a_leader_that_is_away_is_named)
 	cr_assert_not_null(strstr(vk_buf_str(&answer.body), "host h2 does not answer"));
 	vk_buf_release(&answer.body);
 }
+
+Test(standby, a_host_that_was_removed_is_told_so)
+{
+	put("/host/h2", "{\"v\":1,\"addr\":\"10.0.0.2\",\"port\":8792}");
+	put("/host/h1", NULL);
+	told("{'hosts':null}");
+	cr_assert_eq(ask("/v1/stacks"), 403);
+	cr_assert_not_null(strstr(vk_buf_str(&answer.body), "h1 is not a host of this cluster"));
+	vk_buf_release(&answer.body);
+}
