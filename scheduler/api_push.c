@@ -49,7 +49,8 @@ void api_session(struct call *c)
 	}
 	vk_log(VK_INFO, "session", "key=%s addr=\"%s\"", key->name,
 		vk_json_str(c->body, "addr", "?"));
-	vk_autofree char *who = vk_asprintf("key:%s", key->name);
+	vk_autofree char *who =
+		vk_asprintf("key:%s%s%s", key->name, c->host[0] != '\0' ? "@" : "", c->host);
 	(void)audit_add(s->audit,
 		&(struct audit_entry){.who = who,
 			.source = key->fingerprint,

@@ -122,12 +122,27 @@ static int send_line(void *arg, json_t *line, struct vk_err *err)
 	return 0;
 }
 
+/* Output stays where it was written. */
+static void send_where(const struct sched *s, const char *id, struct vk_req *r)
+{
+	const struct build_row *row = table_get(&s->st.builds, id);
+	if (row == NULL || row->led == NULL || vk_streq(row->led, s->cfg->host_name))
+		return;
+	vk_autofree char *text = vk_asprintf(
+		"       The output of %s is on %s, which led then: sched/builds/%s.jsonl in its "
+		"state directory",
+		id, row->led, id);
+	vk_req_line(r, json_pack("{s:I,s:s}", "t", (json_int_t)row->started_ms, "out", text));
+}
+
 static void send_kept(struct sched *s, const char *id, struct vk_req *r)
 {
 	vk_autofree char *path = output_path(s, id);
 	vk_autobuf b = VK_BUF_INIT(BUILD_OUTPUT_MAX + 4096);
-	if (vk_fs_read(path, &b, NULL) != 0)
+	if (vk_fs_read(path, &b, NULL) != 0) {
+		send_where(s, id, r);
 		return;
+	}
 	struct vk_jsonl lines;
 	vk_jsonl_init(&lines, BUILD_OUTPUT_MAX);
 	(void)vk_jsonl_feed(&lines, vk_buf_str(&b), b.len, send_line, r, NULL);

@@ -212,6 +212,7 @@ struct build *builds_start(
 		.node = vk_strdup(spec->node),
 		.commit = vk_strdup(spec->commit),
 		.who = vk_strdup(spec->who),
+		.led = vk_strdup(s->cfg->host_name),
 		.state = vk_strdup("queued"),
 		.started_ms = vk_now_ms(),
 	};

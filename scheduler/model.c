@@ -96,6 +96,7 @@ const struct vk_field build_fields[] = {
 	F(VK_F_STR, build_row, node),
 	F(VK_F_STR, build_row, commit),
 	F(VK_F_STR, build_row, who),
+	F(VK_F_STR, build_row, led),
 	REQ(VK_F_STR, build_row, state),
 	F(VK_F_STR, build_row, cause),
 	F(VK_F_I64, build_row, started_ms),

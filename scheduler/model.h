@@ -113,6 +113,7 @@ extern const struct vk_field release_fields[];
 struct build_row {
 	char *name; /* "b12" */
 	char *stack, *boat, *node, *commit, *who, *state, *cause;
+	char *led; /* the host whose scheduler has the output */
 	int64_t started_ms, ms;
 	uint64_t bytes;
 	bool cached;

@@ -47,10 +47,10 @@ static bool may_be(const struct sched *s, uid_t uid, unsigned role)
 }
 
 /* "key:me", or "key:me@h2" for one that another host vouches for. */
-static void name_caller(struct call *c, const char *kind, const char *name)
+static void name_caller(struct call *c, const char *kind, const char *name, const char *host)
 {
 	snprintf(c->who.name, sizeof(c->who.name), "%s:%s%s%s", kind, name,
-		c->host[0] != '\0' ? "@" : "", c->host);
+		host[0] != '\0' ? "@" : "", host);
 }
 
 /* Through viking-front: its word for which host it is counts, and that host's for who asks there. */
@@ -63,7 +63,7 @@ static int take_host(struct call *c, uid_t uid, const char *host, struct vk_err 
 		return 0;
 	c->who.kind = CALLER_ROLE;
 	c->who.role = ROLE_STRANGER;
-	name_caller(c, "host", "");
+	name_caller(c, "host", "", host);
 	return 0;
 }
 
@@ -76,7 +76,7 @@ static int take_role(struct call *c, uid_t uid, const char *role, struct vk_err 
 		return vk_err_set(
 			err, VK_DENIED, "uid %u may not be the role %s", (unsigned)uid, role);
 	c->who.kind = CALLER_ROLE;
-	name_caller(c, "role", role);
+	name_caller(c, "role", role, c->host);
 	return 0;
 }
 
@@ -95,7 +95,9 @@ static int take_token(struct call *c, const char *header, struct vk_err *err)
 	c->who.stacks = c->globs;
 	c->who.token = c->token;
 	c->who.fingerprint = c->fingerprint;
-	name_caller(c, "key", key->name);
+	/* who pushes logged in there; git, which asks, may run on another host */
+	const char *host = vk_req_peer_host(se->r);
+	name_caller(c, "key", key->name, host != NULL ? host : "");
 	return 0;
 }
 
@@ -106,7 +108,7 @@ static int take_local(struct call *c, uid_t uid, struct vk_err *err)
 		return vk_err_hint(err, "sudo viking ..., or: ssh viking@HOST ...");
 	}
 	c->who.kind = CALLER_LOCAL_ADMIN;
-	name_caller(c, "local", "root");
+	name_caller(c, "local", "root", c->host);
 	return 0;
 }
 

@@ -37,6 +37,15 @@ class AnyHostTest(unittest.TestCase):
         who = {e["params"].get("name"): e["who"] for e in audit if e["verb"] == "POST /v1/stacks"}
         self.assertEqual((who["by-root"], who["by-key"]), ("local:root@h3", "key:admin@h2"))
 
+    def test_who_pushed_is_known_by_the_host_that_was_pushed_to(self):
+        """And not by the one where git runs."""
+        for host, who in (("h1", "key:admin"), ("h3", "key:admin@h3")):
+            self.c.push(self.c.app("one", vikingfile=PINNED), "of-" + host, host=host)
+            self.assertEqual(json.loads(self.c.viking("h2", "releases", "of-" + host, "--json", check=True).out)["releases"][0]["who"], who)
+        with open(self.c.state("h1", "sched/audit.jsonl")) as f:
+            audit = [json.loads(line) for line in f]
+        self.assertEqual({e["who"] for e in audit if e["verb"].endswith("/of-h3/push") or e.get("stack") == "of-h3"}, {"key:admin@h3"})
+
     def test_rights_are_those_of_the_leader(self):
         key = self.c.make_key("one")
         with open(key + ".pub") as f:

@@ -50,6 +50,7 @@ class HolderLostTest(unittest.TestCase):
     def test_3_nothing_that_was_pushed_is_lost(self):
         self.assertEqual(self.c.git(self.app, "ls-remote", self.c.url("app", "h3"), "master").out.split()[0], self.head.strip())
 
+        self.assertIn("The output of b1 is on h1", self.c.viking("h3", "builds:output", "b1", check=True).out)
         for host in ("h2", "h3"):
             wait_for("the website at " + host, lambda: self.c.get(host, "site.lab.test") == "files", PATIENCE)
 
