@@ -163,8 +163,69 @@ static const char *explicit_owner(const struct state *st, const char *stack, con
 	return owner;
 }
 
+static void claim(json_t *claimed, const char *stack, const json_t *list)
+{
+	size_t i;
+	json_t *d;
+	json_array_foreach(list, i, d)
+	{
+		vk_autofree char *host =
+			domains_host(json_is_string(d) ? json_string_value(d) : "");
+		const char *by = vk_json_str(claimed, host, NULL);
+		if (by == NULL || strcmp(by, stack) != 0)
+			json_object_set_new(claimed, host, json_string(by == NULL ? stack : ""));
+	}
+}
+
+static json_t *claimed_hosts(const struct state *st)
+{
+	json_t *claimed = json_object(), *entry;
+	const struct stack *sk;
+	const char *node;
+	table_each(&st->stacks, k, sk)
+	{
+		const struct release *r = stack_current(sk);
+		const struct overlay *o = stack_overlay(sk);
+		if (!sk->exists)
+			continue;
+		json_object_foreach(r != NULL ? r->nodes : NULL, node, entry)
+			claim(claimed, sk->name, json_object_get(entry, "domains"));
+		claim(claimed, sk->name, json_object_get(o != NULL ? o->claims : NULL, "domains"));
+	}
+	return claimed;
+}
+
+static bool claimed_by_other(const json_t *claimed, const char *stack, const char *host)
+{
+	return strcmp(vk_json_str(claimed, host, stack), stack) != 0;
+}
+
+/* Does another stack have the host of a default domain, or what covers it? */
+static bool default_yields(
+	const struct state *st, const char *stack, const char *host, json_t **claimed)
+{
+	if (claimed == NULL)
+		return explicit_owner(st, stack, host) != NULL;
+	if (*claimed == NULL)
+		*claimed = claimed_hosts(st);
+	bool yields =
+		claimed_by_other(*claimed, stack, host) || command_owner(st, stack, host) != NULL;
+	for (const char *dot = strchr(host, '.'); dot != NULL && !yields;
+		dot = strchr(dot + 1, '.')) {
+		vk_autofree char *above = vk_asprintf("*%s", dot);
+		yields = claimed_by_other(*claimed, stack, above);
+	}
+	return yields;
+}
+
 json_t *domains_of(const struct state *st, const struct stack *sk, const json_t *entries,
 	const char *base_domain)
+{
+	return domains_among(st, sk, entries, base_domain, NULL);
+}
+
+json_t *domains_among(const struct state *st, const struct stack *sk, const json_t *entries,
+	const char *base_domain, json_t **claimed)
 {
 	const struct release *r = stack_current(sk);
 	if (entries == NULL && r != NULL)
@@ -175,7 +236,7 @@ json_t *domains_of(const struct state *st, const struct stack *sk, const json_t 
 	json_object_foreach(domains, name,
 		value) if (strcmp(vk_json_str(value, "from", ""), "manifest") == 0) return domains;
 	vk_autofree char *dflt = domains_default(sk->name, base_domain);
-	if (web != NULL && explicit_owner(st, sk->name, dflt) == NULL)
+	if (web != NULL && !default_yields(st, sk->name, dflt, claimed))
 		domain_put(domains, dflt, web, "default");
 	return domains;
 }

@@ -21,6 +21,10 @@ char *domains_default(const char *stack, const char *base_domain);
  * release). New reference. */
 json_t *domains_of(const struct state *st, const struct stack *sk, const json_t *entries,
 	const char *base_domain);
+/* The same for whoever asks about every stack. *claimed, the caller's, is NULL at first and made when it is needed: the hosts that
+ * manifests name, of serving releases and of deploys under way, each with its stack, "" = several. */
+json_t *domains_among(const struct state *st, const struct stack *sk, const json_t *entries,
+	const char *base_domain, json_t **claimed);
 /* The stack whose name the base domain gives a domain to: "api" for api.BASE and all names below it, "" for BASE
  * itself and *.BASE, which are nobody's; NULL: no name below BASE. The caller frees. Without a base: localhost. */
 char *domains_namesake(const char *domain, const char *base_domain);

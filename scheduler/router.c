@@ -34,6 +34,7 @@ struct router {
 	struct sched *s;
 	struct waiter *waiters;
 	struct feed *routes, *sites;
+	json_t *memo;           /* of routes_build */
 	struct table followers; /* of every host that has watched since our start */
 };
 
@@ -136,6 +137,7 @@ void router_free(struct router *t)
 	}
 	feed_free(t->routes);
 	feed_free(t->sites);
+	json_decref(t->memo);
 	table_release(&t->followers, follower_free);
 	free(t);
 }
@@ -148,6 +150,7 @@ void router_refresh(struct sched *s)
 		.files = holder_of(&s->st, s->cfg->host_name),
 		.address = hosts_address,
 		.arg = s,
+		.memo = &s->router->memo,
 	};
 	feed_set(s->router->sites, sites_build(&in)); /* files need no agent */
 	if (hosts_synced(s))

@@ -2,6 +2,7 @@
 #include "routes.h"
 
 #include <string.h>
+#include <viking/str.h>
 
 #include "acme.h"
 #include "certs.h"
@@ -248,12 +249,121 @@ static json_t *stack_certs(const struct state *st, const struct stack *sk, const
 	return certs;
 }
 
-static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
+/* ---- from pass to pass ---- */
+
+/*
+ * Most passes change no domain, so the part of a stack's routes that has one line a domain is kept, as long as nothing it
+ * comes from is another: rows of names (struct state), the entries, how its backends stand, and, when the default domain is
+ * in question, what manifests and deploys of all stacks claim. What is kept is referred to, so equal addresses are equal values.
+ */
+struct pass {
+	const struct routes_in *in;
+	json_t *kept, *keep; /* {stack: [entries, mood, asks for its default, names, certs]} */
+	json_t *claims;      /* [nodes of a serving release, claims of a deploy, ...] */
+	bool same_claims;    /* as in the last pass */
+	json_t *claimed;     /* of domains_among */
+};
+
+static bool same_references(const json_t *a, const json_t *b)
+{
+	size_t n = json_array_size(a);
+	bool same = n == json_array_size(b);
+	for (size_t i = 0; i < n && same; i++)
+		same = json_array_get(a, i) == json_array_get(b, i);
+	return same;
+}
+
+static void pass_begin(struct pass *p, const struct routes_in *in)
+{
+	vk_autojson *memo = in->memo != NULL ? *in->memo : NULL;
+	const struct stack *sk;
+	*p = (struct pass){.in = in, .keep = json_object(), .claims = json_array()};
+	table_each(&in->st->stacks, i, sk)
+	{
+		const struct release *r = sk->exists ? stack_current(sk) : NULL;
+		const struct overlay *o = stack_overlay(sk);
+		json_array_append(p->claims, r != NULL ? r->nodes : NULL);
+		json_array_append(p->claims, o != NULL ? o->claims : NULL);
+	}
+	if (vk_json_int(memo, "names", -1) == (int64_t)in->st->names)
+		p->kept = json_incref(json_object_get(memo, "stacks"));
+	p->same_claims = same_references(json_object_get(memo, "claims"), p->claims);
+}
+
+static void pass_end(struct pass *p)
+{
+	if (p->in->memo != NULL)
+		*p->in->memo = json_pack("{s:I,s:O,s:O}", "names", (json_int_t)p->in->st->names,
+			"claims", p->claims, "stacks", p->keep);
+	json_decref(p->kept);
+	json_decref(p->keep);
+	json_decref(p->claims);
+	json_decref(p->claimed);
+}
+
+/* What domain_policy and domain_route see of the backends. */
+static char *mood_of(const struct stack *sk, const json_t *backends)
+{
+	vk_autobuf b = VK_BUF_INIT(SIZE_MAX / 4);
+	const char *name;
+	json_t *backend;
+	json_object_foreach((json_t *)(uintptr_t)backends, name, backend) vk_buf_addf(&b,
+		"%s %d%d;", name, holds(sk, backend), json_object_get(backend, "canary") != NULL);
+	return vk_buf_take(&b);
+}
+
+/* Not while a manifest names others. */
+static bool asks_default(const json_t *domains)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)domains, name,
+		value) if (strcmp(vk_json_str(value, "from", ""), "manifest") == 0) return false;
+	return true;
+}
+
+static json_t *names_make(struct pass *p, const struct stack *sk, const json_t *entries,
+	const json_t *backends, const char *mood)
+{
+	const struct routes_in *in = p->in;
+	vk_autojson *domains = domains_among(in->st, sk, entries, in->base_domain,
+		p->kept != NULL && p->same_claims ? NULL : &p->claimed);
+	json_t *names = json_object(), *value;
+	const char *domain;
+	json_object_foreach(domains, domain, value)
+	{
+		const char *to = vk_json_str(value, "node", "");
+		if (json_object_get(backends, to) != NULL || is_site(entries, to))
+			json_object_set_new(names, domain,
+				domain_route(in->st, sk, backends, json_object_get(entries, to), to,
+					domain));
+	}
+	return json_pack("[O,s,b,o,o]", entries, mood, asks_default(domains), names,
+		stack_certs(in->st, sk, domains));
+}
+
+/* Borrowed, until the pass ends. */
+static const json_t *names_of(
+	struct pass *p, const struct stack *sk, const json_t *entries, const json_t *backends)
+{
+	json_t *row = json_object_get(p->kept, sk->name);
+	vk_autofree char *mood = mood_of(sk, backends);
+	if (json_array_get(row, 0) == entries &&
+		vk_streq(json_string_value(json_array_get(row, 1)), mood) &&
+		(p->same_claims || json_is_false(json_array_get(row, 2))))
+		json_incref(row);
+	else
+		row = names_make(p, sk, entries, backends, mood);
+	json_object_set_new(p->keep, sk->name, row);
+	return row;
+}
+
+static json_t *stack_routes(struct pass *p, const struct stack *sk)
 {
 	const json_t *entries = routes_entries(sk);
-	json_t *backends = json_object(), *names = json_object(), *sites = json_array();
-	const char *node, *domain;
-	json_t *entry, *value;
+	json_t *backends = json_object(), *sites = json_array();
+	const char *node;
+	json_t *entry;
 	json_object_foreach((json_t *)(uintptr_t)entries, node, entry)
 	{
 		if (is_site(entries, node)) {
@@ -263,7 +373,7 @@ static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 			more_ports(entry, node, NULL, backends);
 		}
 	}
-	stack_servers(in, sk, entries, backends);
+	stack_servers(p->in, sk, entries, backends);
 	json_object_foreach((json_t *)(uintptr_t)entries, node, entry)
 	{
 		mark_h2(entry, node, backends);
@@ -271,21 +381,12 @@ static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 	}
 	spare_away(backends);
 	split_canaries(sk, backends);
-	vk_autojson *domains = domains_of(in->st, sk, entries, in->base_domain);
-	json_object_foreach(domains, domain, value)
-	{
-		const char *to = vk_json_str(value, "node", "");
-		if (json_object_get(backends, to) != NULL || is_site(entries, to))
-			json_object_set_new(names, domain,
-				domain_route(in->st, sk, backends, json_object_get(entries, to), to,
-					domain));
-	}
-	json_t *certs = stack_certs(in->st, sk, domains);
-	json_t *routes =
-		json_pack("{s:o,s:o,s:o}", "backends", backends, "domains", names, "sites", sites);
+	const json_t *row = names_of(p, sk, entries, backends);
+	json_t *certs = json_array_get(row, 4);
+	json_t *routes = json_pack("{s:o,s:O,s:o}", "backends", backends, "domains",
+		json_array_get(row, 3), "sites", sites);
 	if (json_object_size(certs) > 0)
 		json_object_set(routes, "certs", certs);
-	json_decref(certs);
 	const struct release *watched = receipts_watched(sk);
 	if (watched != NULL)
 		json_object_set_new(routes, "watch", json_integer(watched->n));
@@ -295,9 +396,12 @@ static json_t *stack_routes(const struct routes_in *in, const struct stack *sk)
 json_t *routes_build(const struct routes_in *in)
 {
 	json_t *stacks = json_object();
+	struct pass p;
 	struct stack *sk;
+	pass_begin(&p, in);
 	table_each(&in->st->stacks, i, sk) if (sk->exists && routes_entries(sk) != NULL)
-		json_object_set_new(stacks, sk->name, stack_routes(in, sk));
+		json_object_set_new(stacks, sk->name, stack_routes(&p, sk));
+	pass_end(&p);
 	return json_pack("{s:o,s:o,s:s*}", "stacks", stacks, "challenges", acme_challenges(in->st),
 		"files", in->files);
 }

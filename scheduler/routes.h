@@ -11,6 +11,8 @@ struct routes_in {
 	const char *files; /* the host that has the files of websites; NULL: this one is alone */
 	inst_addr_fn *address;
 	void *arg;
+	json_t **
+		memo; /* what one pass found of domains and certificates, for the next; NULL = nothing is kept */
 };
 
 /* Entries of the release that is routed to now: the one being switched to, else the serving one. NULL = none. */

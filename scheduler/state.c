@@ -476,6 +476,15 @@ static const struct kind *kind_of(const char *name)
 	return NULL;
 }
 
+static bool changes_names(const char *kind)
+{
+	static const char *const those[] = {"stack", "domain", "cert", "traffic"};
+	for (size_t i = 0; i < VK_COUNT(those); i++)
+		if (strcmp(those[i], kind) == 0)
+			return true;
+	return false;
+}
+
 /* Cuts text in place at slashes into n parts; false when there are fewer. */
 static bool split_parts(char *text, size_t n, char **part)
 {
@@ -505,6 +514,7 @@ int state_apply(struct state *st, const char *key, const json_t *value, struct v
 	char *part[PARTS] = {0};
 	if (!split_parts(rest, k->parts, part))
 		return vk_err_set(err, VK_INVALID, "key %s is cut short", key);
+	st->names += changes_names(k->name);
 	if (value == NULL) {
 		k->del(st, part);
 		return 0;

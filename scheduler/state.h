@@ -43,6 +43,8 @@ struct state {
 	struct table owned; /* owned.h */
 	uint64_t epoch;
 	uint64_t build_top; /* highest build number seen */
+	uint64_t
+		names; /* rises with every change of a stack's own, a domain's, certificate's or traffic row */
 };
 
 void state_init(struct state *st);

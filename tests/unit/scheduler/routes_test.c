@@ -297,3 +297,88 @@ Test(routes, what_a_silent_host_runs_is_the_last_choice)
 		"better than none");
 	state_release(&st);
 }
+
+/* ---- what is kept from pass to pass ---- */
+
+static json_t *domains_kept(const struct state *st, const char *stack, json_t **memo)
+{
+	static const char *const none[] = {NULL};
+	struct routes_in in = {.st = st,
+		.base_domain = "t",
+		.address = address_of,
+		.arg = (void *)(uintptr_t)none,
+		.memo = memo};
+	vk_autojson *kept = routes_build(&in);
+	in.memo = NULL;
+	vk_autojson *anew = routes_build(&in);
+	cr_expect(json_equal(kept, anew));
+	return json_incref(json_object_get(
+		json_object_get(json_object_get(kept, "stacks"), stack), "domains"));
+}
+
+Test(routes, domains_are_kept_until_something_they_come_from_changes)
+{
+	struct state st;
+	struct stack *sk = world(&st);
+	json_t *memo = NULL;
+	struct op op = {.running = true};
+	static const char *const changes[][2] = {
+		{"/domain/x.com", "{'v':1,'stack':'a','node':'web'}"},
+		{"/traffic/a", "{'v':1,'maintenance':'soon'}"},
+	};
+	vk_autojson *first = domains_kept(&st, "a", &memo), *second = domains_kept(&st, "a", &memo);
+	cr_expect_eq(first, second, "nothing changed");
+	for (size_t i = 0; i < VK_COUNT(changes); i++) {
+		scene_put(&st, changes[i][0], changes[i][1]);
+		vk_autojson *now = domains_kept(&st, "a", &memo);
+		cr_expect(!json_equal(now, first), "%s", changes[i][0]);
+	}
+	scene_del(&st, "/domain/x.com");
+	scene_del(&st, "/traffic/a");
+	vk_autojson *back = domains_kept(&st, "a", &memo);
+	cr_expect(json_equal(back, first));
+	scene_put(&st, "/release/a/2",
+		"{'v':1,'kind':'push','outcome':'ok','nodes':{'web':{'version':1,'born':1,'port':"
+		"80,"
+		"'domains':['b.com'],'traffic':{'hold_ms':1000}}}}");
+	scene_put(&st, "/current/a", "{'v':1,'n':2}");
+	vk_autojson *deployed = domains_kept(&st, "a", &memo);
+	cr_expect(scene_equal(deployed, "{'b.com':'web'}"));
+	scene_stack(&st, "other", 1, "{'web':{'version':1,'born':1,'scale':1,'port':80}}");
+	vk_autojson *beside = domains_kept(&st, "a", &memo);
+	scene_put(&st, "/current/other", "{'v':1,'n':0}");
+	vk_autojson *later = domains_kept(&st, "a", &memo);
+	cr_expect_eq(later, beside, "another's release is about default domains alone");
+	sk->busy = &op;
+	vk_autojson *held = domains_kept(&st, "a", &memo);
+	cr_expect(scene_equal(held, "{'b.com':{'to':'web','policy':{'hold_ms':1000}}}"));
+	sk->busy = NULL;
+	json_decref(memo);
+	state_release(&st);
+}
+
+Test(routes, a_default_domain_yields_to_what_others_claim)
+{
+	static const char *const claims[] = {"d.t", "d.t/path", "*.t"};
+	struct state st;
+	world(&st);
+	scene_stack(&st, "d", 1, "{'web':{'version':1,'born':1,'scale':1,'port':80}}");
+	scene_stack(&st, "e", 2, "{'web':{'version':1,'born':1,'scale':1,'port':80}}");
+	struct op op = {.running = true};
+	json_t *memo = NULL;
+	vk_autojson *had = domains_kept(&st, "d", &memo);
+	cr_expect(scene_equal(had, "{'d.t':'web'}"));
+	state_stack(&st, "a")->busy = &op;
+	for (size_t i = 0; i < VK_COUNT(claims); i++) {
+		op.overlay.claims = json_pack("{s:[s]}", "domains", claims[i]);
+		vk_autojson *now = domains_kept(&st, "d", &memo);
+		cr_expect(scene_equal(now, "{}"), "%s", claims[i]);
+		overlay_release(&op.overlay);
+		op.overlay = (struct overlay){0};
+		vk_autojson *again = domains_kept(&st, "d", &memo);
+		cr_expect(json_equal(again, had), "%s", claims[i]);
+	}
+	state_stack(&st, "a")->busy = NULL;
+	json_decref(memo);
+	state_release(&st);
+}
