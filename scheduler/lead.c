@@ -337,7 +337,7 @@ void lead_hold(struct lead *l, const char *why)
 
 const struct vk_err *lead_away(const struct lead *l)
 {
-	return l->away.code != 0 ? &l->away : NULL;
+	return l != NULL && l->away.code != 0 ? &l->away : NULL;
 }
 
 int lead_check(const struct lead *l, struct vk_err *err)
