@@ -40,6 +40,7 @@ struct plan {
 	uid_t uid;
 	gid_t gid, groups[GROUPS_MAX];
 	int ngroups;
+	char nice[12];
 	const char *volatile failed; /* the step, NULL = exec went through */
 	volatile int errnum;
 };
@@ -129,6 +130,17 @@ static void child_user(struct plan *p)
 		child_ambient(p);
 }
 
+/* Where sessions are groups, a process's nice value counts within its session alone; the group has one of its own. */
+static void child_priority(const struct plan *p)
+{
+	if (p->o->nice == 0)
+		return;
+	setpriority(PRIO_PROCESS, 0, p->o->nice);
+	int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+	ssize_t done = fd >= 0 ? write(fd, p->nice, strlen(p->nice)) : 0;
+	(void)done; /* a wish */
+}
+
 static void child_run(struct plan *p)
 {
 	const struct vk_proc_opts *o = p->o;
@@ -138,6 +150,7 @@ static void child_run(struct plan *p)
 		step(p, setsid() >= 0, "session");
 	else
 		step(p, setpgid(0, 0) == 0, "process group");
+	child_priority(p);
 	child_limits(p);
 	child_user(p);
 	if (o->no_new_privs)
@@ -269,6 +282,7 @@ int vk_proc_start(const struct vk_proc_opts *o, struct vk_proc *ret, struct vk_e
 	if (o->path[0] != '/')
 		return vk_err_set(
 			err, VK_INVALID, "cannot start %s: not an absolute path", o->path);
+	snprintf(p.nice, sizeof(p.nice), "%d", o->nice);
 	int rc = find_user(&p, err);
 	for (int i = 0; i < 3 && rc == 0; i++)
 		rc = open_end(&p, &e, i, wanted[i], err);

@@ -5,20 +5,20 @@
 #include "etcd_setup.h"
 
 const struct program_row program_rows[] = {
-	{"scheduler", PROGRAM_ROLE, "viking-scheduler", "viking-sched", NULL},
-	{"agent", PROGRAM_ROLE, "viking-agent", "viking-agent", "scheduler"},
-	{"builder", PROGRAM_ROLE, "viking-builder", "viking-build", "scheduler"},
-	{"router", PROGRAM_ROLE, "viking-router", "viking-route", "scheduler"},
-	{"web", PROGRAM_ROLE, "viking-web", "viking-web", "scheduler"},
-	{"dns", PROGRAM_ROLE, "viking-dns", "viking-dns", "scheduler"},
-	{"firewall", PROGRAM_ROLE, "viking-firewall", "viking-net", "scheduler"},
-	{"certs", PROGRAM_ROLE, "viking-certs", "viking-certs", "scheduler"},
-	{"front", PROGRAM_ROLE, "viking-front", "viking-front", "scheduler"},
-	{"receiver", PROGRAM_ROLE, "viking-receiver", "viking", "scheduler"},
-	{"registry", PROGRAM_HELPER, NULL, "viking-build", NULL},
-	{"etcd", PROGRAM_HELPER, NULL, "viking-etcd", NULL},
-	{"haproxy", PROGRAM_HELPER, NULL, "viking-route", "router"},
-	{"links", PROGRAM_HELPER, NULL, "viking-route", "router"},
+	{"scheduler", PROGRAM_ROLE, "viking-scheduler", "viking-sched", NULL, false},
+	{"agent", PROGRAM_ROLE, "viking-agent", "viking-agent", "scheduler", false},
+	{"builder", PROGRAM_ROLE, "viking-builder", "viking-build", "scheduler", false},
+	{"router", PROGRAM_ROLE, "viking-router", "viking-route", "scheduler", true},
+	{"web", PROGRAM_ROLE, "viking-web", "viking-web", "scheduler", false},
+	{"dns", PROGRAM_ROLE, "viking-dns", "viking-dns", "scheduler", true},
+	{"firewall", PROGRAM_ROLE, "viking-firewall", "viking-net", "scheduler", false},
+	{"certs", PROGRAM_ROLE, "viking-certs", "viking-certs", "scheduler", false},
+	{"front", PROGRAM_ROLE, "viking-front", "viking-front", "scheduler", false},
+	{"receiver", PROGRAM_ROLE, "viking-receiver", "viking", "scheduler", false},
+	{"registry", PROGRAM_HELPER, NULL, "viking-build", NULL, false},
+	{"etcd", PROGRAM_HELPER, NULL, "viking-etcd", NULL, false},
+	{"haproxy", PROGRAM_HELPER, NULL, "viking-route", "router", true},
+	{"links", PROGRAM_HELPER, NULL, "viking-route", "router", true},
 };
 const size_t program_rows_n = VK_COUNT(program_rows);
 

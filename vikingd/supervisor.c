@@ -22,7 +22,8 @@
 #include "notify.h"
 #include "program.h"
 
-#define STOP_MS 10000
+#define STOP_MS    10000
+#define AHEAD_NICE (-10)
 
 struct program {
 	struct supervisor *s;
@@ -342,6 +343,8 @@ static int launch(struct program *p, struct vk_err *err)
 		.in = VK_FD_NULL,
 		.out = VK_FD_NULL,
 		.user = p->s->config->single_uid ? NULL : p->row->user,
+		.new_session = p->row->ahead,
+		.nice = p->row->ahead ? AHEAD_NICE : 0,
 	};
 	if (o.user != NULL)
 		o.ambient_caps = ambient_caps(p);

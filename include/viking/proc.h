@@ -23,6 +23,8 @@ struct vk_proc_opts {
 	int in, out, err;        /* a descriptor or VK_FD_* */
 	const int *keep;  /* further descriptors to keep, same numbers; ends with -1; may be NULL */
 	bool new_session; /* setsid instead of only a process group */
+	int nice; /* with new_session: against other programs and, where the kernel groups by session (sched(7)),
+		   * against other sessions; 0 = leave. A wish: less than 0 needs CAP_SYS_NICE */
 	bool controlling_tty; /* with new_session: in is a terminal and becomes the session's */
 	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
 	const char *user;     /* switch to this user (its groups), needs root; NULL = stay */

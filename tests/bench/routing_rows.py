@@ -51,8 +51,8 @@ def build_page(path):
 
 
 @contextlib.contextmanager
-def ended(words, **more):
-    p = subprocess.Popen(words, **more)
+def ended(words, start=subprocess.Popen, **more):
+    p = start(words, **more)
     try:
         yield p
     finally:
@@ -87,8 +87,7 @@ def by_hand(port, rules=""):
         front = lib.free_port()
         with open(d + "/cfg", "w") as f:
             f.write(HAND % (d + "/sock", front, rules, port))
-        # in a session of its own, as the other is: the kernel shares the processor among sessions
-        with ended([routing.HAPROXY, "-db", "-f", d + "/cfg"], stderr=subprocess.DEVNULL, start_new_session=True) as p:
+        with ended([routing.HAPROXY, "-db", "-f", d + "/cfg"], routing.ahead, stderr=subprocess.DEVNULL) as p:  # as the other is
             lib.wait_for("haproxy", lambda: os.path.exists(d + "/sock"))
             yield front, p.pid
 

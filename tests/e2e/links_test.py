@@ -1,4 +1,5 @@
 """Links: the environment they give, the proxy behind it, and what may not be linked."""
+import os
 import socket
 import subprocess
 import unittest
@@ -87,6 +88,17 @@ class Links(unittest.TestCase):
             lib.wait_for(name + " back", lambda: self.host.processes()[name]["ready"] and self.host.pid(name), 20)
             self.until("moved", s, *at)
         self.assertEqual(web, self.container(s, "web")["Id"])
+
+    def test_what_stands_between_goes_before_builds_and_tenants(self):
+        if subprocess.check_output(["nice", "-n", "-10", "nice"], stderr=subprocess.DEVNULL) != b"-10\n":
+            self.skipTest("nobody may go before others here")
+        for name in ("haproxy", "links", "router", "dns"):
+            pid = self.host.pid(name)
+            self.assertEqual(-10, os.getpriority(os.PRIO_PROCESS, pid), name)
+            if os.path.exists(f"/proc/{pid}/autogroup"):
+                with open(f"/proc/{pid}/autogroup") as f:
+                    self.assertTrue(f.read().endswith(" nice -10\n"), name)
+        self.assertGreater(os.getpriority(os.PRIO_PROCESS, self.host.pid("scheduler")), -10)
 
     def test_a_link_never_blocks_a_start(self):
         s, _, _ = self.deploy(PAIR % ("db", ""), "late")

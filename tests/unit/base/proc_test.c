@@ -314,6 +314,18 @@ Test(proc, its_own_process_group_or_session)
 	}
 }
 
+Test(proc, a_session_of_its_own_stands_back_or_ahead)
+{
+	vk_autobuf out = VK_BUF_INIT(1000);
+	struct vk_proc_opts o = SHELL("nice; sed 's/.* nice //' /proc/self/autogroup");
+	o.new_session = true;
+	o.nice = 5;
+	cr_assert_eq(run(&o, &out, NULL), 0);
+	cr_assert(vk_starts(vk_buf_str(&out), "5\n"), "%s", vk_buf_str(&out));
+	if (access("/proc/self/autogroup", W_OK) == 0)
+		cr_assert_str_eq(vk_buf_str(&out), "5\n5\n");
+}
+
 Test(proc, limits)
 {
 	struct vk_proc_opts o = SHELL("ulimit -v; ulimit -t; ulimit -f; ulimit -n");
