@@ -1,4 +1,5 @@
 /* certs:add, list, info, remove */
+#include <stdlib.h>
 #include <unistd.h>
 #include <viking/fs.h>
 #include <viking/json.h>
@@ -130,9 +131,14 @@ static int too_large(const char *what, struct vk_err *err)
 		"viking certs:add STACK CHAIN.pem KEY.pem, without the roots of other authorities");
 }
 
-/* The files named, or standard input: over SSH there are no files. */
+/* The files named, or standard input: over SSH files would be the server's. */
 static int read_pem(struct call *c, struct vk_buf *pem, struct vk_err *err)
 {
+	if (c->words.n > 1 && getenv("VIKING_SSH") != NULL) {
+		vk_err_set(err, VK_DENIED, "over SSH a certificate comes on standard input");
+		return vk_err_hint(
+			err, "cat CHAIN.pem KEY.pem | ssh ... certs:add %s", c->words.v[0]);
+	}
 	if (c->words.n == 1) {
 		if (isatty(STDIN_FILENO))
 			fputs("certificate chain and key, then Ctrl-D:\n", stderr);

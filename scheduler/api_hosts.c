@@ -32,13 +32,16 @@ static json_t *roles_of(const struct host_row *row)
 	return roles;
 }
 
-static json_t *placed_on(struct sched *s, const char *host)
+/* who NULL: all; else of the stacks he may see. */
+static json_t *placed_on(struct sched *s, const struct caller *who, const char *host)
 {
 	json_t *list = json_array();
 	struct stack *sk;
 	table_each(&s->st.stacks, i, sk)
 	{
 		struct inst_list l = {0};
+		if (who != NULL && !rights_sees(who, sk->name))
+			continue;
 		stack_instances(sk, stack_overlay(sk), &l);
 		for (size_t k = 0; k < l.n && sk->exists; k++)
 			if (vk_streq(hosts_where(s, l.v[k].name), host))
@@ -59,7 +62,7 @@ static json_t *host_json(struct sched *s, const struct host_row *row)
 {
 	const json_t *facts = hosts_facts(s, row->name);
 	bool up = hosts_life(s, row->name) == HOST_UP;
-	vk_autojson *placed = placed_on(s, row->name);
+	vk_autojson *placed = placed_on(s, NULL, row->name);
 	const char *holder = holder_of(&s->st, s->cfg->host_name);
 	return json_pack("{s:s,s:s,s:b,s:b,s:b,s:o,s:s,s:I,s:I,s:I,s:I,s:i,s:s,s:i,s:I}", "name",
 		row->name, "state", life_name(s, row), "leader",
@@ -101,9 +104,10 @@ void api_host_info(struct call *c)
 		return;
 	json_t *j = host_json(c->s, row), *volumes = json_array();
 	const struct volume_row *v;
-	table_each(&c->s->st.volumes, i, v) if (vk_streq(v->host, row->name))
+	table_each(&c->s->st.volumes, i,
+		v) if (vk_streq(v->host, row->name) && rights_sees(&c->who, v->stack))
 		json_array_append_new(volumes, json_string(v->name));
-	json_object_set_new(j, "placed", placed_on(c->s, row->name));
+	json_object_set_new(j, "placed", placed_on(c->s, &c->who, row->name));
 	json_object_set_new(j, "volumes", volumes);
 	call_json(c, 200, j);
 }
@@ -240,7 +244,7 @@ void api_host_undrain(struct call *c)
 
 static int remove_check(struct sched *s, const struct host_row *row, bool lost, struct vk_err *err)
 {
-	vk_autojson *placed = placed_on(s, row->name);
+	vk_autojson *placed = placed_on(s, NULL, row->name);
 	const struct volume_row *v;
 	if (strcmp(row->name, s->cfg->host_name) == 0) {
 		vk_err_set(err, VK_CONFLICT, "%s is the host that answers you", row->name);

@@ -64,6 +64,8 @@ class Records(Hosts):
         self.assertTrue(known["uno"]["leader"])
         info = self.w.call("GET", "/v1/hosts/uno")
         self.assertEqual(info["instances"], len(info["placed"]))
+        theirs = self.w.call("GET", "/v1/hosts/uno", token=self.w.session("deploy", ["floki-*"])["token"])
+        self.assertEqual((info["instances"], []), (theirs["instances"], theirs["placed"]), "names of others' stacks")
         self.refused("NOTFOUND", self.w.call, "GET", "/v1/hosts/nobody")
 
     def test_labels_and_drains_outlive_the_scheduler_and_its_agent(self):
