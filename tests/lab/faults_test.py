@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 import unittest
 
@@ -35,6 +36,33 @@ class Faults(FaultCase):
         self.c.change(tree, {"vikingfile": one % ("a", "group: g") + (one % ("b", "group: g")).replace("deploy:\n", "")})
         r = self.c.push(tree, "pins", check=False)
         self.assertIn("group g cannot be on one host: its volumes are on h1 and h2", r.err)
+
+    # ---- images ----
+
+    def test_0_hosts_pull_at_the_same_time(self):
+        """While the registry is silent both hosts without the image are seen to pull it; a host that has it asks nobody."""
+        tree = self.c.app("pulled", vikingfile="deploy:\n  web: {scale: 1, spread: hard, healthcheck: /}\n")
+        self.c.push(tree, "pulls")
+        self.addCleanup(lambda: self.c.viking(self.c.leader(), "stacks:destroy", "pulls", "--force"))
+        first, = self.view.json("ps", "pulls")["instances"]
+        self.assertIn("@sha256:", self.view.inspected("viking.stack=pulls")[0]["Config"]["Image"])
+        image, = {c["Image"] for c in self.view.inspected("viking.stack=pulls")}
+        for host, path in self.view.engines().items():
+            if host != first["host"]:
+                engine("DELETE", f"/images/{image}?force=1", path=path)
+        registry, = self.view.pids("h1", "docker-registry")
+        os.kill(registry, signal.SIGSTOP)
+        try:
+            p = self.c.lab.start("h1", "viking", "scale", "pulls", "web=3", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.addCleanup(p.kill)
+            wait_for("two hosts pull", lambda: {i["host"] for i in self.view.json("ps", "pulls")["instances"] if i["state"] == "pulling"} ==
+                     set(self.c.names) - {first["host"]}, PATIENCE)
+            r = self.deploy("h2")
+            self.assertEqual(0, r.status, r)
+        finally:
+            os.kill(registry, signal.SIGCONT)
+        self.assertEqual(0, self.c.finished(p, False).status)
+        self.steady()
 
     # ---- killed ----
 
@@ -73,6 +101,7 @@ class Faults(FaultCase):
         try:
             self.view.on.remove(old)
             wait_for("another leads", lambda: any(self.leads(h) not in (None, old) for h in self.view.on), PATIENCE)
+            time.sleep(60 if ALL else 0)
             late = UnixConnection(os.path.join(self.view.root, old, "run/viking/api.sock"), timeout=60)
             late.request("PATCH", "/v1/stacks/app/config", json.dumps({"set": {"SLEPT": "1"}}))
         finally:
@@ -123,8 +152,8 @@ class Faults(FaultCase):
         for one_way in ((), ("--one-way",)) if ALL else (("--one-way",),):
             with self.subTest(one_way):
                 old = self.c.wait_leader()
-                start = time.monotonic()
                 self.c.lab("partition", "switch", old, *one_way)
+                start = time.monotonic()
                 try:
                     wait_for("another leads", lambda: any(self.leads(h) not in (None, old) for h in self.c.names if h != old), PATIENCE)
                     self.accepted(not_=[old])
