@@ -374,11 +374,12 @@ static void remove_gone(const struct job *j, const struct vk_api_opts *o, const 
 static int ask_git(
 	struct job *j, const struct vk_api_opts *o, json_t **ret_answer, struct vk_err *err)
 {
-	bool push = j->command.kind == COMMAND_RECEIVE;
-	vk_autojson *body = json_pack("{s:s, s:s}", "stack", j->command.stack, "verb",
-		far_is_copy(j->m->far) ? "copy"
-			: push         ? "push"
-				       : "fetch");
+	bool push = j->command.kind == COMMAND_RECEIVE, copy = far_is_copy(j->m->far);
+	vk_autojson *body = json_pack("{s:s, s:s, s:s*}", "stack", j->command.stack, "verb",
+		copy           ? "copy"
+			: push ? "push"
+			       : "fetch",
+		"from", copy ? j->m->addr : NULL);
 	int rc = vk_api_call(o, "POST", "/v1/internal/git", body, ret_answer, err);
 	if (rc != 0)
 		return rc;

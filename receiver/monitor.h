@@ -49,7 +49,7 @@ struct job {
 struct monitor {
 	struct vk_loop *loop;
 	struct vk_config *config;
-	const char *config_file, *addr; /* "" = none; "1.2.3.4 5678" */
+	const char *config_file, *addr; /* "" = none; "1.2.3.4 5678", of far: the host's name */
 	char *api;
 	int session, listener;
 	struct vk_io *session_io;

@@ -132,6 +132,10 @@ void api_git(struct call *c)
 		rc = vk_err_set(&err, VK_INVALID, "verb must be push, fetch or copy");
 	if (rc == 0 && copy && copies_feed(c->s, c->host) == NULL)
 		rc = vk_err_set(&err, VK_CONFLICT, "this host keeps no copies");
+	/* no hook looks at what a copy brings */
+	const char *holder = holder_of(&c->s->st, c->s->cfg->host_name);
+	if (rc == 0 && copy && !vk_streq(call_text(c, "from"), holder))
+		rc = vk_err_set(&err, VK_DENIED, "copies come from the host of the repositories");
 	if (rc == 0 && push) { /* the session itself knew no stack yet: its stage is told here */
 		hub_event(c->s, "stage", stack, "s0", c->who.name);
 		hub_event(c->s, "stage", stack, "s1", c->who.name);

@@ -6,6 +6,7 @@ import socket
 import time
 import unittest
 
+import lib
 import scheduler_test
 from scheduler_test import Agent, ApiError, Case, document, node
 
@@ -51,6 +52,25 @@ class Hosts(Case):
         while self.known()[name]["state"] != want:
             self.assertLess(time.monotonic(), deadline, (want, self.known()))
             time.sleep(0.05)
+
+
+class Copies(Hosts):
+    def test_only_the_host_of_the_repositories_brings_what_no_hook_has_seen(self):
+        self.host("dos")
+        self.host("tres")
+        self.push(nodes={"web": node()})
+        for name in ("uno", "dos", "tres"):
+            self.w.call("POST", f"/v1/hosts/{name}/address", {"addr": "127.0.0.1", "port": 9, "registry": name == "dos"})
+
+        def bring(**origin):
+            return self.w.call("POST", "/v1/internal/git", {"stack": "ragnar", "verb": "copy"} | origin, role="receiver", token=self.token)
+
+        def taken():
+            with contextlib.suppress(ApiError):
+                return bring(**{"from": "dos"})["stack"] == "ragnar"
+        lib.wait_for("uno keeps copies", taken)
+        for origin in ({"from": "tres"}, {"from": "uno"}, {"from": ""}, {}):
+            self.refused("DENIED", bring, **origin)
 
 
 class Records(Hosts):
