@@ -124,9 +124,10 @@ static void render_defaults(const struct render_settings *s, struct vk_buf *out)
 			out, "\terrorfile %d %s/%d.http\n", statuses[i], s->route_dir, statuses[i]);
 	/* one with rules cannot be the base of another */
 	vk_buf_adds(out,
-		"\ndefaults files from base\n" LIMITS "\ndefaults apps from base\n" LIMITS
+		"\ndefaults files from base\n" LIMITS "\ndefaults apps from base\n"
 		"\thttp-request disable-l7-retry if { be_sess_rate ge 1000 } or !METH_GET "
-		"!METH_OPTIONS\n\n");
+		"!METH_OPTIONS\n"
+		"\thttp-request allow unless { var(txn.flags) -m found }\n" LIMITS "\n");
 }
 
 void render_head(const struct render_settings *s, struct vk_buf *out)
