@@ -244,6 +244,18 @@ void deploy_start_begin(struct deploy *d)
 
 /* ---- how it goes ---- */
 
+/* The engine's words for an image that the registry does not have: it was lost with its host. */
+static bool image_lost(
+	const struct deploy *d, const char *node, const char *reason, struct vk_err *err)
+{
+	if (reason == NULL || strstr(reason, "manifest unknown") == NULL || d->commit == NULL)
+		return false;
+	vk_err_set(err, VK_FAILED, "the image of %s at commit %.12s is on no host any more", node,
+		d->commit);
+	vk_err_hint(err, "git push --force REMOTE %.12s:BRANCH builds it again", d->commit);
+	return true;
+}
+
 static void inst_fail(
 	struct deploy *d, const struct inst *i, const struct inst_status *st, const char *what)
 {
@@ -255,6 +267,10 @@ static void inst_fail(
 	}
 	if (st != NULL)
 		op_tail(&d->op, i->node, i->n, st->tail);
+	if (image_lost(d, i->node, reason, &err)) {
+		deploy_fail(d, &err);
+		return;
+	}
 	if (i->task)
 		vk_err_set(&err, VK_FAILED, "release task of %s %s%s%s", i->node, what,
 			reason != NULL ? ": " : "", reason != NULL ? reason : "");

@@ -176,7 +176,7 @@ class Agent(Part):
     role, path = "agent", "/v1/internal/agent/watch?host=uno"
 
     def __init__(self, world):
-        self.here, self.crash, self.log, self.first = {}, {}, [], True
+        self.here, self.crash, self.lost, self.log, self.first = {}, {}, (), [], True
         super().__init__(world)
 
     def connect(self):
@@ -193,6 +193,8 @@ class Agent(Part):
         if i["kind"] == "task":
             code = 1 if "task" in self.crash else 0
             return self.status(i, "exited", exit=code, tail=["migrating", "task says no"] if code else [])
+        if i["node"] in self.lost:
+            return self.status(i, "failed", reason=f"cannot pull {i['image']}: manifest unknown: manifest unknown")
         if i["node"] in self.crash:
             return self.status(i, "failed", reason="exit status 3", exit=3, tail=["last words of " + i["node"]])
         return self.status(i, "healthy")
@@ -887,6 +889,17 @@ class Commands(Case):
         self.assertEqual(jobs, len(self.w.builder.jobs))
         self.assertEqual(6, self.post("/rollback", {"to": None})["release"])
         self.assertEqual("NOTFOUND", self.post("/rollback", {"to": 99}, ok=False)["error"])
+
+    def test_rollback_to_an_image_that_is_lost_says_what_to_push(self):
+        self.push()
+        self.push()
+        commit = next(r["commit"] for r in self.w.call("GET", "/v1/stacks/ragnar/releases")["releases"] if r["n"] == 1)
+        self.w.agent.lost = {"web"}
+        end = self.post("/rollback", {"to": 1}, ok=False)
+        self.assertEqual(end["message"], f"the image of web at commit {commit[:12]} is on no host any more")
+        self.assertIn(f"git push --force REMOTE {commit[:12]}:BRANCH", end["hint"])
+        self.w.settled("ragnar")
+        self.assertEqual(2, self.w.current("ragnar"))
 
     def patch(self, values, unset=(), restart=True):
         s = self.w.stream("PATCH", "/v1/stacks/ragnar/config", {"set": values, "unset": list(unset), "restart": restart})
