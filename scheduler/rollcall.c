@@ -9,7 +9,7 @@
 #include "hub.h"
 #include "ping.h"
 
-#define ANSWER_MS 3000 /* the kernel asks twice in this time */
+#define ANSWER_MS 2000 /* the kernel asks twice in this time */
 
 struct asked {
 	struct rollcall *r;
