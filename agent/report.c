@@ -58,9 +58,11 @@ json_t *inst_report(const struct inst *i)
 	const char *state = inst_state(i);
 	/* the last words stay with an instance that is being tried again: who gives up on it shows them */
 	bool well = vk_streq(state, "healthy");
+	/* nobody has a use for one that has not started: no report of its own */
+	bool made = i->phase != PHASE_CREATE && i->phase != PHASE_START;
 	json_t *j = json_pack("{s:s,s:s,s:I,s:s,s:s,s:I,s:i,s:b,s:s}", "name", i->name, "state",
-		state, "gen", (json_int_t)(i->want != NULL ? i->want->gen : 0), "container", i->id,
-		"ip", i->phase == PHASE_UP ? i->ip : "", "started_ms",
+		state, "gen", (json_int_t)(i->want != NULL ? i->want->gen : 0), "container",
+		made ? i->id : "", "ip", i->phase == PHASE_UP ? i->ip : "", "started_ms",
 		(json_int_t)(i->phase == PHASE_UP ? i->started_ms : 0), "restarts",
 		(int)i->sup.restarts, "oom", i->oom, "probe",
 		i->phase == PHASE_UP ? i->probe_text : "");
