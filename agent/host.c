@@ -85,11 +85,13 @@ json_t *host_facts(const struct vk_config *c, const json_t *info, const struct d
 	int cgroup = vk_streq(vk_json_str(info, "CgroupVersion", "1"), "2") ? 2 : 1;
 	if (info == NULL)
 		cgroup = vk_fs_exists("/sys/fs/cgroup/cgroup.controllers") ? 2 : 1;
-	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:s,s:i,s:I,s:o,s:s?,s:o}", "host", c->host_name,
-		"cpus", (json_int_t)vk_json_int(info, "NCPU", sysconf(_SC_NPROCESSORS_ONLN)),
-		"memory", (json_int_t)vk_json_int(info, "MemTotal", pages), "disk",
-		(json_int_t)total, "disk_free", (json_int_t)free_bytes, "engine",
+	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:s,s:i,s:I,s:o,s:s?,s:o,s:s*}", "host",
+		c->host_name, "cpus",
+		(json_int_t)vk_json_int(info, "NCPU", sysconf(_SC_NPROCESSORS_ONLN)), "memory",
+		(json_int_t)vk_json_int(info, "MemTotal", pages), "disk", (json_int_t)total,
+		"disk_free", (json_int_t)free_bytes, "engine",
 		vk_json_str(info, "ServerVersion", ""), "cgroup", cgroup, "load",
 		(json_int_t)host_load(), "roles", roles_of(c->host_roles), "zone",
-		c->host_zone[0] != '\0' ? c->host_zone : NULL, "routes", route_list(d));
+		c->host_zone[0] != '\0' ? c->host_zone : NULL, "routes", route_list(d),
+		"cluster_address", vk_config_cluster_address(c));
 }

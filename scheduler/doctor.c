@@ -209,7 +209,14 @@ static void check_hosts(struct sched *s, json_t *checks)
 				life == HOST_LOST ? VERDICT_BROKEN : VERDICT_WARN, hint,
 				"%s is %s: its agent is not connected", row->name,
 				life == HOST_LOST ? "lost" : "away");
-		else if (row->draining)
+		const char *says = vk_json_str(hosts_facts(s, row->name), "cluster_address", NULL);
+		if (life == HOST_UP && row->addr != NULL && says != NULL &&
+			strcmp(says, row->addr) != 0)
+			doctor_add(checks, "hosts", VERDICT_WARN,
+				"cluster.address in its viking.conf",
+				"%s is known at %s, and cannot be at %s, as it says", row->name,
+				row->addr, says);
+		if (life == HOST_UP && row->draining)
 			doctor_add(checks, "hosts", VERDICT_WARN, hint, "%s takes no instances",
 				row->name);
 	}

@@ -9,6 +9,7 @@
 
 #include "desired.h"
 #include "feed.h"
+#include "join.h"
 #include "op.h"
 #include "rollcall.h"
 #include "txn.h"
@@ -401,6 +402,18 @@ int hosts_status(struct sched *s, const json_t *body, struct vk_err *err)
 	return 0;
 }
 
+/* One of the cluster's that has got another cluster.address: the others are to find it there. */
+static void move_host(
+	const struct sched *s, struct host_row *row, const char *name, const json_t *facts)
+{
+	const char *addr = vk_json_str(facts, "cluster_address", NULL);
+	struct vk_err err = {0};
+	if (row->addr == NULL || addr == NULL || strcmp(row->addr, addr) == 0)
+		return;
+	if (join_place_check(&s->st, name, addr, row->port, &err) == 0) /* else doctor tells */
+		row->addr = (char *)(uintptr_t)addr;
+}
+
 /* Its row, when what it is has changed. Load and free disk are not stored. */
 static void host_write(struct sched *s, const struct host *o)
 {
@@ -414,6 +427,7 @@ static void host_write(struct sched *s, const struct host *o)
 	now.told = json_object_get(o->facts, "roles");
 	now.zone = (char *)(uintptr_t)vk_json_str(o->facts, "zone", NULL);
 	now.id = o->id != NULL ? o->id : now.id;
+	move_host(s, &now, o->name, o->facts);
 	if (engine[0] != '\0') /* "" = it does not answer at the moment */
 		now.engine = (char *)(uintptr_t)engine;
 	json_t *row = model_encode(host_fields, &now);

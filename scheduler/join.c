@@ -48,10 +48,6 @@ int join_parse(const json_t *body, struct join_request *ret, struct vk_err *err)
 		return vk_err_set(err, VK_INVALID, "%.80s is not a host's name", ret->name);
 	if (join_address_check(ret->addr, port, err) != 0)
 		return VK_INVALID;
-	if (is_nowhere(ret->addr)) {
-		vk_err_set(err, VK_INVALID, "no other host reaches %s at %s", ret->name, ret->addr);
-		return vk_err_hint(err, "cluster.address in its viking.conf, or none");
-	}
 	if (strlen(ret->request) > VK_TLS_PEM_MAX)
 		return vk_err_set(err, VK_INVALID, "request must be a PEM text");
 	ret->port = (uint64_t)port;
@@ -73,10 +69,28 @@ static int invite_check(const struct invite_row *i, const char *name, const char
 	return vk_err_hint(err, OTHER);
 }
 
+int join_place_check(const struct state *st, const char *name, const char *addr, uint64_t port,
+	struct vk_err *err)
+{
+	const struct host_row *row;
+	if (is_nowhere(addr)) {
+		vk_err_set(err, VK_INVALID, "no other host reaches %s at %s", name, addr);
+		return vk_err_hint(err, "cluster.address in its viking.conf, or none");
+	}
+	table_each(&st->hosts, i, row)
+	{
+		if (strcmp(row->name, name) == 0 || !vk_streq(row->addr, addr) || row->port != port)
+			continue;
+		vk_err_set(err, VK_CONFLICT, "host %s of the cluster is at %s", row->name, addr);
+		return vk_err_hint(err, "another cluster.address in viking.conf");
+	}
+	return 0;
+}
+
 int join_check(const struct state *st, const struct join_request *q, const char *key,
 	int64_t now_ms, struct vk_err *err)
 {
-	const struct host_row *row, *old = table_get(&st->hosts, q->name);
+	const struct host_row *old = table_get(&st->hosts, q->name);
 	int rc = invite_check(table_get(&st->invites, q->invite), q->name, key, now_ms, err);
 	if (rc != 0)
 		return rc;
@@ -87,12 +101,5 @@ int join_check(const struct state *st, const struct join_request *q, const char 
 			"from before: viking hosts:remove %s on the cluster",
 			q->name);
 	}
-	table_each(&st->hosts, i, row)
-	{
-		if (row == old || !vk_streq(row->addr, q->addr) || row->port != q->port)
-			continue;
-		vk_err_set(err, VK_CONFLICT, "host %s of the cluster is at %s", row->name, q->addr);
-		return vk_err_hint(err, "another cluster.address in viking.conf");
-	}
-	return 0;
+	return join_place_check(st, q->name, q->addr, q->port, err);
 }

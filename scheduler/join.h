@@ -19,6 +19,10 @@ int join_parse(const json_t *body, struct join_request *ret, struct vk_err *err)
 int join_check(const struct state *st, const struct join_request *q, const char *key,
 	int64_t now_ms, struct vk_err *err);
 
+/* Can the others reach the host there, and is no other one there? */
+int join_place_check(const struct state *st, const char *name, const char *addr, uint64_t port,
+	struct vk_err *err);
+
 /* An address and a port as in /host rows. */
 int join_address_check(const char *addr, int64_t port, struct vk_err *err);
 

@@ -112,6 +112,19 @@ class Records(Hosts):
         self.state("dos", "away")
         HostAgent(self.w, "dos", ident="bb").close()
 
+    def test_a_host_is_found_where_its_agent_says_it_is_now(self):
+        for name, address in (("uno", "10.9.0.1"), ("dos", "10.9.0.2")):
+            self.w.call("POST", f"/v1/hosts/{name}/address", {"addr": address, "port": 8792})
+        dos = self.host("dos")
+
+        def row():
+            return next(k["value"] for k in self.w.call("GET", "/v1/state")["keys"] if k["key"] == "/host/dos")
+        for says, is_at in (("10.9.0.9", "10.9.0.9"), ("10.9.0.1", "10.9.0.9"), ("127.0.0.1", "10.9.0.9"), ("x", "10.9.0.9")):
+            dos.facts["cluster_address"] = says
+            dos.tell()
+            self.assertEqual(is_at, row()["addr"], says)
+        self.assertEqual([("dos is known at 10.9.0.9, and cannot be at x, as it says", None)], self.doctor())
+
     def doctor(self):
         return [(c["what"], c["ok"]) for c in self.w.call("GET", "/v1/doctor")["checks"] if c["name"] == "hosts"]
 
