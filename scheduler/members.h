@@ -6,6 +6,7 @@
  *	wanted, not in etcd's list      it adds itself, as a learner: etcd goes on without it until it has everything
  *	in the list, runs no etcd yet   it writes STATE/sched/etcd-cluster and ends; vikingd starts its etcd, then us
  *	has caught up                   it makes itself a voter
+ *	at another address than ours    it moves there; of a machine that had our name, it goes
  *	a member's host was removed     who leads takes it out of the list
  *
  * All members are told to the store as endpoints at once, and kept in STATE/sched/etcd-endpoints for the next start.

@@ -86,12 +86,14 @@ static bool all_started(const json_t *list)
 	return json_array_size(list) > 0;
 }
 
+/* One that has a host's name is that host's business: it may just have got another address. */
 static const json_t *orphan(const struct members_view *v)
 {
 	size_t i;
 	json_t *m;
 	json_array_foreach(v->list, i, m) if (v->leading && json_array_size(v->list) > 1 &&
-		!of_a_host(v->st, peer_of(m))) return m;
+		!of_a_host(v->st, peer_of(m)) &&
+		table_get(&v->st->hosts, name_of(m)) == NULL) return m;
 	return NULL;
 }
 
@@ -107,8 +109,10 @@ enum members_step members_next(const struct members_view *v, const char **ret_id
 	bool here = own != NULL && vk_streq(peer_of(own), v->peer);
 	if (here && !v->runs)
 		return MEMBERS_RUN;
-	if (own != NULL && !here && v->runs)
-		return MEMBERS_MOVE;
+	if (own != NULL && !here) /* or it is of a machine that had our name before us */
+		return v->runs                         ? MEMBERS_MOVE
+			: json_array_size(v->list) > 1 ? MEMBERS_REMOVE
+						       : MEMBERS_NOTHING;
 	if (own != NULL && is_learner(own))
 		return MEMBERS_PROMOTE;
 	*ret_id = vk_json_str(gone, "ID", "");

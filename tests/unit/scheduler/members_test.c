@@ -110,6 +110,17 @@ Test(members, of_a_removed_host_are_taken_out_by_who_leads, .init = three_hosts)
 	state_release(&st);
 }
 
+Test(members, of_a_host_at_another_address_are_its_own_business, .init = three_hosts)
+{
+	static const char old[] =
+		"[" M1 ",{'ID':'2','name':'h2','peerURLs':['https://10.0.0.9:2380']}]";
+	cr_assert_eq(next(1, old, true, true, NULL), MEMBERS_NOTHING);
+	cr_assert_eq(next(2, old, false, true, "2"), MEMBERS_MOVE);
+	/* of another machine of its name, that was removed */
+	cr_assert_eq(next(2, old, false, false, "2"), MEMBERS_REMOVE);
+	state_release(&st);
+}
+
 Test(members, are_told_as_etcd_and_people_want_it)
 {
 	vk_autojson *list = scene_json("[" M1 "," M2_ADDED "]"),
