@@ -27,10 +27,17 @@ static void on_connection(void *arg, int fd, int what)
 {
 	struct front *f = arg;
 	(void)what;
-	int s = f->n_tunnels < TUNNELS_MAX ? accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)
-					   : -1;
+	struct sockaddr_storage from = {0};
+	socklen_t n = sizeof(from);
+	int s = f->n_tunnels < TUNNELS_MAX
+		? accept4(fd, (struct sockaddr *)&from, &n, SOCK_CLOEXEC | SOCK_NONBLOCK)
+		: -1;
 	if (s >= 0) {
-		tunnel_in(f, s);
+		bool newcomer = !hosts_at(&f->hosts, &from);
+		if (newcomer && f->n_newcomers >= NEWCOMERS_MAX)
+			vk_closep(&s); /* the places are for the cluster's own hosts */
+		else
+			tunnel_in(f, s, newcomer);
 		return;
 	}
 	if (f->n_tunnels < TUNNELS_MAX &&

@@ -38,7 +38,7 @@ struct front {
 	struct vk_timer *again; /* takes up listening, or accepting, after a failure */
 	struct door *doors;     /* doors.c */
 	struct tunnel *tunnels; /* tunnel.c */
-	unsigned n_tunnels, n_strangers;
+	unsigned n_tunnels, n_newcomers, n_strangers;
 };
 
 extern const struct vk_role_ops front_role;

@@ -80,6 +80,24 @@ const struct host *hosts_find(const struct hosts *h, const char *name)
 	return bsearch(&wanted, h->v, h->n, sizeof(*h->v), by_name);
 }
 
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
+	const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
+	if (a->ss_family != b->ss_family)
+		return false;
+	return a->ss_family == AF_INET ? a4->sin_addr.s_addr == b4->sin_addr.s_addr
+				       : memcmp(&a6->sin6_addr, &b6->sin6_addr, 16) == 0;
+}
+
+bool hosts_at(const struct hosts *h, const struct sockaddr_storage *from)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (same_address(&h->v[i].addr, from))
+			return true;
+	return false;
+}
+
 bool host_has_key(const struct host *h, const char *key)
 {
 	return h->key[0] == '\0' || strcmp(h->key, key) == 0;

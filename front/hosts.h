@@ -25,7 +25,9 @@ struct hosts {
 /* *ret is untouched when the line is not such a table. */
 int hosts_parse(const json_t *line, struct hosts *ret, struct vk_err *err);
 const struct host *hosts_find(const struct hosts *h, const char *name);
-int host_address(struct host *h, const char *text, int64_t port); /* an IP address; VK_INVALID */
+bool hosts_at(
+	const struct hosts *h, const struct sockaddr_storage *from); /* is one at this address? */
+int host_address(struct host *h, const char *text, int64_t port);    /* an IP address; VK_INVALID */
 bool host_has_key(const struct host *h, const char *key);
 bool host_same(const struct host *a, const struct host *b);
 void hosts_release(struct hosts *h);

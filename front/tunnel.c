@@ -18,6 +18,7 @@ struct tunnel {
 	struct vk_tls_join *join;
 	char host[VK_TLS_HOST_MAX + 1]; /* "" until the handshake */
 	int plain;                      /* outward: what is joined once the handshake is done */
+	bool newcomer;                  /* counted in n_newcomers */
 };
 
 static struct tunnel *tunnel_new(struct front *f)
@@ -34,8 +35,15 @@ static struct tunnel *tunnel_new(struct front *f)
 	return t;
 }
 
+static void newcomer_over(struct tunnel *t)
+{
+	t->f->n_newcomers -= t->newcomer;
+	t->newcomer = false;
+}
+
 static void tunnel_free(struct tunnel *t)
 {
+	newcomer_over(t);
 	*t->at = t->next;
 	if (t->next != NULL)
 		t->next->at = t->at;
@@ -110,6 +118,7 @@ static int on_caller(
 {
 	struct tunnel *t = arg;
 	enum service s = SERVICE_API;
+	newcomer_over(t);
 	for (size_t i = 0; i < SERVICE_COUNT; i++)
 		if (vk_streq(p->protocol, services[i].protocol))
 			s = (enum service)i;
@@ -120,7 +129,7 @@ static int on_caller(
 	return rc == 0 ? fd : rc;
 }
 
-void tunnel_in(struct front *f, int fd)
+void tunnel_in(struct front *f, int fd, bool newcomer)
 {
 	const struct vk_tls *tls;
 	struct vk_err err = {0};
@@ -131,6 +140,8 @@ void tunnel_in(struct front *f, int fd)
 	}
 	struct tunnel *t = tunnel_new(f);
 	const struct vk_tls_opts o = {.loop = f->l, .up = on_caller, .end = on_end, .arg = t};
+	t->newcomer = newcomer;
+	f->n_newcomers += newcomer;
 	t->join = vk_tls_accept(tls, &o, fd);
 }
 

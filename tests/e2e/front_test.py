@@ -145,6 +145,16 @@ class FrontTest(Two):
         self.assertEqual(self.say(self.raw(), "GET", "/v1/ping"), 0)
         self.assertEqual(self.ask(self.a, "h2")[0], 200)
 
+    def test_who_only_connects_takes_no_place_of_hosts(self):
+        port = self.b.settings["cluster.port"]
+        idle = [socket.create_connection(("127.0.0.1", port), DEADLINE, ("127.0.0.2", 0)) for _ in range(70)]
+        self.addCleanup(lambda: [s.close() for s in idle])
+        idle[-1].settimeout(DEADLINE)
+        self.assertEqual(idle[-1].recv(1), b"", "it waits, and so might two thousand")
+        idle[0].setblocking(False)
+        self.assertRaises(BlockingIOError, idle[0].recv, 1)  # the time to shake hands is not over yet
+        self.assertEqual(self.ask(self.a, "h2")[0], 200)
+
     def test_a_killed_front_comes_back(self):
         c = UnixConnection(self.door(self.a, "h2"))
         c.request("GET", "/v1/events?follow=1")
