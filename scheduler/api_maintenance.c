@@ -75,7 +75,8 @@ void api_hold(struct call *c)
 	const struct stack *sk = call_stack(c, &err);
 	int64_t ms = vk_json_int(c->body, "ms", 0);
 	if (sk != NULL && (ms < 0 || ms > HOLD_MAX))
-		vk_err_set(&err, VK_INVALID, "ms is a time from 0 (off) to %d", HOLD_MAX);
+		vk_err_set(&err, VK_INVALID, "ms is 0 (off) to %d: requests wait %d s at most",
+			HOLD_MAX, HOLD_MAX / 1000);
 	if (err.code != 0) {
 		call_error(c, &err);
 		return;
