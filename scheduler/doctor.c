@@ -191,34 +191,43 @@ static void check_firewall(struct sched *s, json_t *checks)
 			vk_json_str(acked, "table", "?"));
 }
 
+static void check_away(json_t *checks, const struct host_row *row, bool lost)
+{
+	vk_autofree char *hint = vk_asprintf(
+		"start viking there; if it will not come back: viking hosts:remove %s", row->name);
+	doctor_add(checks, "hosts", lost ? VERDICT_BROKEN : VERDICT_WARN, hint,
+		"%s is %s: its agent is not connected", row->name, lost ? "lost" : "away");
+}
+
+/* What the agent of one that is up says. */
+static void check_host(struct sched *s, json_t *checks, const struct host_row *row)
+{
+	const json_t *facts = hosts_facts(s, row->name);
+	const char *engine = vk_json_str(facts, "engine", NULL);
+	const char *says = vk_json_str(facts, "cluster_address", NULL);
+	vk_autofree char *hint = vk_asprintf("viking hosts:undrain %s", row->name);
+	if (vk_streq(engine, "") && strcmp(row->name, s->cfg->host_name) != 0)
+		doctor_add(checks, "hosts", VERDICT_BROKEN, "there: sudo systemctl start docker",
+			"the engine of %s does not answer", row->name);
+	if (row->addr != NULL && says != NULL && strcmp(says, row->addr) != 0)
+		doctor_add(checks, "hosts", VERDICT_WARN, "cluster.address in its viking.conf",
+			"%s is known at %s, and cannot be at %s, as it says", row->name, row->addr,
+			says);
+	if (row->draining)
+		doctor_add(checks, "hosts", VERDICT_WARN, hint, "%s takes no instances", row->name);
+}
+
+/* Of the leader's own host check_connected and the engine's line tell. */
 static void check_hosts(struct sched *s, json_t *checks)
 {
 	const struct host_row *row;
 	table_each(&s->st.hosts, i, row)
 	{
 		enum host_life life = hosts_life(s, row->name);
-		vk_autofree char *hint = life == HOST_UP
-			? vk_asprintf("viking hosts:undrain %s", row->name)
-			: vk_asprintf("start viking there; if it will not come back: viking "
-				      "hosts:remove %s",
-				  row->name);
-		if (life != HOST_UP && strcmp(row->name, s->cfg->host_name) == 0)
-			continue; /* check_connected */
-		if (life != HOST_UP)
-			doctor_add(checks, "hosts",
-				life == HOST_LOST ? VERDICT_BROKEN : VERDICT_WARN, hint,
-				"%s is %s: its agent is not connected", row->name,
-				life == HOST_LOST ? "lost" : "away");
-		const char *says = vk_json_str(hosts_facts(s, row->name), "cluster_address", NULL);
-		if (life == HOST_UP && row->addr != NULL && says != NULL &&
-			strcmp(says, row->addr) != 0)
-			doctor_add(checks, "hosts", VERDICT_WARN,
-				"cluster.address in its viking.conf",
-				"%s is known at %s, and cannot be at %s, as it says", row->name,
-				row->addr, says);
-		if (life == HOST_UP && row->draining)
-			doctor_add(checks, "hosts", VERDICT_WARN, hint, "%s takes no instances",
-				row->name);
+		if (life == HOST_UP)
+			check_host(s, checks, row);
+		else if (strcmp(row->name, s->cfg->host_name) != 0)
+			check_away(checks, row, life == HOST_LOST);
 	}
 }
 

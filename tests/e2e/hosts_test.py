@@ -131,6 +131,11 @@ class Records(Hosts):
     def test_doctor_tells_of_hosts_that_are_away_or_drained(self):
         dos = self.host("dos")
         self.assertEqual([], self.doctor())
+        dos.facts["engine"] = ""
+        dos.tell()
+        self.assertEqual([("the engine of dos does not answer", False)], self.doctor())
+        dos.facts["engine"] = "20.10.24"
+        dos.tell()
         self.w.call("POST", "/v1/hosts/dos/drain", {})
         self.assertEqual([("dos takes no instances", None)], self.doctor())
         dos.close()
