@@ -2,6 +2,7 @@
 
 The engine is reached through a pipe that can be frozen, as if it were stopped."""
 import contextlib
+import glob
 import http.server
 import json
 import os
@@ -582,6 +583,22 @@ class Alone(unittest.TestCase):
         self.assertEqual({"status": 0}, Frames(self.sock(), {"instance": i["name"], "cmd":
                                                              ["sh", "-c", "echo later > /proc/1/fd/1"]}).until_end()[2])
         self.assertEqual("later", got.get(timeout=5)["l"])
+
+    def test_logs_go_on_after_a_clock_was_set_back(self):
+        i = self.instance(cmd=["sh", "-c", "while :; do echo tick; sleep 0.1; done"], health={"type": "none"})
+        self.publish(i)
+        self.wait_state(i["name"], "healthy")
+        container = self.mine()[0]["Id"]
+        wait_for("lines", lambda: len(self.logs()) > 3, 20)
+        self.kill()
+        segment = max(glob.glob(f"{self.root}/var/lib/viking/log/{self.stack}/*.log"))
+        with open(segment, "a") as f:  # as if the last line were of tomorrow
+            f.write(json.dumps({"cursors": {container: time.time_ns() + 86400 * 10**9}}) + "\n")
+        fulls = self.sched.fulls
+        self.start()
+        wait_for("the new agent's report", lambda: self.sched.fulls > fulls, 20)
+        before = time.time() * 1000
+        wait_for("lines of now", lambda: any(x["t"] > before for x in self.logs() if "l" in x), 20)
 
     def exec_pids(self, i, text):
         c = next(c for c in self.mine() if c["Labels"]["viking.instance"] == i["name"])

@@ -41,6 +41,7 @@ class Members(FaultCase):
     def alone(self, third):
         """Its applications and routes go on from its own copy, changes are refused; one more host, and they are taken."""
         back, last = sorted(set(self.c.names) - {third}, reverse=True)
+        self.assertEqual(0, self.deploy(third).status)  # a release is placed anew: an instance on each host
         self.addCleanup(setattr, self.view, "on", self.view.on)
         self.addCleanup(self.c.lab, "up")
         self.view.on = [third]
@@ -50,12 +51,12 @@ class Members(FaultCase):
         with LabLoad(self.c, third, "app") as load:
             wait_for("the reason is known", lambda: "nothing can be changed now" in self.deploy(third).err, PATIENCE)
             self.assertEqual(6, self.deploy(third).status)
-            path = self.c.hosts[third]["engine"]
-            db = next(c for c in inspected("viking.stack=other", path) if c["Config"]["Labels"]["viking.node"] == "web")
-            engine("POST", f"/containers/{db['Id']}/kill", path=path)
-            wait_for("its agent starts it again", lambda: [c for c in inspected("viking.stack=other", path) if c["Name"] == db["Name"] and
-                                                           c["State"]["Running"] and c["State"]["StartedAt"] != db["State"]["StartedAt"]], PATIENCE)
         self.assertEqual([], load.errors)
+        path = self.c.hosts[third]["engine"]
+        web = next(c for c in inspected("viking.stack=app", path) if c["Config"]["Labels"]["viking.node"] == "web")
+        engine("POST", f"/containers/{web['Id']}/kill", path=path)
+        wait_for("its agent starts it again", lambda: [c for c in inspected("viking.stack=app", path) if c["Name"] == web["Name"] and
+                                                       c["State"]["Running"] and c["State"]["StartedAt"] != web["State"]["StartedAt"]], PATIENCE)
         self.c.lab("reboot", back)
         self.view.on = [third, back]
         self.accepted()
