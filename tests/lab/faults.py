@@ -212,11 +212,18 @@ class FaultCase(unittest.TestCase):
     def other(self, *hosts):
         return next(h for h in self.c.names if h not in hosts)
 
-    def killed_at(self, stage, host, comm):
+    def push(self, host):
+        """One that builds anew and shows the same page; the process."""
+        tree = self.trees["app"]
+        self.c.change(tree, {"www/n": f"{next(self.numbers)}\n"})
+        self.texts["app"][self.c.git(tree, "rev-parse", "HEAD").out.strip()] = STACKS["app"]
+        return self.c.push_begin(tree, "app", host)
+
+    def killed_at(self, stage, host, comm, begin=None):
         victims = self.view.pids(host, comm)
         self.assertTrue(victims, comm)
         at = AtStage(self.view, stage, lambda: [os.kill(pid, signal.SIGKILL) for pid in victims])
-        p = self.deploy(self.other(host), wait=False)
+        p = begin(self.other(host)) if begin else self.deploy(self.other(host), wait=False)
         self.assertTrue(at.hit.wait(PATIENCE), f"stage {stage} was not seen")
         start = time.monotonic()
         self.c.finished(p, False)

@@ -74,6 +74,14 @@ class Faults(FaultCase):
                 self.say(f"leader killed at {stage}, next command accepted after", time.monotonic() - start)
                 self.steady()
 
+    @unittest.skipUnless(ALL, "some stages are enough")
+    def test_1_the_leader_is_killed_in_a_push(self):
+        for stage in ("s3", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s4", "s12"):
+            with self.subTest(stage):
+                self.killed_at(stage, self.c.wait_leader(), "viking-scheduler", self.push)
+                self.accepted()
+                self.steady()
+
     def test_1_an_agent_is_killed_in_a_deploy(self):
         for stage in ("s9", "s10", "s11") if ALL else ("s10",):
             with self.subTest(stage):
