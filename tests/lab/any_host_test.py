@@ -199,7 +199,8 @@ class LeaderLostTest(unittest.TestCase):
 
     def test_another_leads_and_all_hosts_answer(self):
         self.c.viking("h1", "stacks:create", "before", check=True)
-        follower = self.c.lab.start("h2", "viking", "events", "-f", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        follower = self.c.lab.start("h2", "viking", "events", "-f", "--since", "1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(follower.stdout.readline())  # it follows the one that will be gone
         self.c.lab("kill", "h1")
         new = self.c.wait_leader(not_="h1", seconds=PATIENCE)
         self.assertIn(new, ("h2", "h3"))
