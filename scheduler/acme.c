@@ -51,10 +51,27 @@ static const char *tls_word(const json_t *entry, const char *place)
 		options, "tls", vk_json_str(json_object_get(entry, "traffic"), "tls", ""));
 }
 
-json_t *acme_wanted(const struct sched *s, const struct stack *sk)
+/* Spares most stacks from a look at each of their domains. */
+static bool may_want(const struct sched *s, const json_t *entries)
+{
+	bool may = s->cfg->acme_auto || s->st.acme.n > 0;
+	const char *node, *place;
+	json_t *entry, *options;
+	json_object_foreach((json_t *)(uintptr_t)entries, node, entry)
+	{
+		may = may || strcmp(tls_word(entry, ""), "auto") == 0;
+		json_object_foreach(json_object_get(entry, "domain_options"), place, options) may =
+			may || strcmp(vk_json_str(options, "tls", ""), "auto") == 0;
+	}
+	return may;
+}
+
+json_t *acme_wanted(const struct sched *s, const struct stack *sk, json_t **claimed)
 {
 	const json_t *entries = routes_entries(sk);
-	vk_autojson *domains = domains_of(&s->st, sk, entries, s->cfg->base_domain);
+	if (!may_want(s, entries))
+		return json_object();
+	vk_autojson *domains = domains_among(&s->st, sk, entries, s->cfg->base_domain, claimed);
 	json_t *wanted = json_object(), *v;
 	const char *place;
 	json_object_foreach(domains, place, v)
@@ -191,9 +208,9 @@ static void begin(struct acme *a, const struct stack *sk, const char *domain, in
 	commit(a, t);
 }
 
-static void look_stack(struct acme *a, const struct stack *sk, int64_t now)
+static void look_stack(struct acme *a, const struct stack *sk, int64_t now, json_t **claimed)
 {
-	vk_autojson *wanted = acme_wanted(a->s, sk);
+	vk_autojson *wanted = acme_wanted(a->s, sk, claimed);
 	if (json_object_size(wanted) == 0)
 		return;
 	vk_autojson *shown = certs_shown(&a->s->st, sk->name, wanted);
@@ -214,14 +231,14 @@ static void look_stack(struct acme *a, const struct stack *sk, int64_t now)
 }
 
 /* Rows of domains that are not to have one any more, an order under way included; what was ordered for such, and has ended. */
-static void sweep(struct acme *a)
+static void sweep(struct acme *a, json_t **claimed)
 {
 	const struct acme_row *row;
 	struct txn *t = NULL;
 	table_each(&a->s->st.acme, i, row)
 	{
 		const struct stack *sk = state_stack(&a->s->st, row->stack);
-		vk_autojson *wanted = sk != NULL ? acme_wanted(a->s, sk) : json_object();
+		vk_autojson *wanted = sk != NULL ? acme_wanted(a->s, sk, claimed) : json_object();
 		if (json_object_get(wanted, row->name) != NULL ||
 			(row->on && sk != NULL && row->order == NULL))
 			continue;
@@ -248,12 +265,13 @@ static void look(void *arg)
 	struct acme *a = arg;
 	const struct stack *sk;
 	int64_t now = vk_now_ms();
+	vk_autojson *claimed = NULL;
 	a->at = INT64_MAX;
 	arm(a, LOOK_MS);
 	if (a->writing || !certwork_live(a->s) || !router_live(a->s))
 		return;
-	sweep(a);
-	table_each(&a->s->st.stacks, i, sk) if (sk->exists) look_stack(a, sk, now);
+	sweep(a, &claimed);
+	table_each(&a->s->st.stacks, i, sk) if (sk->exists) look_stack(a, sk, now, &claimed);
 }
 
 void acme_touch(struct sched *s)
@@ -431,7 +449,7 @@ static json_t *list_one(const struct sched *s, const json_t *shown, const char *
 
 json_t *acme_list(const struct sched *s, const struct stack *sk)
 {
-	vk_autojson *wanted = acme_wanted(s, sk);
+	vk_autojson *wanted = acme_wanted(s, sk, NULL);
 	vk_autojson *shown = certs_shown(&s->st, sk->name, wanted);
 	json_t *list = json_array(), *v;
 	const char *domain;

@@ -25,8 +25,8 @@ const struct acme_row *acme_order(const struct sched *s, const char *order);
 /* {"a.com": {TOKEN: ANSWER}} for the router. New reference. */
 json_t *acme_challenges(const struct state *st);
 
-/* {"a.com": true}: the domains of a stack that are to have one. New reference. */
-json_t *acme_wanted(const struct sched *s, const struct stack *sk);
+/* {"a.com": true}: the domains of a stack that are to have one. claimed: as for domains_among. New reference. */
+json_t *acme_wanted(const struct sched *s, const struct stack *sk, json_t **claimed);
 /* Why nothing can be ordered for a domain: a setting that is missing. 0 = it can. */
 int acme_possible(const struct sched *s, const char *domain, struct vk_err *err);
 /* [{"domain", "state": "ok"|"ordering"|"due"|"failed"|"blocked", "due_ms", "failures", "error", "hint"}]. New reference. */

@@ -165,7 +165,7 @@ static void say_urls(struct deploy *d, const struct vk_strv *urls)
 static void say_missing(struct deploy *d, const struct stack *sk)
 {
 	vk_autostrv hosts = {0};
-	vk_autojson *wanted = acme_wanted(d->op.s, sk);
+	vk_autojson *wanted = acme_wanted(d->op.s, sk, NULL);
 	certs_missing(d->op.s, sk, &hosts);
 	for (size_t i = 0; i < hosts.n; i++)
 		op_out(&d->op,
