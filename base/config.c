@@ -466,6 +466,7 @@ const char *vk_config_own_port(const struct vk_config *c, uint64_t port)
 {
 	/* a host of a cluster may be chosen to run a member */
 	bool etcd = c->run_etcd || vk_streq(c->store, "etcd");
+	uint16_t first, last;
 	const struct {
 		uint64_t port;
 		const char *setting;
@@ -482,7 +483,10 @@ const char *vk_config_own_port(const struct vk_config *c, uint64_t port)
 	for (size_t i = 0; port != 0 && i < VK_COUNT(own); i++)
 		if (own[i].port == port)
 			return own[i].setting;
-	return NULL;
+	if (!etcd || vk_config_cluster_address(c) == NULL)
+		return NULL;
+	vk_config_cluster_ports(c, &first, &last);
+	return port >= first && port <= last ? "cluster.ports" : NULL;
 }
 
 void vk_config_cluster_ports(const struct vk_config *c, uint16_t *ret_first, uint16_t *ret_last)

@@ -76,6 +76,16 @@ Test(policy, vikings_own_ports_are_never_published)
 	cr_expect_eq(check(&cfg, "{'publish':[{'host':5000,'port':80}]}", &err), VK_DENIED);
 	cr_expect_not_null(strstr(err.msg, "registry.port"), "%s", err.msg);
 	cr_expect_eq(check(&cfg, "{'publish':[{'host':5001,'port':80}]}", NULL), 0);
+
+	char range[] = "20000-29999", address[] = "10.0.0.1", etcd[] = "etcd";
+	cfg.cluster_ports = range;
+	cfg.cluster_address = address;
+	cr_expect_eq(check(&cfg, "{'publish':[{'host':20000,'port':80}]}", NULL), 0);
+	cfg.store = etcd; /* where only the other hosts get in */
+	cr_expect_eq(check(&cfg, "{'publish':[{'host':20000,'port':80}]}", &err), VK_DENIED);
+	cr_expect_not_null(strstr(err.msg, "cluster.ports"), "%s", err.msg);
+	cr_expect_eq(check(&cfg, "{'publish':[{'host':29999,'port':80}]}", NULL), VK_DENIED);
+	cr_expect_eq(check(&cfg, "{'publish':[{'host':30000,'port':80}]}", NULL), 0);
 }
 
 Test(policy, says_where_packs_come_from)
