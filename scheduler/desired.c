@@ -137,6 +137,12 @@ static void desired_gone(const struct state *st, json_t *remove, json_t *forget,
 	}
 }
 
+json_t *desired_none(uint64_t epoch)
+{
+	return json_pack("{s:I,s:[],s:[],s:[],s:[],s:{},s:[]}", "epoch", (json_int_t)epoch,
+		"networks", "volumes", "instances", "forget_logs", "move_logs", "remove");
+}
+
 /* Every host's, but for networks, volumes and instances. */
 static json_t *empty_docs(const struct desired_in *in)
 {
@@ -150,10 +156,11 @@ static json_t *empty_docs(const struct desired_in *in)
 	json_t *doc;
 	json_object_foreach(docs, host, doc)
 	{
-		vk_autojson *rest = json_pack("{s:I,s:[],s:[],s:[],s:O,s:O,s:O}", "epoch",
-			(json_int_t)in->st->epoch, "networks", "volumes", "instances",
-			"forget_logs", forget, "move_logs", move, "remove", remove);
-		json_object_update(doc, rest);
+		vk_autojson *none = desired_none(in->st->epoch);
+		json_object_update(doc, none);
+		json_object_set(doc, "forget_logs", forget);
+		json_object_set(doc, "move_logs", move);
+		json_object_set(doc, "remove", remove);
 	}
 	return docs;
 }

@@ -19,6 +19,8 @@ struct desired_in {
 	void *arg;
 };
 
+/* The document of a host that is to run nothing. New reference. */
+json_t *desired_none(uint64_t epoch);
 /* {host: document} for this host and every one that has a row. */
 json_t *desired_build(const struct desired_in *in);
 /* One instance object; def as resolve.h makes it. release = the number its label carries. */

@@ -380,6 +380,11 @@ const char *lead_other(const struct lead *l)
 	return l->other;
 }
 
+uint64_t lead_epoch(const struct lead *l)
+{
+	return l->floor;
+}
+
 bool lead_between(const struct lead *l)
 {
 	return l->between;

@@ -16,6 +16,7 @@ struct lead;
 typedef void lead_fn(void *arg, const struct vk_err *err);
 struct lead *lead_start(struct sched *s, uint64_t floor, lead_fn *led, lead_fn *waits, void *arg);
 const char *lead_other(const struct lead *l); /* the host that leads, while another does; or NULL */
+uint64_t lead_epoch(const struct lead *l);    /* the highest one known of */
 bool lead_between(const struct lead *l); /* the last leader has gone, and the next is being found */
 void lead_resign(struct lead *l); /* at an orderly end: another need not wait for our lease */
 void lead_free(struct lead *l);

@@ -8,6 +8,7 @@
 #include <viking/str.h>
 
 #include "api.h"
+#include "desired.h"
 #include "feed.h"
 #include "front.h"
 #include "holder.h"
@@ -22,6 +23,7 @@ struct standby {
 	struct state st; /* the hosts' rows alone */
 	uint64_t watch;
 	struct vk_timer *again;
+	struct feed *nothing; /* to agents, once this host was removed from the cluster; or NULL */
 	bool over;
 };
 
@@ -37,9 +39,17 @@ static void apply(struct standby *b, const struct vk_kv *kv, bool del)
 		vk_log_err(VK_WARN, "bad-row", &err);
 }
 
+/* Others are in the cluster, this host is not. */
+static bool is_removed(const struct standby *b)
+{
+	return front_check_member(&b->st, b->s->cfg->host_name, &(struct vk_err){0}) != 0;
+}
+
 static void tell_front(struct standby *b)
 {
 	feed_set(b->s->front, front_table(&b->st, b->s->cfg->host_name));
+	if (!is_removed(b))
+		feed_free(VK_TAKE(b->nothing));
 	holder_note(b->s, &b->st);
 }
 
@@ -111,6 +121,20 @@ static bool may_go_on(struct vk_req *r)
 	return from == NULL || (!vk_is_host(from) && vk_streq(vk_req_path(r), "/v1/internal/join"));
 }
 
+/* What the agent of a removed host runs is others' by now, and its own copy does not say so. */
+static bool dismiss(struct standby *b, struct vk_req *r)
+{
+	if (b->watch == 0 || lead_other(b->s->lead) == NULL || vk_req_peer_host(r) != NULL ||
+		!vk_streq(vk_req_path(r), "/v1/internal/agent/watch") || !is_removed(b))
+		return false;
+	uint64_t epoch = lead_epoch(b->s->lead);
+	if (b->nothing == NULL)
+		b->nothing = feed_new(epoch, NULL, NULL);
+	feed_set(b->nothing, desired_none(epoch));
+	feed_attach(b->nothing, r);
+	return true;
+}
+
 void standby_request(struct standby *b, struct vk_req *r, const struct vk_err *why)
 {
 	const char *leader = reachable_leader(b);
@@ -119,6 +143,8 @@ void standby_request(struct standby *b, struct vk_req *r, const struct vk_err *w
 		api_request(b->s, r);
 		return;
 	}
+	if (dismiss(b, r))
+		return;
 	if (leader == NULL && lead_between(b->s->lead)) {
 		vk_req_error_again(r, why);
 		return;
@@ -165,6 +191,7 @@ void standby_end(struct standby *b)
 		b->s->store->ops->unwatch(b->s->store, b->watch);
 	b->watch = 0;
 	feed_free(VK_TAKE(b->s->front));
+	feed_free(VK_TAKE(b->nothing));
 }
 
 void standby_free(struct standby *b)

@@ -194,14 +194,19 @@ class JoinTest(unittest.TestCase):
     def test_9_a_removed_host_is_no_member(self):
         leader = self.c.wait_leader(seconds=PATIENCE)
         gone = next(n for n in ("h3", "h2") if n != leader)
+        self.ok(leader, "ps:scale", "app", "web=3")
+        ran = self.c.lab("exec", gone, "docker", "ps", "-q", "--filter", "label=viking.stack=app")
+        self.assertNotEqual("", ran)
         self.c.lab("off", gone)
         wait_for(gone + " is away", lambda: self.hosts(leader)[gone]["state"] != "up", PATIENCE)
-        self.ok(leader, "hosts:remove", gone)
+        self.ok(leader, "hosts:remove", gone, "--data-lost")
         wait_for("two members", lambda: set(self.c.members(leader)) == set(self.c.names) - {gone}, PATIENCE)
         wait_for("changes are possible", lambda: self.c.viking(leader, "config:set", "--no-restart", "app", "C=3").status == 0, PATIENCE)
         # it returns, alone with etcd's certificates: nobody would talk to it if it led
         self.c.lab("up", "3")
         wait_for("it is told", lambda: "not a host of this cluster" in self.c.viking(gone, "hosts").err, PATIENCE)
+        wait_for("what it ran is gone", lambda: not self.c.lab("exec", gone, "docker", "ps", "-aq", "--filter", "label=viking.stack=app", check=False),
+                 PATIENCE)
 
 
 if __name__ == "__main__":
