@@ -9,7 +9,6 @@
 #include "table.h"
 
 #define SLOTS_MIN 4
-#define PIPES_MAX 128 /* of 256 KiB each: a user who has 64 MiB of them gets tiny ones */
 
 static int read_address(const char *text, uint32_t *ret, struct vk_err *err)
 {
@@ -220,23 +219,19 @@ static void render_registry(
 
 void proxy_render(const struct proxy_model *m, const struct proxy_paths *p, struct vk_buf *out)
 {
-	/* Buffers are held only while bytes are in them; with these a bulk transfer costs half the processor of 16 kB ones. What
-	 * is answered, the bulk of what goes over links, stays in the kernel for a third less; a connection that gets no pipe
-	 * for it takes buffers. Questions are small, which is quicker by buffers. */
-	unsigned pipes = p->maxconn / 32 < PIPES_MAX ? p->maxconn / 32 : PIPES_MAX;
+	/* Buffers are held only while bytes are in them; with these a bulk transfer costs half the processor of 16 kB ones. */
 	/* Old workers end with their connections: a database's may last for days, so they are many, not endless. */
 	(void)vk_buf_addf(out,
 		"# Written by viking-router; changes are overwritten.\n"
 		"global\n\tmaxconn %u\n\tnbthread 1\n\tmworker-max-reloads 32\n"
-		"\ttune.bufsize 65536\n\tmaxpipes %u\n\ttune.pipesize 262144\n"
+		"\ttune.bufsize 65536\n"
 		"\tstats socket %s mode 600 level admin expose-fd listeners\n\n"
 		"defaults\n\tmode tcp\n\tbalance leastconn\n\tretries 2\n\toption redispatch\n"
-		"\toption clitcpka\n\toption srvtcpka\n\toption splice-response\n"
-		"\ttimeout connect 2s\n\ttimeout client 24h\n"
+		"\toption clitcpka\n\toption srvtcpka\n\ttimeout connect 2s\n\ttimeout client 24h\n"
 		"\ttimeout server 24h\n\ttimeout queue 5s\n\n"
 		"# without any listener HAProxy does not start\n"
 		"listen idle\n\tbind unix@%s mode 600\n",
-		p->maxconn, pipes, p->admin, p->idle);
+		p->maxconn, p->admin, p->idle);
 	for (size_t i = 0; i < m->n; i++)
 		if (m->v[i].blocked)
 			continue;
