@@ -119,6 +119,10 @@ static void on_state(void *arg, const struct vk_err *err, json_t *answer)
 	int64_t lived = time_ms(state, "FinishedAt") - time_ms(state, "StartedAt");
 	i->end_code = (int)vk_json_int(state, "ExitCode", 0);
 	i->end_lived_ms = lived < 0 ? 0 : lived;
+	/* the engine's word for what ended with its host: no failure, however short it lived */
+	if (i->found_dead && i->end_code == 255 && i->end_lived_ms < SUPERVISE_QUICK_MS)
+		i->end_lived_ms = SUPERVISE_QUICK_MS;
+	i->found_dead = false;
 	inst_follow(i); /* what ended before it was ever seen to run has said something too */
 	explain(i, state, i->end_code);
 	i->tail = tail_read(i->a->loop, i->a->engine, i->id, on_tail, i);

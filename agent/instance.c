@@ -267,6 +267,7 @@ void inst_adopt(struct inst *i, const char *id, const char *hash, bool running)
 		i->stop_ms = i->want->stop_ms;
 	vk_timer_set(i->timer, -1);
 	inst_phase(i, PHASE_NONE);
+	i->found_dead = !running;
 	vk_log(VK_INFO, "adopted", "instance=%s container=%.12s running=%d", i->name, id, running);
 }
 

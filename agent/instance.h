@@ -68,6 +68,7 @@ struct inst {
 	struct tail *tail; /* the last lines, being read */
 	int end_code;      /* of the death whose last lines are being read */
 	int64_t end_lived_ms;
+	bool found_dead; /* when it was adopted */
 };
 
 struct inst *inst_new(struct agent *a, const char *name, const char *stack, const char *node);
