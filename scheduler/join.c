@@ -41,7 +41,8 @@ int join_parse(const json_t *body, struct join_request *ret, struct vk_err *err)
 	int64_t port = vk_json_int(body, "port", 0);
 	*ret = (struct join_request){.name = vk_json_str(body, "name", ""),
 		.addr = vk_json_str(body, "addr", ""),
-		.request = vk_json_str(body, "request", "")};
+		.request = vk_json_str(body, "request", ""),
+		.version = vk_json_str(body, "version", "?")};
 	if (strlen(secret) != VK_INVITE_SECRET)
 		return vk_err_set(err, VK_INVALID, "token must be the secret of an invitation");
 	if (!vk_is_host(ret->name))
@@ -94,6 +95,11 @@ int join_check(const struct state *st, const struct join_request *q, const char 
 	int rc = invite_check(table_get(&st->invites, q->invite), q->name, key, now_ms, err);
 	if (rc != 0)
 		return rc;
+	if (!vk_streq(q->version, VIKING_VERSION)) {
+		vk_err_set(err, VK_CONFLICT, "%s has viking %.40s, this cluster %s", q->name,
+			q->version, VIKING_VERSION);
+		return vk_err_hint(err, "install viking %s there", VIKING_VERSION);
+	}
 	if (old != NULL && !vk_streq(old->key, key)) {
 		vk_err_set(err, VK_CONFLICT, "there is a host %s in the cluster already", q->name);
 		return vk_err_hint(err,

@@ -147,9 +147,9 @@ static int refusal(int status, const json_t *answer, struct vk_err *err)
 
 static char *question(const struct join *j)
 {
-	vk_autojson *q = json_pack("{s:s,s:s,s:s,s:I,s:s}", "token", j->invite.secret, "name",
+	vk_autojson *q = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s}", "token", j->invite.secret, "name",
 		j->c->host_name, "addr", j->address, "port", (json_int_t)j->c->cluster_port,
-		"request", j->request);
+		"request", j->request, "version", VIKING_VERSION);
 	return vk_json_text(q);
 }
 

@@ -34,7 +34,8 @@ static int ask(const char *body, const char *key, int64_t now, struct vk_err *er
 }
 
 #define BODY(name, addr) \
-	"{'token':'" SECRET "','name':'" name "','addr':'" addr "','port':8792,'request':'x'}"
+	"{'token':'" SECRET "','name':'" name "','addr':'" addr \
+	"','port':8792,'request':'x','version':'" VIKING_VERSION "'}"
 
 Test(join, one_host_with_one_key_uses_an_invitation_as_often_as_it_must)
 {
@@ -71,13 +72,27 @@ Test(join, names_and_addresses_of_others_are_theirs)
 	state_release(&st);
 }
 
+Test(join, another_version_is_named)
+{
+	struct vk_err err;
+	setup("");
+	cr_assert_eq(ask("{'token':'" SECRET "','name':'h2','addr':'10.0.0.2','port':8792,"
+			 "'request':'x','version':'0.0.1'}",
+			     "k2", 1, &err),
+		VK_CONFLICT);
+	cr_assert_not_null(strstr(err.msg, "h2 has viking 0.0.1, this cluster"));
+	cr_assert_not_null(strstr(err.hint, "install viking"));
+	state_release(&st);
+}
+
 Test(join, what_is_no_request_is_refused)
 {
 	static const char *const bad[] = {"{}", "{'token':''}", BODY("H2", "10.0.0.2"),
 		BODY("../h2", "10.0.0.2"), BODY("h2", "h2"), BODY("h2", ""),
 		BODY("h2", "127.0.0.1"), BODY("h2", "127.9.9.9"), BODY("h2", "0.0.0.0"),
 		BODY("h2", "::1"), BODY("h2", "::"), BODY("h2", "255.255.255.255"),
-		"{'token':'" SECRET "0','name':'h2','addr':'10.0.0.2','port':8792,'request':'x'}",
+		"{'token':'" SECRET "0','name':'h2','addr':'10.0.0.2','port':8792,'request':'x','"
+				    "version':'" VIKING_VERSION "'}",
 		"{'token':'" SECRET "','name':'h2','addr':'10.0.0.2','port':0,'request':'x'}",
 		"{'token':7,'name':['h2'],'addr':{},'port':'8792','request':null}"};
 	struct vk_err err;
