@@ -92,7 +92,7 @@ Test(join, what_is_no_request_is_refused)
 		BODY("h2", "127.0.0.1"), BODY("h2", "127.9.9.9"), BODY("h2", "0.0.0.0"),
 		BODY("h2", "::1"), BODY("h2", "::"), BODY("h2", "255.255.255.255"),
 		"{'token':'" SECRET "0','name':'h2','addr':'10.0.0.2','port':8792,'request':'x','"
-				    "version':'" VIKING_VERSION "'}",
+		"version':'" VIKING_VERSION "'}",
 		"{'token':'" SECRET "','name':'h2','addr':'10.0.0.2','port':0,'request':'x'}",
 		"{'token':7,'name':['h2'],'addr':{},'port':'8792','request':null}"};
 	struct vk_err err;
