@@ -5,18 +5,18 @@
 #include "etcd_setup.h"
 
 const struct program_row program_rows[] = {
-	{"scheduler", PROGRAM_ROLE, "viking-scheduler", "viking-sched", NULL, false},
-	{"agent", PROGRAM_ROLE, "viking-agent", "viking-agent", "scheduler", false},
+	{"scheduler", PROGRAM_ROLE, "viking-scheduler", "viking-sched", NULL, true},
+	{"agent", PROGRAM_ROLE, "viking-agent", "viking-agent", "scheduler", true},
 	{"builder", PROGRAM_ROLE, "viking-builder", "viking-build", "scheduler", false},
 	{"router", PROGRAM_ROLE, "viking-router", "viking-route", "scheduler", true},
 	{"web", PROGRAM_ROLE, "viking-web", "viking-web", "scheduler", false},
 	{"dns", PROGRAM_ROLE, "viking-dns", "viking-dns", "scheduler", true},
 	{"firewall", PROGRAM_ROLE, "viking-firewall", "viking-net", "scheduler", false},
 	{"certs", PROGRAM_ROLE, "viking-certs", "viking-certs", "scheduler", false},
-	{"front", PROGRAM_ROLE, "viking-front", "viking-front", "scheduler", false},
+	{"front", PROGRAM_ROLE, "viking-front", "viking-front", "scheduler", true},
 	{"receiver", PROGRAM_ROLE, "viking-receiver", "viking", "scheduler", false},
 	{"registry", PROGRAM_HELPER, NULL, "viking-build", NULL, false},
-	{"etcd", PROGRAM_HELPER, NULL, "viking-etcd", NULL, false},
+	{"etcd", PROGRAM_HELPER, NULL, "viking-etcd", NULL, true},
 	{"haproxy", PROGRAM_HELPER, NULL, "viking-route", "router", true},
 	{"links", PROGRAM_HELPER, NULL, "viking-route", "router", true},
 };

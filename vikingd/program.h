@@ -15,7 +15,7 @@ struct program_row {
 	const char *executable; /* role: below LIBEXEC */
 	const char *user;
 	const char *after; /* started once this role is ready; NULL = at once */
-	bool ahead; /* between clients and containers: has the processor before builds and tenants */
+	bool ahead; /* decides, or stands between clients and containers: before builds and tenants */
 };
 
 extern const struct program_row program_rows[];

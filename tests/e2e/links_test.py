@@ -89,16 +89,16 @@ class Links(unittest.TestCase):
             self.until("moved", s, *at)
         self.assertEqual(web, self.container(s, "web")["Id"])
 
-    def test_what_stands_between_goes_before_builds_and_tenants(self):
+    def test_what_stands_between_and_what_decides_go_before_builds_and_tenants(self):
         if subprocess.check_output(["nice", "-n", "-10", "nice"], stderr=subprocess.DEVNULL) != b"-10\n":
             self.skipTest("nobody may go before others here")
-        for name in ("haproxy", "links", "router", "dns"):
+        for name in ("haproxy", "links", "router", "dns", "scheduler", "agent"):
             pid = self.host.pid(name)
             self.assertEqual(-10, os.getpriority(os.PRIO_PROCESS, pid), name)
             if os.path.exists(f"/proc/{pid}/autogroup"):
                 with open(f"/proc/{pid}/autogroup") as f:
                     self.assertTrue(f.read().endswith(" nice -10\n"), name)
-        self.assertGreater(os.getpriority(os.PRIO_PROCESS, self.host.pid("scheduler")), -10)
+        self.assertGreater(os.getpriority(os.PRIO_PROCESS, self.host.pid("builder")), -10)
 
     def test_a_link_never_blocks_a_start(self):
         s, _, _ = self.deploy(PAIR % ("db", ""), "late")
