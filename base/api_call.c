@@ -21,6 +21,7 @@ struct exchange {
 	int status;
 	bool raw, done;
 	bool again, nobody; /* nothing was done of it; because nobody listens */
+	bool question;      /* changes nothing: may be asked twice */
 	struct vk_buf body; /* of a call, or of a refusal */
 	/* stream */
 	struct vk_jsonl lines;
@@ -147,6 +148,14 @@ static int send_all(struct exchange *x, const struct vk_buf *b, struct vk_err *e
 	return 0;
 }
 
+/* Who was asked is gone; of a question nothing was lost. */
+static int unanswered(struct exchange *x, struct vk_err *err)
+{
+	x->again = x->question;
+	vk_err_set(err, VK_UNAVAILABLE, "viking ended before it answered, and may have begun");
+	return vk_err_hint(err, "viking events");
+}
+
 /* Reads until the answer ends or turns raw; bytes after a 101 head go to early. */
 static int receive(struct exchange *x, struct vk_buf *early, struct vk_err *err)
 {
@@ -161,7 +170,7 @@ static int receive(struct exchange *x, struct vk_buf *early, struct vk_err *err)
 		if (n < 0 && errno != ECONNRESET)
 			return vk_err_errno(err, errno, "%s", x->o->socket);
 		if (n <= 0)
-			return vk_http1_eof(x->reader, err);
+			return x->status == 0 ? unanswered(x, err) : vk_http1_eof(x->reader, err);
 		size_t used;
 		rc = vk_http1_feed(x->reader, piece, (size_t)n, &used, err);
 		if (rc != 0)
@@ -179,6 +188,7 @@ static int receive(struct exchange *x, struct vk_buf *early, struct vk_err *err)
 static int attempt(struct exchange *x, const char *method, const char *path, const json_t *body,
 	bool upgrade, struct vk_buf *early, struct vk_err *err)
 {
+	x->question = vk_streq(method, "GET");
 	vk_autobuf request = VK_BUF_INIT(1);
 	int rc = vk_api_request(x->o, method, path, body, upgrade, &request, err);
 	if (rc == 0)

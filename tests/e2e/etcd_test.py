@@ -128,11 +128,14 @@ class OneHost(unittest.TestCase):
         self.assertIn("changes:   possible", self.h.viking("cluster:status").out)
 
     def test_3_a_command_waits_for_the_scheduler_that_was_killed(self):
-        for words in (("config:set", "--no-restart", self.stack, "AFTER=kill"), ("ps", self.stack)):
+        for words in (("config:set", "--no-restart", self.stack, "KILLED=1"), ("ps", self.stack)):
             with self.subTest(words):
-                self.h.kill("scheduler")
+                pid = wait_for("it serves", lambda: self.h.viking("leader").status == 0 and self.h.pid("scheduler"))
+                os.kill(pid, signal.SIGKILL)
+                wait_for("its end", lambda: not os.path.exists(f"/proc/{pid}/exe"))
                 r = self.h.viking(*words)
                 self.assertEqual(0, r.status, r)
+        self.assertEqual(0, self.h.viking("config:unset", "--no-restart", self.stack, "KILLED").status)
 
     def test_4_killed_etcd_comes_back(self):
         with Load(self.h, self.host, 50) as load:

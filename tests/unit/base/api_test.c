@@ -1,5 +1,6 @@
 /* The clients on a loop: the watch and the queue against our own server, which comes and goes. */
 #include <criterion/criterion.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <viking/api.h>
 #include <viking/httpd.h>
@@ -148,6 +149,58 @@ Test(api, what_may_have_been_begun_is_not)
 	serve();
 	pair_run(&pair, call_refused);
 	cr_assert_eq(refuse_503, 1);
+}
+
+static struct vk_io *door;
+
+static void hang_up(void *arg, int fd, int what)
+{
+	int client = accept(fd, NULL, NULL);
+	(void)arg, (void)what;
+	cr_assert_geq(client, 0);
+	vk_io_free(VK_TAKE(door));
+	close(fd);
+	close(client);
+	unlink(pair.socket);
+	serve();
+}
+
+static int ask_what_ends(const char *socket)
+{
+	const struct vk_api_opts patient = {.socket = socket, .patience_ms = 30000};
+	struct vk_err err = {0};
+	EXPECT(vk_api_call(&patient, "GET", "/call", NULL, NULL, &err) == 0);
+	return 0;
+}
+
+static int change_what_ends(const char *socket)
+{
+	const struct vk_api_opts patient = {.socket = socket, .patience_ms = 30000};
+	struct vk_err err = {0};
+	EXPECT(vk_api_call(&patient, "POST", "/call", NULL, NULL, &err) == VK_UNAVAILABLE);
+	EXPECT(strstr(err.msg, "may have begun") != NULL);
+	return 0;
+}
+
+static void ends_at_the_first(int (*client)(const char *socket))
+{
+	int fd;
+	struct vk_err err = {0};
+	cr_assert_eq(vk_listen_unix(pair.socket, 0600, NULL, 16, &fd, &err), 0, "%s", err.msg);
+	door = vk_io_new(pair.loop, fd, VK_READ, hang_up, NULL);
+	pair_run(&pair, client);
+}
+
+Test(api, a_question_is_asked_again_of_who_ended)
+{
+	ends_at_the_first(ask_what_ends);
+	cr_assert_str_eq(calls, ";");
+}
+
+Test(api, a_change_is_not)
+{
+	ends_at_the_first(change_what_ends);
+	cr_assert_str_eq(calls, "");
 }
 
 static void serve_anew(void *arg)
