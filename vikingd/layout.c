@@ -167,8 +167,29 @@ bool layout_registry_here(const struct vk_config *c)
 	return c->run_registry;
 }
 
-/* A random password needs no slow hash: the lowest bcrypt cost keeps the registry, which checks it on every
- * request, fast. Hashed at each start: a host that joined a cluster has got the cluster's since. */
+/* As docker-registry reads it (htpasswd, bcrypt), or NULL. The salt of the line that is there is kept, so that the same password
+ * makes the same line. A random password needs no slow hash: the lowest cost keeps the registry, which checks it on every
+ * request, fast. */
+static char *registry_login(const char *htpasswd, const char *password)
+{
+	static const char user[] = "viking:";
+	vk_autobuf there = VK_BUF_INIT(256);
+	char salt[CRYPT_GENSALT_OUTPUT_SIZE];
+	struct crypt_data *data = vk_alloc(sizeof(*data));
+	const char *hash = NULL;
+	if (vk_fs_read(htpasswd, &there, NULL) == 0 && vk_starts(vk_buf_str(&there), user)) {
+		there.data[strcspn(there.data, "\n")] = '\0';
+		hash = crypt_r(password, there.data + strlen(user), data);
+	}
+	if ((hash == NULL || hash[0] == '*') &&
+		crypt_gensalt_rn("$2y$", 4, NULL, 0, salt, sizeof(salt)) != NULL)
+		hash = crypt_r(password, salt, data);
+	char *line = hash && hash[0] != '*' ? vk_asprintf("%s%s\n", user, hash) : NULL;
+	free(data);
+	return line;
+}
+
+/* At each start: a host that joined a cluster has got the cluster's password since. */
 static int registry_password(const struct vk_config *c, struct vk_err *err)
 {
 	vk_autofree char *file = vk_state_path(c, "registry/password");
@@ -177,13 +198,7 @@ static int registry_password(const struct vk_config *c, struct vk_err *err)
 	char random[49];
 	vk_random_hex(24, random);
 	const char *password = vk_fs_read(file, &there, NULL) == 0 ? vk_buf_str(&there) : random;
-	char salt[CRYPT_GENSALT_OUTPUT_SIZE];
-	if (crypt_gensalt_rn("$2y$", 4, NULL, 0, salt, sizeof(salt)) == NULL)
-		return vk_err_errno(err, errno, "no bcrypt salt");
-	struct crypt_data *data = vk_alloc(sizeof(*data));
-	const char *hash = crypt_r(password, salt, data);
-	vk_autofree char *line = hash && hash[0] != '*' ? vk_asprintf("viking:%s\n", hash) : NULL;
-	free(data);
+	vk_autofree char *line = registry_login(htpasswd, password);
 	if (line == NULL)
 		return vk_err_set(err, VK_INTERNAL, "crypt(3) cannot make a bcrypt hash");
 	int r = layout_write(c, htpasswd, line, 0600, "viking-build", "viking-build", err);

@@ -74,9 +74,8 @@ class Faults(FaultCase):
                 self.say(f"leader killed at {stage}, next command accepted after", time.monotonic() - start)
                 self.steady()
 
-    @unittest.skipUnless(ALL, "some stages are enough")
     def test_1_the_leader_is_killed_in_a_push(self):
-        for stage in ("s3", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s4", "s12"):
+        for stage in ("s3", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s4", "s12") if ALL else ("s7",):
             with self.subTest(stage):
                 self.killed_at(stage, self.c.wait_leader(), "viking-scheduler", self.push)
                 self.accepted()
