@@ -55,11 +55,14 @@ static int wait_until(check_fn *check, const void *arg, const char *what, struct
 	if (rc != 0)
 		return rc;
 	struct vk_timer *t = vk_timer_new(l, wake, &awake);
-	while (rc == 0 && !check(arg)) {
-		if (vk_mono_ms() >= end)
+	while (!check(arg)) {
+		if (vk_mono_ms() >= end) {
 			rc = vk_err_set(err, VK_TIMEOUT, "vikingd did not %s", what);
+			break;
+		}
+		awake = false;
 		vk_timer_set(t, AGAIN_MS);
-		for (awake = false; rc == 0 && !awake;)
+		while (!awake)
 			vk_loop_once(l, -1);
 	}
 	vk_timer_free(t);
