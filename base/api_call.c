@@ -108,9 +108,11 @@ static int wait_for(struct exchange *x, short events_wanted, struct vk_err *err)
 		int n = left > 0 ? poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left) : 0;
 		if (n > 0)
 			return 0;
-		if (n == 0)
-			return vk_err_set(err, VK_TIMEOUT, "no answer from %s within %lld ms",
-				x->o->socket, (long long)x->timeout_ms);
+		if (n == 0) {
+			vk_err_set(err, VK_TIMEOUT, "no answer from %s within %lld s", x->o->socket,
+				(long long)x->timeout_ms / 1000);
+			return vk_err_hint(err, "journalctl -n 50, of who listens there");
+		}
 		if (errno != EINTR)
 			return vk_err_errno(err, errno, "poll");
 	}

@@ -366,8 +366,10 @@ static int run_instruction(struct scan *s, const struct df_line *l, size_t at, s
 	const struct instruction *ins = find_instruction(l->text + at, n);
 	bool is_arg = ins != NULL && ins->run == do_arg,
 	     is_from = ins != NULL && ins->run == do_from;
-	if (s->d->nstages == 0 && !s->trigger && !is_arg && !is_from)
-		return fail(s, err, "an instruction before the first FROM");
+	if (s->d->nstages == 0 && !s->trigger && !is_arg && !is_from) {
+		fail(s, err, "an instruction before the first FROM");
+		return vk_err_hint(err, "begin %s with FROM and an image", s->o->file);
+	}
 	if (ins == NULL)
 		return 0;
 	if (ins->heredocs)

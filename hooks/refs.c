@@ -41,8 +41,11 @@ int refs_add(struct ref_updates *u, const char *line, size_t n, struct vk_err *e
 	int rc = check_oids(text, old, new, err);
 	if (rc != 0)
 		return rc;
-	if (u->n == REF_UPDATES_MAX)
-		return vk_err_set(err, VK_LIMIT, "more than %d refs in one push", REF_UPDATES_MAX);
+	if (u->n == REF_UPDATES_MAX) {
+		vk_err_set(err, VK_LIMIT, "more than %d refs in one push", REF_UPDATES_MAX);
+		return vk_err_hint(
+			err, "the branch that is to be deployed alone: git push deploy master");
+	}
 	u->v = vk_reallocarray(u->v, u->n + 1, sizeof(*u->v));
 	struct ref_update *r = &u->v[u->n++];
 	*r = (struct ref_update){.ref = vk_strdup(ref + 1)};

@@ -212,13 +212,18 @@ void api_host_address(struct call *c)
 	host_put(c, &row);
 }
 
+static bool is_only(const struct sched *s, const struct host_row *row)
+{
+	return s->st.hosts.n == 1 && vk_streq(row->name, s->cfg->host_name);
+}
+
 static void host_drain(struct call *c, bool draining)
 {
 	const struct host_row *old = host_of(c);
 	if (old == NULL)
 		return;
-	if (draining && c->s->st.hosts.n == 1 && vk_streq(old->name, c->s->cfg->host_name)) {
-		struct vk_err err = {0};
+	struct vk_err err = {0};
+	if (draining && is_only(c->s, old)) {
 		vk_err_set(&err, VK_CONFLICT,
 			"%s is the only host: its instances have nowhere to go", old->name);
 		vk_err_hint(&err, "viking hosts:invite, for another host");
@@ -246,6 +251,10 @@ static int remove_check(struct sched *s, const struct host_row *row, bool lost, 
 {
 	vk_autojson *placed = placed_on(s, NULL, row->name);
 	const struct volume_row *v;
+	if (is_only(s, row)) {
+		vk_err_set(err, VK_CONFLICT, "%s is the only host", row->name);
+		return vk_err_hint(err, "apt-get purge viking, to end all of it");
+	}
 	if (strcmp(row->name, s->cfg->host_name) == 0) {
 		vk_err_set(err, VK_CONFLICT, "%s is the host that answers you", row->name);
 		return vk_err_hint(err,

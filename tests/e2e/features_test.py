@@ -142,7 +142,8 @@ class Features(HostCase):
                 (3, ("rollback", stack), "no earlier good release", "viking releases " + stack),
                 (2, ("ps:scale", stack, "web=1", "web=2"), "web is named twice", "viking ps:scale " + stack),
                 (2, ("logs", stack, "-n", "many"), "-n takes a number", f"viking logs {stack} -n"),
-                (5, ("hosts:drain", host), host + " is the only host", "viking hosts:invite")):
+                (5, ("hosts:drain", host), host + " is the only host", "viking hosts:invite"),
+                (5, ("hosts:remove", host, "--data-lost"), host + " is the only host", "apt-get purge viking")):
             with self.subTest(words):
                 r = h.viking(*words)
                 self.assertEqual(status, r.status, r)
